@@ -24,7 +24,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 SRC = Path(__file__).parents[1] / "src"
-LATE = ("isoconv", "isoconv.data", "isoconv.train")
+LATE = ("isoconv", "isoconv.data", "isoconv.exchange", "isoconv.train")
 """Packages that load their names when they are first used, with `isoconv.onward.late_names`."""
 BEGIN = "# begin of names that `python -m scripts.public_names` writes\n"
 END = "# end of names\n"

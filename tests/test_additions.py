@@ -239,26 +239,26 @@ def test_a_kind_of_data_is_one_file(copy: Path, tmp_path: Path) -> None:
 
 # Operations -------------------------------------------------------------------------------------
 
-SOFTSIGN = """
+SQUASH = """
 
 
-def _gradient_softsign(b: GraphBuilder, node: int, dy: int) -> Flows:
+def _gradient_squash(b: GraphBuilder, node: int, dy: int) -> Flows:
     (x,) = b[node].inputs
     wide = b.add("offset", b.add("abs", x), attrs=Constant(1.0))
     return (b.add("div", dy, b.add("square", wide)),)
 
 
 register_unary(
-    "softsign", "y = x / (1 + |x|).", lambda _, x: x / (x.dtype.type(1) + np.abs(x)),
-    _gradient_softsign,
+    "squash", "y = x / (1 + |x|).", lambda _, x: x / (x.dtype.type(1) + np.abs(x)),
+    _gradient_squash,
 )
 """
 EMITTER = """
 
 
-@_emits("softsign")
-def _softsign(k: Kernel, _: Any, dtype: str, args: list[Value], place: Place) -> Value:
-    wide = k.builder.fadd(_fill(k, 1.0, dtype, place), _abs(k, None, dtype, args, place))
+@emits("squash")
+def _squash(k: Kernel, _: Any, dtype: str, args: list[Value], place: Place) -> Value:
+    wide = k.builder.fadd(fill(k, 1.0, dtype, place), _abs(k, None, dtype, args, place))
     return k.builder.fdiv(args[0], wide)
 """
 COMPUTE = """
@@ -275,7 +275,7 @@ for dtype in ("float32", "float64"):
     b = GraphBuilder()
     x, w = b.input("dataset", "x", (5, 6, 3), dtype), b.input("parameter", "w", (3, 3, 3, 9), dtype)
     conv = b.add("conv", x, w, attrs=ConvGeometry((3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)))
-    y = b.add("softsign", conv)
+    y = b.add("squash", conv)
     dy = b.input("dataset", "dy", (5, 6, 9), dtype)
     flows = differentiate(b, {y: dy}, [x, w])
     graph = b.graph([("y", y), *((f"d{i}", flow) for i, flow in enumerate(flows.values()))])
@@ -295,7 +295,7 @@ def test_a_pointwise_operation_is_an_entry_and_an_emitter(
     folder = tmp_path_factory.mktemp("operation")
     whole = shutil.ignore_patterns("__pycache__")
     shutil.copytree(public_names.SRC / "isoconv", folder / "isoconv", ignore=whole)
-    added = {"ops/activation.py": SOFTSIGN, "compile/pointwise/cpu/operations.py": EMITTER}
+    added = {"ops/activation.py": SQUASH, "compile/pointwise/cpu/operations.py": EMITTER}
     for name, text in added.items():
         with (folder / "isoconv" / name).open("a", encoding="utf-8") as file:
             file.write(text)

@@ -23,14 +23,15 @@ MOST_LINES = 600
 CORE = (
     "onward", "wording", "printable", "cards", "errors", "checks", "memory", "files", "cores",
     "private", "progress", "signals", "arithmetic", "graph", "ops", "compile", "run", "nn", "train",
-    "cli",
+    "exchange", "cli",
 )  # fmt: skip
 ALLOWED = {room: frozenset(CORE[:place]) for place, room in enumerate(CORE)}
 ALLOWED["data"] = ALLOWED["ops"] | {"ops"}
 ALLOWED["nn"] |= {"data"}
 ALLOWED["train"] |= {"data"}
+ALLOWED["exchange"] |= {"data"}
 ALLOWED["report"] = ALLOWED["train"] | {"train"}
-ALLOWED["explain"] = ALLOWED["report"] | {"report"}
+ALLOWED["explain"] = ALLOWED["report"] | {"report", "exchange"}
 ALLOWED["serve"] = ALLOWED["explain"] | {"explain"}
 ALLOWED["cli"] |= {"data", "report", "explain", "serve", "optim", "schedule", "symbols"}
 ALLOWED["__main__"] = frozenset({"cli", "signals"})
@@ -45,7 +46,8 @@ WINGS = (
 )  # fmt: skip
 """The wings of compile/ from the lowest up; those of one row do not know one another."""
 
-RESULTS = ("arithmetic", "graph", "ops", "compile", "run", "nn", "train", "explain")
+RESULTS = ("arithmetic", "graph", "ops", "compile", "run", "nn", "train", "exchange",
+           "explain")  # fmt: skip
 """Rooms on the path to a result."""
 
 BORROWED = frozenset(
@@ -257,7 +259,7 @@ def described() -> tuple[set[str], set[str]]:
 def test_architecture_names_every_file() -> None:
     """Every folder and every file of the package has its line, and no line is without a file."""
     folders, files = described()
-    pages = (SRC / "explain/web").iterdir()
+    pages = (*(SRC / "explain/web").iterdir(), *(SRC / "exchange").glob("*.txt"))
     present = {path.relative_to(ROOT).as_posix() for path in (*MODULES, *pages)}
     assert files == present
     inside = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from onnx import (  # type: ignore[import-not-found]
+from onnx import (
     TensorProto,
     helper,
     numpy_helper,

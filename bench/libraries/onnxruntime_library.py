@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import onnxruntime  # type: ignore[import-not-found]
+import onnxruntime
 
 from bench.libraries.onnx_model import onnx_bytes
 from bench.worker import Array, Library, Prepared, serve

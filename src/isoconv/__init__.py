@@ -14,7 +14,7 @@ from isoconv.onward import late_names
 
 # begin of names that `python -m scripts.public_names` writes
 if TYPE_CHECKING:
-    from isoconv import data, errors, nn, optim, schedule, symbols, train
+    from isoconv import data, errors, exchange, nn, optim, schedule, symbols, train
     from isoconv.explain.inspect import inspect
     from isoconv.explain.numbers import explain
     from isoconv.explain.saliency import grad_cam, input_gradient, occlusion
@@ -41,7 +41,16 @@ if TYPE_CHECKING:
         max_pool2d,
         max_pool3d,
     )
-    from isoconv.nn.array_weights import batch_norm, conv1d, conv2d, conv3d, layer_norm, linear
+    from isoconv.nn.array_transposed import conv_transpose1d, conv_transpose2d, conv_transpose3d
+    from isoconv.nn.array_weights import (
+        batch_norm,
+        conv1d,
+        conv2d,
+        conv3d,
+        layer_norm,
+        linear,
+        matmul,
+    )
     from isoconv.nn.arrays import gradients
     from isoconv.ops.geometry import output_size, same_padding
     from isoconv.train.callbacks import EarlyStopping
@@ -51,10 +60,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EarlyStopping", "Trainer", "__version__", "avg_pool1d", "avg_pool2d", "avg_pool3d",
-    "batch_norm", "bce_with_logits", "conv1d", "conv2d", "conv3d", "cross_entropy", "data",
-    "errors", "evaluate", "explain", "explore", "gelu", "global_avg_pool", "global_max_pool",
-    "grad_cam", "gradients", "input_gradient", "inspect", "layer_norm", "leaky_relu", "linear",
-    "load", "log_softmax", "max_pool1d", "max_pool2d", "max_pool3d", "mse", "nn", "occlusion",
+    "batch_norm", "bce_with_logits", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
+    "conv_transpose2d", "conv_transpose3d", "cross_entropy", "data", "errors", "evaluate",
+    "exchange", "explain", "explore", "gelu", "global_avg_pool", "global_max_pool", "grad_cam",
+    "gradients", "input_gradient", "inspect", "layer_norm", "leaky_relu", "linear", "load",
+    "log_softmax", "matmul", "max_pool1d", "max_pool2d", "max_pool3d", "mse", "nn", "occlusion",
     "optim", "output_size", "power", "relu", "same_padding", "schedule", "sigmoid", "silu",
     "softmax", "symbols", "tanh", "train",
 ]  # fmt: skip
@@ -62,6 +72,7 @@ __all__ = [
 _PLACES: dict[str, tuple[str, ...]] = {
     "isoconv.data": ("data",),
     "isoconv.errors": ("errors",),
+    "isoconv.exchange": ("exchange",),
     "isoconv.explain.inspect": ("inspect",),
     "isoconv.explain.numbers": ("explain",),
     "isoconv.explain.saliency": ("grad_cam", "input_gradient", "occlusion"),
@@ -75,8 +86,9 @@ _PLACES: dict[str, tuple[str, ...]] = {
         "avg_pool1d", "avg_pool2d", "avg_pool3d", "global_avg_pool", "global_max_pool",
         "max_pool1d", "max_pool2d", "max_pool3d",
     ),
+    "isoconv.nn.array_transposed": ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
     "isoconv.nn.array_weights": (
-        "batch_norm", "conv1d", "conv2d", "conv3d", "layer_norm", "linear",
+        "batch_norm", "conv1d", "conv2d", "conv3d", "layer_norm", "linear", "matmul",
     ),
     "isoconv.nn.arrays": ("gradients",),
     "isoconv.ops.geometry": ("output_size", "same_padding"),

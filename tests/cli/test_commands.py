@@ -308,7 +308,10 @@ def test_models() -> None:
     assert rows[0] == ["lenet5", "61,706", "416,520"]
     assert {row[0] for row in rows} == {
         "lenet5", "small_resnet", "tinyvgg", "resnet20", "mobilenetv2", "vgg11", "resnet18",
-        "vgg11_winograd", "resnet18_winograd", "resnet20_winograd",
+        "vgg11_winograd", "resnet18_winograd", "resnet20_winograd", "convnext_tiny", "densenet121",
+        "efficientnet_b0", "efficientnet_lite0", "mobilenet_v2", "mobilenet_v3_large",
+        "mobilenet_v3_small", "resnet34", "resnet50", "resnext50_32x4d", "shufflenet_v2_x1_0",
+        "squeezenet1_0", "squeezenet1_1",
     }  # fmt: skip
 
 

@@ -12,12 +12,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from tests.served import Quiet, served
 
 from isoconv.data import default_folder, fetch, load
 from isoconv.data.download import REMOTE
@@ -25,25 +26,13 @@ from isoconv.data.names import RemoteFile
 from isoconv.errors import ArgumentError, DownloadError
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    """A file server that writes no log."""
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """A running file server: its address and its folder."""
     folder = tmp_path / "served"
     folder.mkdir()
-    handler = partial(Quiet, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
-        thread = threading.Thread(target=running.serve_forever, args=(0.01,))
-        thread.start()
-        yield f"http://127.0.0.1:{running.server_port}", folder
-        running.shutdown()
-        thread.join()
+    with served(folder) as address:
+        yield address, folder
 
 
 def unused_address() -> str:

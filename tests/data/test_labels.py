@@ -152,6 +152,28 @@ def trainer(**settings: Any) -> ic.Trainer:
     return ic.Trainer(classifier(), batch_size=6, progress=False, **settings)
 
 
+def test_labels_of_places(tmp_path: Path) -> None:
+    """Numbers of the images' own shape are classes of their places; -1 says that there is none."""
+    masks = np.arange(48).reshape(3, 4, 4) % 5 - 1
+    for given in (masks, masks.astype(np.int8), masks >= 0):
+        data = Dataset.from_arrays(gray(3), given)
+        assert data.labels.dtype == np.int32
+        assert not data.class_names
+        assert data.has_maps
+        np.testing.assert_array_equal(data.labels, given)
+    np.savez(tmp_path / "masks.npz", images=gray(3), labels=masks)
+    assert load(tmp_path / "masks.npz").digest() == Dataset.from_arrays(gray(3), masks).digest()
+    refused: list[tuple[Any, Any, str]] = [
+        (masks - 1, None, "places must lie in 0 … 65535, or be -1 for none; sample 0 has -2"),
+        (masks.astype(np.uint64) + 2**16, None, "sample 0 has"),
+        (masks, ["a", "b"], "class names need one label for each image"),
+        (masks[:, :3], None, r"labels must be class numbers or names of shape \(N,\)"),
+    ]  # fmt: skip
+    for labels, names, rule in refused:
+        with pytest.raises(DataError, match=rule):
+            Dataset.from_arrays(gray(3), labels, names)
+
+
 def test_parts_that_are_matched_may_lack_classes() -> None:
     """Held-out pairs and data for a trained model need not have every class, by number or name."""
     run = trainer().fit((gray(6), [0, 1, 2] * 2), (gray(2), [2, 0]), (gray(1), [1]), epochs=1)

@@ -55,6 +55,10 @@ MODELS: dict[str, Any] = {
     ),
     "even": lambda: nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(3, 2, padding=1)),
     "branching": Branching,
+    "transposed": lambda: nn.Sequential(
+        nn.ConvTranspose2d(4, (3, 2), (2, 1), ((1, 0), (0, 1)), 0, (1, 2), 2, flip=True),
+        nn.Conv2d(2, 1, groups=2),
+    ),
     "residual": Residual,
     "global": lambda: nn.Sequential(nn.Conv2d(2, 3), nn.GlobalAvgPool2d(), nn.Linear(3)),
     "flat": lambda: nn.Sequential(nn.Conv2d(2, 3, stride=3), nn.Flatten()),

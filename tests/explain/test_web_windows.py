@@ -147,7 +147,7 @@ def pool_cases(rng: np.random.Generator, rank: int) -> list[Case]:
                 case_of("avg_pool", AvgPool(window, padded), [x], [True]),
                 case_of("avg_pool_grad", AvgPoolGrad(window, padded, sides), [dy], [True]),
             ]
-        except IsoconvError:  # a window that misses the input, or padding beyond half the kernel
+        except IsoconvError:  # a window that misses the input, or padding as large as the kernel
             continue
 
 

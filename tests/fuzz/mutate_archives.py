@@ -15,7 +15,7 @@ from typing import Literal
 
 from tests.fuzz.mutate_bytes import any_bytes, integer, odd_name
 
-__all__ = ["any_gz", "any_npz", "any_tar_gz"]
+__all__ = ["any_gz", "any_npz", "any_tar_gz", "lie", "zip_entry", "zip_of"]
 
 _ZEROS = 1 << 24
 
@@ -72,14 +72,15 @@ class _Entry:
     again: bytes | None = None
 
 
-def _entry(name: str, content: bytes, stored: bool = False) -> _Entry:
+def zip_entry(name: str, content: bytes, stored: bool = False) -> _Entry:
+    """A true member, deflated or stored."""
     packer = zlib.compressobj(1, zlib.DEFLATED, -15)
     packed = content if stored else packer.compress(content) + packer.flush()
     raw = name.encode("utf-8", "surrogateescape")[:65535]
     return _Entry(raw, packed, len(content), zlib.crc32(content), 0 if stored else 8)
 
 
-def _zip(entries: list[_Entry], count: int | None = None, comment: bytes = b"") -> bytes:
+def zip_of(entries: list[_Entry], count: int | None = None, comment: bytes = b"") -> bytes:
     """A zip file of these members; `again` is a name that the member's own header gives."""
     body, directory = bytearray(), bytearray()
     for each in entries:
@@ -162,7 +163,7 @@ def _any_npy(draw: random.Random, content: bytes) -> bytes:
 
 def _many(draw: random.Random, entries: list[_Entry]) -> list[_Entry]:
     count = draw.choice((300, 300, 3000, 20_000))
-    empty = _entry("a", b"", stored=True)
+    empty = zip_entry("a", b"", stored=True)
     return [*entries, *(replace(empty, name=b"%d.npy" % number) for number in range(count))]
 
 
@@ -186,7 +187,8 @@ def _open_zeros() -> bytes:
     return packer.compress(bytes(_ZEROS)) + packer.flush(zlib.Z_FULL_FLUSH)
 
 
-def _lie(draw: random.Random, entry: _Entry) -> _Entry:
+def lie(draw: random.Random, entry: _Entry) -> _Entry:
+    """A member that is told of otherwise than it is."""
     number = int.from_bytes(integer(draw, 4), "little")
     return draw.choice((
         replace(entry, size=number),
@@ -212,29 +214,29 @@ def any_npz(draw: random.Random, content: bytes) -> bytes:
     what = draw.random()
     if what < 0.55:
         members[place] = name, _any_npy(draw, array)
-        return _zip([_entry(*member, stored) for member in members])
-    entries = [_entry(*member, stored) for member in members]
+        return zip_of([zip_entry(*member, stored) for member in members])
+    entries = [zip_entry(*member, stored) for member in members]
     if what < 0.73:
-        entries[place] = _lie(draw, entries[place])
-        return _zip(entries)
+        entries[place] = lie(draw, entries[place])
+        return zip_of(entries)
     if what < 0.76:
         entries[place] = _bomb(draw, entries[place])
-        return _zip(entries)
+        return zip_of(entries)
     bare = name.removesuffix(".npy")
     again = _any_npy(draw, array)
     ways = (
-        lambda: _zip([*entries, _entry(bare, again)]),
-        lambda: _zip([_entry(bare, again), *entries]),
-        lambda: _zip([*entries, _entry(name, again)]),
-        lambda: _zip([*entries, entries[place]]),
-        lambda: _zip([*entries, _entry("class_names.npy", again)]),
-        lambda: _zip([_entry(odd_name(draw, each), data) for each, data in members]),
-        lambda: _zip(_many(draw, entries)),
-        lambda: _zip(entries, count=draw.choice((0, 1, 65535))),
-        lambda: _zip(entries, comment=b"a" * 65535),
-        lambda: _zip(entries[:place] + entries[place + 1 :]),
-        lambda: b"prefix" * draw.choice((1, 999)) + _zip(entries),
-        lambda: _zip([]),
+        lambda: zip_of([*entries, zip_entry(bare, again)]),
+        lambda: zip_of([zip_entry(bare, again), *entries]),
+        lambda: zip_of([*entries, zip_entry(name, again)]),
+        lambda: zip_of([*entries, entries[place]]),
+        lambda: zip_of([*entries, zip_entry("class_names.npy", again)]),
+        lambda: zip_of([zip_entry(odd_name(draw, each), data) for each, data in members]),
+        lambda: zip_of(_many(draw, entries)),
+        lambda: zip_of(entries, count=draw.choice((0, 1, 65535))),
+        lambda: zip_of(entries, comment=b"a" * 65535),
+        lambda: zip_of(entries[:place] + entries[place + 1 :]),
+        lambda: b"prefix" * draw.choice((1, 999)) + zip_of(entries),
+        lambda: zip_of([]),
     )
     return draw.choice(ways)()
 

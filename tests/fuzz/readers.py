@@ -11,7 +11,7 @@ from typing import Any
 from tests.fuzz import seed_runs
 
 import isoconv
-from isoconv import nn
+from isoconv import exchange, nn
 from isoconv.cli import app
 from isoconv.cli.runs import parts_of_run
 from isoconv.data import Reading, load, load_splits, read_image, read_pictures
@@ -188,6 +188,18 @@ def _arrays(path: Path) -> Any:
     return storage.read(path), read_arrays(path)
 
 
+# Files of other libraries
+
+
+def _torch(path: Path) -> Any:
+    return exchange.load_torch(path)
+
+
+def _torch_model(path: Path) -> Any:
+    model = nn.Sequential(nn.Conv2d(3, 2), nn.BatchNorm2d(), nn.ReLU(), nn.Flatten(), nn.Linear(2))
+    return exchange.load_into(model, path, input_shape=(3, 4, 2))
+
+
 _DATA = (_all, _parts, _scaled)
 _PICTURE = (_one, _one_scaled, _as_trained, _floats)
 _RUN = (_description, _began, _trainer, _final, _best, _samples, _of_run, _opened, _stand, _resumed,
@@ -206,6 +218,7 @@ READERS: Mapping[str, tuple[Reader, ...]] = {
     "receipt": _RECEIPT,
     "checkpoint": _CHECKPOINT,
     "model": _MODEL,
+    "torch": (_torch, _torch_model),
 }
 """By kind, each called in turn: one that raises an error of isoconv does not spare the next."""
 

@@ -12,6 +12,7 @@ import struct
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -281,6 +282,13 @@ def _folders() -> Iterator[Seed]:
     yield Seed("folder", "floats", floats)
 
 
+def _torch() -> Iterator[Seed]:
+    """Files that PyTorch wrote, in both of its formats."""
+    folder = Path(__file__).parents[1] / "exchange" / "torch_files"
+    for name in ("network.pt", "network.pth", "nested.pt", "nested.pth", "protocol4.pt"):
+        yield Seed("torch", name, {name: (folder / name).read_bytes()}, target=name)
+
+
 def data_seeds() -> list[Seed]:
     """All seeds but those of runs and models."""
-    return [*_idx(), *_cifar(), *_npz(), *_pictures(), *_folders()]
+    return [*_idx(), *_cifar(), *_npz(), *_pictures(), *_folders(), *_torch()]

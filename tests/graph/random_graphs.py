@@ -12,9 +12,12 @@ from isoconv.errors import IsoconvError
 from isoconv.graph.autodiff import differentiate
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import DType, Graph
+from isoconv.ops.reduce import reshaped, summed
 
 SAME = ops.ConvGeometry((3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1))
 HALF = ops.WindowGeometry((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
+STEPS = ("neg", "relu", "add", "mul", "maximum", "sum", "axes", "conv", "pool", "broadcast",
+         "convert")  # fmt: skip
 
 
 def random_graph(draw: Callable[..., Any], channels: int = 3) -> Graph:
@@ -24,9 +27,7 @@ def random_graph(draw: Callable[..., Any], channels: int = 3) -> Graph:
     values += [b.input("parameter", "p", (channels,)), b.input("scalar", "s", ())]
     w = b.input("parameter", "w", (3, 3, channels, channels))
     step = st.tuples(
-        st.sampled_from(
-            ["neg", "relu", "add", "mul", "maximum", "sum", "conv", "pool", "broadcast", "convert"]
-        ),
+        st.sampled_from(STEPS),
         st.integers(0, 30),
         st.integers(0, 30),
     )
@@ -35,6 +36,11 @@ def random_graph(draw: Callable[..., Any], channels: int = 3) -> Graph:
         try:
             if op == "sum":
                 new = b.add("sum", x, attrs=ops.Sum(second % 2, bool(second // 2 % 2)))
+            elif op == "axes":
+                sides, batched = b.spec(x).shape, b.spec(x).batched and second % 3 > 0
+                axes = [axis for axis in range(len(sides)) if second >> axis & 1]
+                ones = tuple(1 if axis in axes else side for axis, side in enumerate(sides))
+                new = reshaped(b, summed(b, x, axes, batched=batched), ones)
             elif op == "conv":
                 new = b.add("conv", x, w, attrs=SAME)
             elif op == "pool":

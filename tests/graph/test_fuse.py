@@ -65,7 +65,7 @@ def _check_shapes(graph: Graph, group: Group) -> None:
             assert operation(graph[group.anchor].op).epilogue
             domain.add((graph[group.anchor].spec.shape, graph[group.anchor].spec.batched))
     for index in group.sums:
-        assert graph[index].op == "sum"
+        assert operation(graph[index].op).sums
         source = graph[graph[index].inputs[0]].spec
         domain.add((source.shape, source.batched))
     assert len(domain) <= 1

@@ -18,7 +18,8 @@ from isoconv import nn
 from isoconv.errors import GraphError
 from isoconv.graph import fuse, recompute, sign_masks
 from isoconv.graph.builder import GraphBuilder
-from isoconv.graph.ir import Graph, Node, TensorSpec
+from isoconv.graph.cut import cut_behind
+from isoconv.graph.ir import Graph, InputAttrs, Node, TensorSpec
 from isoconv.graph.operation import Operation, operation
 from isoconv.graph.passes import check_passes, checked_pass, passes_are_checked
 from isoconv.graph.verify import verify
@@ -54,6 +55,14 @@ def scale() -> None:
     x, rate = b.input("dataset", "x", (3,)), b.input("scalar", "rate", ())
     graph = b.graph([("y", b.add("mul", x, b.add("exp", rate)))])
     evaluate(graph, random_arrays(graph, 2), 2)
+
+
+def cut() -> None:
+    """A network whose first layer does not change."""
+    model = nn.Sequential(nn.Conv2d(2, 3), nn.Flatten(), nn.Linear(2))
+    traced = nn.trace_model(model, (5, 5, 1), training=True)
+    graph = traced.builder.graph([("y", traced.output)])
+    cut_behind(graph, {"images", "0.weight", "0.bias"})
 
 
 # How each pass is broken --------------------------------------------------------------------------
@@ -135,6 +144,11 @@ def break_hoisted(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("isoconv.graph.hoist._FIXED", frozenset({"parameter", "state", "scalar"}))
 
 
+def break_cut_behind(patch: pytest.MonkeyPatch) -> None:
+    """The rest of the graph asks for what nobody gives."""
+    patch.setattr("isoconv.graph.cut.InputAttrs", lambda kind, name: InputAttrs(kind, f"{name}x"))
+
+
 BROKEN = {
     "trace_model": (break_trace_model, trace, "the node says"),
     "differentiate": (break_differentiate, train, "relu_grad.*the node says"),
@@ -143,6 +157,7 @@ BROKEN = {
     "fuse": (break_fuse, train, "no earlier group stores"),
     "recompute": (break_recompute, train, "no earlier group stores"),
     "with_sign_masks": (break_with_sign_masks, train, "no earlier group stores"),
+    "cut_behind": (break_cut_behind, cut, "must be the same on both sides"),
     "hoisted": (break_hoisted, scale, "parameters and states alone"),
 }
 """Name of a pass → (what breaks it, what is run, what is said)."""
@@ -179,7 +194,9 @@ def test_graphs_are_made_by_passes_alone() -> None:
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("Graph", "Group")
     }
-    assert makers == {"graph/builder.py", "compile/lower/driver.py", "graph/fuse.py"}
+    assert makers == {
+        "graph/builder.py", "graph/cut.py", "compile/lower/driver.py", "graph/fuse.py",
+    }  # fmt: skip
 
 
 # The switch ---------------------------------------------------------------------------------------

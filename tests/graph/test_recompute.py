@@ -78,10 +78,12 @@ def statistics(b: GraphBuilder, x: int, mean: int) -> tuple[int, ...]:
     return difference, total, last
 
 
-def test_same_bits() -> None:
-    """Repeated work gives the bits of stored values."""
+@pytest.mark.parametrize("own", [False, True])
+def test_same_bits(own: bool) -> None:
+    """Repeated work gives the bits of stored values, with numbers for all images and each one's."""
     b = GraphBuilder()
-    x, mean = b.input("dataset", "x", (5, 5, 4)), b.input("parameter", "mean", (4,))
+    x = b.input("dataset", "x", (5, 5, 4))
+    mean = b.input("dataset" if own else "parameter", "mean", (1, 1, 4))
     _, total, last = statistics(b, x, mean)
     graph = b.graph([("total", total), ("last", last)])
     groups = recompute(graph, fuse(graph))
@@ -89,7 +91,7 @@ def test_same_bits() -> None:
     random = np.random.default_rng(0)
     arrays = {
         "x": random.normal(size=(3, 5, 5, 4)).astype(np.float32) * np.float32(0.1),
-        "mean": random.normal(size=4).astype(np.float32),
+        "mean": random.normal(size=(3, 1, 1, 4)[not own :]).astype(np.float32),
     }
     expected = interpret(graph, arrays, images=3)
     for name, array in evaluate(graph, arrays, 3).items():

@@ -11,6 +11,7 @@ from typing import Any
 from isoconv import nn
 
 __all__ = [
+    "JOINED",
     "LAYERS",
     "bind",
     "layer_of",
@@ -21,26 +22,112 @@ __all__ = [
     "takes_several",
 ]
 
+JOINED = (5, 4, 4)
+"""Shape of an image that layers of several tensors take twice; products of matrices too."""
+
 SHAPES = {0: (5,), 1: (9, 2), 2: (9, 8, 2), 3: (7, 6, 5, 2)}
 """Shapes of an image by the number of its spatial axes."""
 
 LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
-    "AvgPool1d": (nn.AvgPool1d(3, 2, 1, ceil_mode=True, count_include_pad=False), (9, 2)),
-    "AvgPool2d": (nn.AvgPool2d((3, 2), (2, 1), 1, True, False), (9, 8, 2)),
-    "AvgPool3d": (nn.AvgPool3d(3, (2, 1, 2), 1, True, False), (7, 6, 5, 2)),
-    "BatchNorm": (nn.BatchNorm(eps=1e-3, momentum=0.25), (5, 4, 3)),
-    "Conv1d": (nn.Conv1d(4, 3, 2, ((1, 0),), 2, 2, bias=False, flip=True), (9, 2)),
-    "Conv2d": (nn.Conv2d(4, (3, 2), (2, 1), ((1, 0), (0, 2)), (1, 2), 2, False, True), (9, 8, 2)),
-    "Conv3d": (nn.Conv3d(4, 2, (1, 2, 1), 1, 2, 2, False, True), (6, 6, 5, 2)),
-    "DepthwiseConv2d": (nn.DepthwiseConv2d(3, 2, "same", 2, 2, False, True), (9, 8, 3)),
+    "Apply": (nn.Apply(nn.functional.max_pool2d_with_indices, ((2, 3), 1), 1), (5, 4, 3)),
+    **{
+        f"Adaptive{kind}Pool{rank}d": (
+            getattr(nn, f"Adaptive{kind}Pool{rank}d")((3, None, 2)[:rank]), SHAPES[rank]
+        )
+        for kind in ("Avg", "Max") for rank in (1, 2, 3)
+    },
+    "AvgPool1d": (nn.AvgPool1d(3, 2, 1, True, False, 2), (9, 2)),
+    "AvgPool2d": (nn.AvgPool2d((3, 2), (2, 1), 1, True, False, (1, 2)), (9, 8, 2)),
+    "AvgPool3d": (nn.AvgPool3d(2, (2, 1, 2), 1, True, False, 2), (7, 6, 5, 2)),
+    "BatchNorm": (
+        nn.BatchNorm(eps=1e-3, momentum=0.25, frozen=True, over="batch"), (5, 4, 3),
+    ),
+    "Branches": (nn.Branches(nn.Sequential(), nn.Conv2d(4, 3, padding=1)), (5, 4, 3)),
+    "ChannelShuffle": (nn.ChannelShuffle(2), (9, 8, 6)),
+    "Clip": (nn.Clip(-0.5, 0.75), (9, 8, 2)),
+    "Constant": (nn.Constant((2, 1, 3), learned=False), (5, 4, 3)),
+    "Conv1d": (nn.Conv1d(4, 3, 2, ((1, 0),), 2, 2, False, True, padding_mode="reflect"), (9, 2)),
+    "Conv2d": (
+        nn.Conv2d(
+            4, (3, 2), (2, 1), ((1, 0), (0, 2)), (1, 2), 2, False, True, padding_mode="circular"
+        ),
+        (9, 8, 2),
+    ),
+    "Conv3d": (
+        nn.Conv3d(4, 2, (1, 2, 1), 1, 2, 2, False, True, padding_mode="replicate"), (6, 6, 5, 2),
+    ),
+    "ConvTranspose1d": (
+        nn.ConvTranspose1d(4, 3, 2, ((1, 0),), 1, 2, 2, False, True, "reflect"), (5, 2),
+    ),
+    "ConvTranspose2d": (
+        nn.ConvTranspose2d(
+            4, (3, 2), (2, 1), ((1, 0), (0, 2)), (1, 0), 2, 2, False, True, "circular"
+        ),
+        (5, 4, 2),
+    ),
+    "ConvTranspose3d": (
+        nn.ConvTranspose3d(4, 2, 2, 1, 1, 2, 2, False, True, "replicate"), (4, 3, 3, 2),
+    ),
+    "DepthwiseConv2d": (
+        nn.DepthwiseConv2d(3, 2, "same", 2, 2, False, True, padding_mode="reflect"), (9, 8, 3),
+    ),
+    "GroupNorm": (nn.GroupNorm(3, eps=1e-3, affine=False), (5, 4, 6)),
+    "GELU": (nn.GELU(approximate="tanh"), (9, 8, 2)),
+    "Flip": (nn.Flip((0, -1)), (9, 8, 2)),
+    "FractionalMaxPool2d": (nn.FractionalMaxPool2d((2, 3), None, (0.6, 0.5), 0.25), (9, 8, 2)),
+    "FractionalMaxPool3d": (nn.FractionalMaxPool3d(2, None, 0.5, (0.1, 0.2, 0.3)), (7, 6, 5, 2)),
+    "LPPool1d": (nn.LPPool1d(3.0, 3, 2, True, 1, 2), (9, 2)),
+    "LPPool2d": (nn.LPPool2d(1, (3, 2), (2, 1), True, 1, (1, 2)), (9, 8, 2)),
+    "LPPool3d": (nn.LPPool3d(2, 2, (2, 1, 2), True, 1, 2), (7, 6, 5, 2)),
     "Linear": (nn.Linear(7, bias=False), (5,)),
-    "MaxPool1d": (nn.MaxPool1d(2, 3, 1, 2, ceil_mode=True), (9, 2)),
-    "MaxPool2d": (nn.MaxPool2d((2, 3), (3, 1), 1, (1, 2), True), (9, 8, 2)),
-    "MaxPool3d": (nn.MaxPool3d(2, (1, 2, 1), 1, 2, True), (7, 6, 5, 2)),
+    "LocalResponseNorm": (nn.LocalResponseNorm(4, 0.5, 0.25, 2.0, before=1), (5, 4, 6)),
+    "MaxPool1d": (nn.MaxPool1d(2, 3, 1, 2, True, "indices"), (9, 2)),
+    "MaxPool2d": (nn.MaxPool2d((2, 3), (3, 1), 1, (1, 2), True, "indices"), (9, 8, 2)),
+    "MaxPool3d": (nn.MaxPool3d(2, (1, 2, 1), 1, 2, True, "indices"), (7, 6, 5, 2)),
+    "Network": (
+        nn.Network(
+            (("a b", nn.Conv2d(4, 3, padding=1), "y"), ("c", nn.ReLU(), "a b"),
+             ("sum", nn.Add(), "c", "a b"), ("beside", nn.Flatten(), "y")),
+            ("y",), "sum",
+        ),
+        (5, 4, 3),
+    ),
+    "OneHot": (nn.OneHot(3, axis=0), (5, 4, 3)),
+    "PReLU": (nn.PReLU(2, 0.5), (9, 8, 2)),
+    "Pad": (nn.Pad(((2, 1), (0, 3)), "constant", 1.5), (9, 8, 2)),
+    "PixelShuffle": (nn.PixelShuffle((2, 1), "DCR"), (5, 4, 6)),
+    "PixelUnshuffle": (nn.PixelUnshuffle((2, 1), "DCR"), (6, 4, 3)),
+    "Reduce": (nn.Reduce("mean", (0, -1), keepdims=True), (5, 4, 3)),
+    "QuantizedConv1d": (
+        nn.QuantizedConv1d(4, 3, 2, ((1, 0),), 2, 2, False, 3, "uint8", 5), (9, 2),
+    ),
+    "QuantizedConv2d": (
+        nn.QuantizedConv2d(4, (3, 2), 2, "same", (1, 2), 2, False, -3, "int8", 5), (9, 8, 2),
+    ),
+    "QuantizedConv3d": (
+        nn.QuantizedConv3d(4, 2, 2, 1, 2, 2, False, 3, "int16", 5), (4, 3, 5, 2),
+    ),
+    "QuantizedLinear": (nn.QuantizedLinear(4, False, 3, "uint16", 5), (4, 3)),
+    "Reshape": (nn.Reshape((4, -1)), (9, 8, 2)),
     "Residual": (nn.Residual(nn.Conv2d(4, 3, padding=1), nn.Conv2d(4, 1)), (5, 4, 3)),
+    "Resize": (
+        nn.Resize(
+            None, (1.5, 0.7), "linear", "tf_crop_and_resize", "floor", -0.5, True, True, (1, 0),
+            ((0.1, 0.9), (-0.2, 1.1)), 2.5,
+        ),
+        (9, 8, 2),
+    ),
     "Sequential": (
         nn.Sequential(nn.Conv2d(2, 1), nn.functional.flatten, nn.Sequential()), (5, 4, 3),
     ),
+    "Slice": (nn.Slice((1, -2), (5, None), (1, 0), (2, 1)), (9, 8, 2)),
+    "Squeeze": (nn.Squeeze((1, -1)), (9, 1, 1)),
+    "SqueezeExcitation": (nn.SqueezeExcitation(2, nn.SiLU(), nn.functional.tanh), (5, 4, 3)),
+    "Threshold": (nn.Threshold(0.5, -1.0), (9, 8, 2)),
+    "TopK": (nn.TopK(2, 0, largest=False, result="places"), (5, 4, 3)),
+    "Transpose": (nn.Transpose((2, 0, 1)), (9, 8, 2)),
+    "Unsqueeze": (nn.Unsqueeze((0, -1)), (9, 8, 2)),
+    "Upsample": (nn.Upsample(None, (2, 1.5), "bilinear", True), (9, 8, 2)),
     "ZeroPad1d": (nn.ZeroPad1d(((2, 1),)), (9, 2)),
     "ZeroPad2d": (nn.ZeroPad2d(((2, 1), (0, 3))), (9, 8, 2)),
     "ZeroPad3d": (nn.ZeroPad3d(2), (4, 3, 5, 2)),
@@ -60,8 +147,8 @@ def public_layers(offered: Any = nn) -> dict[str, type[nn.Module]]:
 
 def takes_several(kind: type[nn.Module]) -> bool:
     """Whether a layer joins several tensors: no chain of layers leads to it."""
-    kinds = [each.kind for each in inspect.signature(kind.forward).parameters.values()]
-    return inspect.Parameter.VAR_POSITIONAL in kinds
+    _, first, *_ = inspect.signature(kind.forward).parameters.values()
+    return first.kind is inspect.Parameter.VAR_POSITIONAL
 
 
 def settings_of(kind: type[nn.Module]) -> tuple[Field[Any], ...]:

@@ -68,8 +68,15 @@ def test_no_setting_is_by_default(name: str) -> None:
     layer, _ = layer_of(public_layers()[name])
     fields = getattr(type(layer), "__dataclass_fields__", {})
     usual = [key for key, field in fields.items() if getattr(layer, key) == field.default]
-    # The other algorithm takes fewer settings of the rest.
-    assert usual == (["algorithm"] if name == "Conv2d" else [])
+    # The other algorithm, and other modes of padding, take fewer settings of the rest.
+    assert usual == {
+        "Conv2d": ["algorithm"],
+        "Pad": ["mode"],
+        "FractionalMaxPool2d": ["output_size"],
+        "FractionalMaxPool3d": ["output_size"],
+        "Resize": ["size", "policy"],
+        "Upsample": ["size"],
+    }.get(name, [])
 
 
 @pytest.mark.parametrize("algorithm", ["winograd", "direct"])

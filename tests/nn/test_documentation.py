@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.nn.array_calls import CASES
-from tests.nn.layers import bind, layer_of, public_layers, sections, takes_several
+from tests.nn.layers import JOINED, bind, layer_of, public_layers, sections, takes_several
 
 import isoconv as ic
 from isoconv import nn
@@ -39,7 +39,7 @@ def test_a_layer_is_documented(name: str) -> None:
 def test_a_layer_has_the_shapes_that_it_says(name: str) -> None:
     """Axes that are named the same have the same size; others are settings, or products of both."""
     kind = LAYERS[name]
-    layer, shape = layer_of(kind) if not takes_several(kind) else (kind(), (5, 4, 3))
+    layer, shape = layer_of(kind) if not takes_several(kind) else (kind(), JOINED)
     trace = nn.Trace(layer, training=True)
     x = trace.images(shape)
     output = layer(x, x) if takes_several(kind) else layer(x)

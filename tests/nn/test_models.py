@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,21 @@ KNOWN = [
     ("resnet20", 10, (32, 32, 3), 269_722 + 2_560 + 192),
     # torchvision's tables
     ("resnet18", 1000, (224, 224, 3), 11_689_512),
+    ("resnet34", 1000, (224, 224, 3), 21_797_672),
+    ("resnet50", 1000, (224, 224, 3), 25_557_032),
+    ("resnext50_32x4d", 1000, (224, 224, 3), 25_028_904),
+    ("densenet121", 1000, (224, 224, 3), 7_978_856),
+    ("squeezenet1_0", 1000, (224, 224, 3), 1_248_424),
+    ("squeezenet1_1", 1000, (224, 224, 3), 1_235_496),
     ("mobilenetv2", 1000, (224, 224, 3), 3_504_872),
+    ("mobilenet_v2", 1000, (224, 224, 3), 3_504_872),
+    ("mobilenet_v3_large", 1000, (224, 224, 3), 5_483_032),
+    ("mobilenet_v3_small", 1000, (224, 224, 3), 2_542_856),
+    ("efficientnet_b0", 1000, (224, 224, 3), 5_288_548),
+    ("convnext_tiny", 1000, (224, 224, 3), 28_589_128),
+    ("shufflenet_v2_x1_0", 1000, (224, 224, 3), 2_278_604),
+    # timm's table
+    ("efficientnet_lite0", 1000, (224, 224, 3), 4_652_008),
     # the convolutions of torchvision's vgg11_bn without their 2,752 biases, and the head
     ("vgg11", 10, (32, 32, 3), 9_225_984 - 2_752 + 513 * 10),
     ("vgg11", 1000, (224, 224, 3), 9_225_984 - 2_752 + 513 * 1000),
@@ -49,9 +64,23 @@ def test_parameter_counts(name: str, classes: int, shape: tuple[int, ...], count
 
 
 MULTIPLY_ADDS = [
-    # figures of torchvision's tables: 1.81 and 0.30 GFLOPS, counted as multiply-adds
+    # figures of torchvision's tables, whose GFLOPS are multiply-adds
     ("resnet18", 1000, (224, 224, 3), 1.81e9, 0.005),
+    ("resnet34", 1000, (224, 224, 3), 3.66e9, 0.005),
+    ("resnet50", 1000, (224, 224, 3), 4.09e9, 0.005),
+    ("resnext50_32x4d", 1000, (224, 224, 3), 4.23e9, 0.005),
+    ("densenet121", 1000, (224, 224, 3), 2.83e9, 0.005),
+    ("squeezenet1_0", 1000, (224, 224, 3), 0.82e9, 0.005),
+    ("squeezenet1_1", 1000, (224, 224, 3), 0.35e9, 0.005),
     ("mobilenetv2", 1000, (224, 224, 3), 0.30e9, 0.01),
+    ("mobilenet_v2", 1000, (224, 224, 3), 0.30e9, 0.01),
+    ("mobilenet_v3_large", 1000, (224, 224, 3), 0.22e9, 0.03),
+    ("mobilenet_v3_small", 1000, (224, 224, 3), 0.06e9, 0.06),
+    ("efficientnet_b0", 1000, (224, 224, 3), 0.39e9, 0.02),
+    ("convnext_tiny", 1000, (224, 224, 3), 4.46e9, 0.005),
+    ("shufflenet_v2_x1_0", 1000, (224, 224, 3), 0.14e9, 0.04),
+    # 407M in its authors' table
+    ("efficientnet_lite0", 1000, (224, 224, 3), 0.407e9, 0.06),
     # 28²·25·6 + 10²·150·16 + 400·120 + 120·84 + 84·10
     ("lenet5", 10, (28, 28, 1), 416_520, 0),
 ]
@@ -119,8 +148,11 @@ def test_the_shape_may_be_left_out() -> None:
 
 def test_unknown_names_list_the_known_ones() -> None:
     """The message names them all."""
-    with pytest.raises(ArgumentError, match=r"resnet50.*lenet5, mobilenetv2, resnet18"):
-        models.create("resnet50")
+    with pytest.raises(
+        ArgumentError,
+        match=r"resnet5.*convnext_tiny, densenet121, efficientnet_b0, eff",
+    ):
+        models.create("resnet5")
 
 
 def test_bad_sizes_are_refused() -> None:
@@ -195,3 +227,15 @@ def test_conditions_behind_a_sum_are_no_trouble() -> None:
     images = np.arange(8 * 2 * 2, dtype=np.uint8).reshape(8, 2, 2, 1)
     trainer = Trainer(model, batch_size=8, progress=False)
     assert len(trainer.fit((images, [0, 1] * 4), epochs=1).history) == 1
+
+
+def test_unet() -> None:
+    """A result for each pixel, and the parameters of the paper's figure 1."""
+    widths = (1, 64, 128, 256, 512, 1024)
+    down = sum(9 * a * b + b + 9 * b * b + b for a, b in pairwise(widths))
+    up = sum(4 * 2 * b * b + b + 9 * 2 * b * b + b + 9 * b * b + b for b in widths[1:-1])
+    summary = models.unet(2, (256, 256, 1)).summary((256, 256, 1))
+    assert summary.parameters == down + up + 64 * 2 + 2 == 31_030_658
+    assert summary.rows[-1].output == (256, 256, 2)
+    with pytest.raises(ShapeError, match=r"sides that 16 divides; got \(24, 32, 3\)"):
+        models.unet(2, (24, 32, 3))

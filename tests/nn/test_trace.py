@@ -127,7 +127,7 @@ BAD = [
     (nn.DepthwiseConv2d(3, multiplier=0), ArgumentError, ["multiplier", "at least 1"]),
     (nn.Linear(10), ShapeError, ["(C,)", "flatten", "(28, 28, 3)"]),
     (nn.MaxPool2d(29), ShapeError, ["kernel_size=29", "(28, 28, 3)"]),
-    (nn.MaxPool2d(2, padding=2), ArgumentError, ["half the kernel", "padding=2"]),
+    (nn.MaxPool2d(2, padding=2), ArgumentError, ["less than the kernel", "padding=2"]),
     (nn.MaxPool2d(2, stride=0), ArgumentError, ["stride=0"]),
     (nn.AvgPool1d(2), ShapeError, ["avg_pool1d", "(28, 28, 3)"]),
     (nn.GlobalAvgPool1d(), ShapeError, ["(L, C)", "(28, 28, 3)"]),

@@ -62,6 +62,7 @@ WINDOW = ops.WindowGeometry((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1))
 OVERLAP = ops.WindowGeometry((3, 2), (2, 1), ((1, 1), (0, 1)), (1, 1), ceil_mode=True)
 DILATED = ops.WindowGeometry((2, 2), (1, 2), ((1, 0), (0, 1)), (2, 1))
 X, Y = given(5, 6, 4), given(5, 6, 4)
+TAPS = (((0, 1.0),), ((0, 0.25), (1, 0.75)), (), ((4, -0.1), (1, 0.7), (1, 0.4)), ((2, 1.0),))
 
 
 def _conv_cases() -> list[Case]:
@@ -89,6 +90,7 @@ def _pool_cases() -> list[Case]:
     cases = []
     for window in (WINDOW, OVERLAP, DILATED):
         x = given(5, 6, 2, values="distinct")
+        cases.append(Case("max_pool_places", (x,), window))
         dy = given(*window.output_sides((5, 6)), 2)
         cases += [Case("max_pool", (x,), window), Case("max_pool_grad", (x, dy), window)]
         for count in (False, True):
@@ -132,18 +134,30 @@ def _binary_cases() -> list[Case]:
         (single(4), single()),
         (given(), given()),
         (given(), single()),
+        (X, single(6, 1)),
+        (given(5, 1, 4), single(6, 1)),
+        (given(1, 6, 1), given(5, 1, 1)),
     )
     cases = [Case(op, pair) for op in ("add", "sub", "mul", "maximum", "minimum") for pair in pairs]
     quotients = [(x, dataclasses.replace(y, values="positive")) for x, y in pairs]
     powers = [(dataclasses.replace(x, values="positive"), y) for x, y in pairs]
+    cases += [Case(op, pairs[1], constants=(0, 1)) for op in ("greater", "greater_equal", "equal")]
+    cases += [
+        Case("where", (X, *pair), constants=(0,)) for pair in pairs if len(pair[0].shape) == 3
+    ]
     cases += [Case("div", pair) for pair in quotients]
     return cases + [Case("power", pair) for pair in powers]
 
 
 def _unary_cases() -> list[Case]:
-    plain = ["neg", "square", "exp", "relu", "sigmoid", "tanh", "erf", "gelu", "silu", "abs"]
+    plain = ["neg", "square", "exp", "relu", "sigmoid", "tanh", "erf", "gelu", "silu", "abs",
+             "hardswish", "gelu_tanh", "mish", "softsign", "expm1"]  # fmt: skip
     cases = [Case(op, (X,)) for op in plain]
-    cases += [Case(op, (given(7, values="positive"),)) for op in ("sqrt", "log", "reciprocal")]
+    cases += [Case(op, (X,), constants=(0,)) for op in ("sign", "floor", "round")]
+    cases += [Case("full_like", (X,), ops.Constant(0.3), constants=(0,))]
+    cases += [
+        Case(op, (given(7, values="positive"),)) for op in ("sqrt", "log", "log1p", "reciprocal")
+    ]
     cases += [
         Case("raised", (given(7, values="positive"),), ops.Constant(value))
         for value in (-1.5, 0.0, 0.5, 1.0, 3.0)
@@ -153,8 +167,15 @@ def _unary_cases() -> list[Case]:
         Case("leaky_relu", (X,), ops.LeakyRelu(0.1)),
         Case("leaky_relu_grad", (X, Y), ops.LeakyRelu(0.1), constants=(0,)),
         Case("relu_grad", (X, Y), constants=(0,)),
-        Case("gelu_grad", (X, Y)),
-        Case("silu_grad", (X, Y)),
+        Case("clip", (X,), ops.Bounds(-0.7, 0.4)),
+        Case("clip", (X,), ops.Bounds(maximum=0.4)),
+        Case("clip_grad", (X, Y), ops.Bounds(-0.7, 0.4), constants=(0,)),
+        Case("hardswish_grad", (X, Y)),
+        *(Case(f"{op}_grad", (X, Y)) for op in ("gelu", "gelu_tanh", "mish", "silu", "softsign")),
+        Case("softplus", (X,), ops.Softplus(2.0, 1.5)),
+        Case("softplus_grad", (X, Y), ops.Softplus(2.0, 1.5)),
+        Case("elu", (X,), ops.Elu(1.3, 0.8, 0.6)),
+        Case("elu_grad", (X, Y), ops.Elu(1.3, 0.8, 0.6)),
         Case("convert", (X,), ops.Convert("float64")),
         Case("convert", (given(5, values="bytes"),), ops.Convert("float32")),
         Case("bce_with_logits", (X, given(5, 6, 4, values="share"))),
@@ -172,6 +193,10 @@ def _other_cases() -> list[Case]:
         Case("sum", (X,), ops.Sum(1, batched=False)),
         Case("sum", (given(),), ops.Sum(0, batched=False)),
         Case("sum", (single(19),), ops.Sum(0, batched=False)),
+        Case("sum_axes", (X,), ops.SumAxes((1,), batched=True, source_batched=True)),
+        Case("sum_axes", (X,), ops.SumAxes((0, 2), batched=False, source_batched=True)),
+        Case("sum_axes", (single(3, 4),), ops.SumAxes((0,), batched=False, source_batched=False)),
+        Case("broadcast", (given(5, 1, 4),), ops.Broadcast((5, 6, 4), True, True)),
         Case("broadcast", (given(4),), ops.Broadcast((5, 6, 4), True, True)),
         Case("broadcast", (single(4),), ops.Broadcast((5, 6, 4), True, False)),
         Case("broadcast", (single(),), ops.Broadcast((3, 2), False, False)),
@@ -180,6 +205,9 @@ def _other_cases() -> list[Case]:
         Case("times_images", (single(4),)),
         Case("inverse_std", (single(4, values="positive"),), ops.Epsilon(1e-3)),
         Case("batch_norm", (X, c, c, c, c), ops.BatchNorm(False, 30)),
+        Case(
+            "group_norm", (X, given(1, 1, 4), given(1, 1, 4)), ops.GroupNorm(2), constants=(0, 1, 2)
+        ),
         Case("copy", (X,)),
         Case("reshape", (X,), ops.Shape((10, 12))),
         Case("reshape", (single(6, 2),), ops.Shape((3, 4), batched=False)),
@@ -188,6 +216,19 @@ def _other_cases() -> list[Case]:
         Case("embed_channels", (X,), ops.Embed(2, 9)),
         Case("pad", (X,), ops.Padding(((1, 0), (2, 3)))),
         Case("crop", (X,), ops.Padding(((1, 0), (2, 3)))),
+        Case(
+            "max_unpool",
+            (given(2, 3, 4), given(2, 3, 4, values="places")),
+            ops.Unpool((4, 5)),
+            constants=(1,),
+        ),
+        Case("at_places", (X, given(2, 3, 4, values="places"))),
+        Case("transpose", (X,), ops.Permutation((2, 0, 1))),
+        Case("transpose", (single(3, 5),), ops.Permutation((1, 0))),
+        Case("take", (X,), ops.Take(-2, (1, 0, -1, 5, 5, 2, 0))),
+        Case("take", (single(6),), ops.Take(-1, (4, 2, 0))),
+        Case("resample", (X,), ops.Resample(-3, TAPS)),
+        Case("resample", (single(5, 2),), ops.Resample(-2, TAPS)),
         Case("layer_norm", (given(3, 11),), ops.Epsilon(1e-5)),
         Case("layer_norm_grad", (given(3, 11), given(3, 11)), ops.Epsilon(1e-5)),
         Case("softmax", (given(11),)),
@@ -198,6 +239,19 @@ def _other_cases() -> list[Case]:
         Case("cross_entropy", (given(11), LABELS), ops.CrossEntropy(0.1)),
         Case("cross_entropy_grad", (given(11), LABELS, given()), ops.CrossEntropy(0.1)),
         Case("hits", (given(11), LABELS), ops.Hits(5)),
+        *(
+            Case(op, (given(2, 3, 11), given(2, 3, values="labels"), *more), attrs)
+            for op, more, attrs in (
+                ("cross_entropy", (), ops.CrossEntropy()),
+                ("cross_entropy", (), ops.CrossEntropy(0.1)),
+                ("cross_entropy_grad", (given(2, 3),), ops.CrossEntropy(0.1)),
+                ("hits", (), ops.Hits(2)),
+            )
+        ),
+        Case("top_k", (given(2, 11),), ops.TopK(4, places=False)),
+        Case("top_k", (single(11),), ops.TopK(11, places=True)),
+        Case("one_hot", (LABELS,), ops.OneHot(11)),
+        Case("one_hot", (given(5, values="normal"),), ops.OneHot(3, "float64"), constants=(0,)),
         Case("augment", (given(5, 6, 2, values="bytes"), given(9, values="table")), ops.Augment()),
         Case(
             "augment",
@@ -207,8 +261,20 @@ def _other_cases() -> list[Case]:
     ]
 
 
+def _matmul_cases() -> list[Case]:
+    pairs = (
+        (given(3, 4), given(4, 5)),
+        (given(2, 3, 4), single(4, 5)),
+        (single(3, 4), given(2, 4, 5)),
+        (given(2, 1, 3, 4), given(1, 5, 4, 2)),
+        (given(1, 3, 1), single(2, 1, 1)),
+    )
+    return [Case("matmul", pair) for pair in pairs]
+
+
 CASES = (
     _conv_cases()
+    + _matmul_cases()
     + _winograd_cases()
     + _pool_cases()
     + _binary_cases()
@@ -238,6 +304,8 @@ def make_array(item: Given, dtype: str, rng: np.random.Generator) -> np.ndarray:
             return table
         case "table":
             return rng.integers(0, 3, shape).astype(np.float32)
+        case "places":
+            return rng.integers(-2, 25, shape).astype(dtype)
         case "positive":
             return rng.uniform(0.5, 2.0, shape).astype(dtype)
         case "share":

@@ -68,10 +68,11 @@ def test_output_size_counts_the_places(
 @settings(max_examples=50, deadline=None)
 @given(size=st.integers(1, 40), kernel=st.integers(1, 7), stride=st.integers(1, 4))
 def test_same_padding(size: int, kernel: int, stride: int) -> None:
-    """Padding "same" gives ceil(size / stride) outputs."""
+    """Padding "same" gives ceil(size / stride) outputs; the odd zero is after, or before."""
     padding = same_padding(size, kernel, stride)
     assert output_size(size, kernel, stride, padding) == -(-size // stride)
     assert padding[1] - padding[0] in (0, 1)
+    assert same_padding(size, kernel, stride, lower=True) == padding[::-1]
 
 
 def test_kernel_larger_than_input() -> None:
@@ -111,7 +112,7 @@ def test_entries_per_axis() -> None:
         ConvGeometry((3, 3), (1,), ((0, 0), (0, 0)), (1, 1))
 
 
-def test_pooling_padding_above_half() -> None:
+def test_pooling_padding_as_large_as_the_window() -> None:
     """Every pooling window meets the input."""
-    with pytest.raises(ArgumentError, match="at most half the kernel's extent: padding"):
+    with pytest.raises(ArgumentError, match="less than the kernel's extent: padding"):
         WindowGeometry((2,), (1,), ((2, 0),), (1,))

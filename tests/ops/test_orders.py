@@ -176,7 +176,7 @@ def test_binary_cross_entropy(dtype: type[Any]) -> None:
 
 # Pointwise --------------------------------------------------------------------------------------
 
-ONE, HALF, TWO = np.float32(1), np.float32(0.5), np.float32(2)
+ONE, HALF, TWO, SIXTH = (np.float32(value) for value in (1, 0.5, 2, 1 / 6))
 
 
 def where(condition: Array, value: Array) -> Array:
@@ -184,11 +184,34 @@ def where(condition: Array, value: Array) -> Array:
     return np.where(condition, value, np.float32(0))
 
 
+def hard(x: Array) -> Array:
+    """Six times the gate of hardswish."""
+    return np.clip(x + np.float32(3), np.float32(0), np.float32(6))
+
+
 def wide_gelu(x: Array) -> Array:
     """Gelu's slope in float64."""
     bell = elementary.exp((-0.5 * x) * x)
     half = 0.5 * (1 + elementary.erf(x * 0.7071067811865476))
     slope: Array = half + x * (0.3989422804014327 * bell)
+    return slope
+
+
+def wide_gelu_tanh(x: Array) -> Array:
+    """The slope in float64 of gelu's approximation."""
+    t = np.clip(x, -32, 32)
+    q = 0.044715 * (t * t)
+    s = elementary.sigmoid(1.5957691216057308 * (t * (1 + q)))
+    slope: Array = s * (1 + t * ((1 - s) * (1.5957691216057308 * (1 + 3 * q))))
+    return slope
+
+
+def wide_mish(x: Array) -> Array:
+    """Mish's slope in float64."""
+    e = elementary.exp(np.minimum(x, 40))
+    n = e * (e + 2)
+    t = n / (n + 2)
+    slope: Array = t + x * ((1 - t * t) * (e / (e + 1)))
     return slope
 
 
@@ -208,21 +231,36 @@ SLOPES: dict[str, tuple[Any, Callable[[Array, Array, Array], Array]]] = {
     "reciprocal": (None, lambda x, y, dy: -(dy * (y * y))),
     "exp": (None, lambda x, y, dy: dy * y),
     "log": (None, lambda x, y, dy: dy / x),
+    "expm1": (None, lambda x, y, dy: dy * (y + ONE)),
+    "log1p": (None, lambda x, y, dy: dy / (x + ONE)),
     "relu": (None, lambda x, y, dy: where(y > 0, dy)),
     "leaky_relu": (ops.LeakyRelu(0.3),
                    lambda x, y, dy: np.where(x > 0, dy, dy * np.float32(0.3))),
+    "clip": (ops.Bounds(-0.3, 0.7),
+             lambda x, y, dy: where((y > np.float32(-0.3)) & (y < np.float32(0.7)), dy)),
+    "hardswish": (None, lambda x, y, dy: (
+        hard(x) * SIXTH + where((hard(x) > 0) & (hard(x) < 6), x * SIXTH)) * dy),
     "sigmoid": (None, lambda x, y, dy: dy * (y * (-y + ONE))),
     "tanh": (None, lambda x, y, dy: dy * (-(y * y) + ONE)),
     "erf": (None, lambda x, y, dy: dy * (elementary.exp(-(x * x))
                                          * np.float32(1.1283791670955126))),
     "gelu": (None, lambda x, y, dy: wide_gelu(x.astype(float)).astype(np.float32) * dy),
     "silu": (None, lambda x, y, dy: wide_silu(x.astype(float)).astype(np.float32) * dy),
+    "gelu_tanh": (None, lambda x, y, dy: wide_gelu_tanh(x.astype(float)).astype(np.float32) * dy),
+    "mish": (None, lambda x, y, dy: wide_mish(x.astype(float)).astype(np.float32) * dy),
+    "softplus": (ops.Softplus(0.7, 5.0), lambda x, y, dy: np.where(
+        x.astype(float) * 0.7 > 5, 1, elementary.sigmoid(x.astype(float) * 0.7)
+    ).astype(np.float32) * dy),
+    "softsign": (None, lambda x, y, dy: (
+        1 / ((1 + abs(x.astype(float))) * (1 + abs(x.astype(float))))).astype(np.float32) * dy),
+    "elu": (ops.Elu(1.3, 0.8, 0.6), lambda x, y, dy: np.where(
+        x > 0, 1.3, elementary.exp(x.astype(float) * 0.6) * (0.8 * 0.6)).astype(np.float32) * dy),
     "scale": (ops.Constant(0.7), lambda x, y, dy: dy * np.float32(0.7)),
     "offset": (ops.Constant(0.7), lambda x, y, dy: dy),
     "raised": (ops.Constant(2.3), lambda x, y, dy: dy * (
         elementary.power(x, np.full_like(x, 2.3 - 1)) * np.float32(2.3))),
 }  # fmt: skip
-POSITIVE = {"sqrt", "log", "raised"}
+POSITIVE = {"sqrt", "log", "log1p", "raised"}
 
 
 @pytest.mark.parametrize("op", SLOPES)

@@ -30,17 +30,29 @@ def run(op: str, *arrays: Any, attrs: Any = None, dtype: str = "float32") -> Arr
 
 ORACLES = {
     "exp": np.exp,
+    "expm1": np.expm1,
+    "floor": np.floor,
+    "round": np.rint,
+    "sign": np.sign,
     "erf": special.erf,
     "sigmoid": special.expit,
     "tanh": np.tanh,
     "gelu": lambda x: x * special.ndtr(x),
     "silu": lambda x: x * special.expit(x),
+    "gelu_tanh": lambda x: x * special.expit(2 * np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)),
+    "mish": lambda x: x * np.tanh(np.log1p(np.exp(x))),
+    "softsign": lambda x: x / (1 + np.abs(x)),
     "relu": lambda x: np.maximum(x, 0),
     "square": lambda x: x**2,
     "neg": lambda x: -x,
     "abs": np.abs,
 }
-POSITIVE_ORACLES = {"log": np.log, "sqrt": np.sqrt, "reciprocal": lambda x: 1 / x}
+POSITIVE_ORACLES = {
+    "log": np.log,
+    "log1p": np.log1p,
+    "sqrt": np.sqrt,
+    "reciprocal": lambda x: 1 / x,
+}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -107,6 +119,72 @@ def test_leaky_relu_special_values() -> None:
     slope = ops.LeakyRelu(0.5)
     same(run("leaky_relu", [-4, -0.0, 0.0, 3, NAN], attrs=slope), [-2, -0.0, 0, 3, NAN])
     same(run("leaky_relu_grad", [-4, 0, 3], [6, 6, 6], attrs=slope), [3, 3, 6])
+
+
+@pytest.mark.parametrize(
+    ("bounds", "wanted", "inside"),
+    [
+        ((-1, 2), [-1, -1, -0.0, 0.0, 1, 2, 2, NAN], [2, 3, 4]),
+        ((0.0, INF), [0, 0, -0.0, 0.0, 1, 2, INF, NAN], [4, 5]),
+        ((-0.0, 1), [0, 0, -0.0, 0.0, 1, 1, 1, NAN], []),
+        ((-INF, 1), [-INF, -1, -0.0, 0.0, 1, 1, 1, NAN], [1, 2, 3]),
+        ((2, -1), [-1, -1, -1, -1, -1, -1, -1, NAN], []),
+    ],
+)
+def test_clip_special_values(
+    bounds: tuple[float, float], wanted: list[float], inside: list[int]
+) -> None:
+    """A bound of -0.0 is 0.0, the greatest wins, NaN stays; no gradient at a bound or at NaN."""
+    attrs = ops.Bounds(*bounds)
+    y = run("clip", [-INF, -1, -0.0, 0.0, 1, 2, INF, NAN], attrs=attrs)
+    same(y, wanted)
+    found = run("clip_grad", y, [5] * 8, attrs=attrs)
+    same(found, [5 if place in inside else 0 for place in range(8)])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_far_out(dtype: str) -> None:
+    """Activations are lines or end, however large x is; nothing overflows on the way."""
+    x = [-1e30, -200.0, 200.0, 1e30]
+    ends: dict[str, tuple[Any, list[float], list[float]]] = {
+        "gelu_tanh": (None, [0, 0, 200, 1e30], [0, 0, 1, 1]),
+        "hardswish": (None, [0, 0, 200, 1e30], [0, 0, 1, 1]),
+        "mish": (None, [0, 0, 200, 1e30], [0, 0, 1, 1]),
+        "softplus": (ops.Softplus(2.0, 20.0), [0, 0, 200, 1e30], [0, 0, 1, 1]),
+        "softsign": (None, [-1, -200 / 201, 200 / 201, 1], [0, 1 / 201**2, 1 / 201**2, 0]),
+        "elu": (ops.Elu(3.0, 2.0, 0.5), [-2, -2, 600, 3e30], [0, 0, 3, 3]),
+    }
+    for op, (attrs, values, slopes) in ends.items():
+        found = run(op, x, attrs=attrs, dtype=dtype)
+        np.testing.assert_allclose(found, values, rtol=1e-6, atol=1e-80, err_msg=op)
+        found = run(f"{op}_grad", x, [1] * 4, attrs=attrs, dtype=dtype)
+        np.testing.assert_allclose(found, slopes, rtol=1e-6, atol=1e-40, err_msg=op)
+
+
+def test_softplus_and_elu() -> None:
+    """The logarithm's corner and where the line begins; both branches, and -0.0 with its sign."""
+    x = np.array([-30, -1, -0.0, 0, 1, 2.4, 2.6])
+    attrs = ops.Softplus(2.0, 5.0)
+    wanted = np.where(x < 2.5, np.log1p(np.exp(2 * x)) / 2, x)
+    np.testing.assert_allclose(run("softplus", x, attrs=attrs, dtype="float64"), wanted, rtol=1e-14)
+    bent = ops.Elu(1.5, 2.0, 0.5)
+    wanted = np.where(x > 0, 1.5 * x, 2 * np.expm1(x / 2))
+    found = run("elu", x, attrs=bent, dtype="float64")
+    np.testing.assert_allclose(found, wanted, rtol=1e-14)
+    assert np.signbit(found).tolist() == [True, True, True, False, False, False, False]
+
+
+def test_steps() -> None:
+    """NaN is equal to nothing and has no sign; zeros are equal and keep theirs; ties go to even."""
+    x, y = [1, 2, NAN, -0.0, INF, NAN], [2, 2, 1, 0.0, INF, NAN]
+    same(run("greater", y, x), [1, 0, 0, 0, 0, 0])
+    same(run("greater_equal", x, y), [0, 1, 0, 1, 1, 0])
+    same(run("equal", x, y), [0, 1, 0, 1, 1, 0])
+    same(run("where", [0, -0.0, 2, NAN], [5] * 4, [7] * 4), [7, 7, 5, 5])
+    same(run("sign", [-INF, -3, -0.0, 0.0, 1e-45, NAN]), [-1, -1, -0.0, 0, 1, NAN])
+    ties = [-2.5, -1.5, -0.5, -0.2, -0.0, 0.5, 0.7, 1.5, 2.5, 2**23 + 1, -INF, NAN]
+    same(run("round", ties), [-2, -2, -0.0, -0.0, -0.0, 0, 1, 2, 2, 2**23 + 1, -INF, NAN])
+    same(run("floor", ties), [-3, -2, -1, -1, -0.0, 0, 0, 1, 2, 2**23 + 1, -INF, NAN])
 
 
 def test_maximum_and_minimum() -> None:
@@ -180,10 +258,10 @@ def test_overflow_is_no_error() -> None:
 def test_broadcast_refused() -> None:
     """Shapes that do not fit are named."""
     with pytest.raises(ShapeError) as caught:
-        operation("add").infer(None, TensorSpec((4, 4, 3)), TensorSpec((4, 3), batched=False))
+        operation("add").infer(None, TensorSpec((4, 4, 3)), TensorSpec((3, 3), batched=False))
     assert str(caught.value) == (
-        "add: the shapes must be equal, or one of them (), (C,) or (1, ..., 1, C); "
-        "got x float32(N, 4, 4, 3), y float32(4, 3)"
+        "add: the sides of each axis, from the last on, must be equal or 1; "
+        "got x float32(N, 4, 4, 3), y float32(3, 3)"
     )
 
 

@@ -141,27 +141,54 @@ def test_what_passes_may_ask() -> None:
     said = {trait: {name for name, entry in table.items() if getattr(entry, trait)}
             for trait in ("cheap", "epilogue", "sums", "asks_for_sign", "view", "part", "gathers",
                           "heavy", "multiply_adds")}  # fmt: skip
-    pools = {"max_pool", "max_pool_grad", "avg_pool", "avg_pool_grad"}
+    pools = {"max_pool", "max_pool_grad", "max_pool_places", "avg_pool", "avg_pool_grad"}
     rows = {"softmax", "softmax_grad", "log_softmax", "log_softmax_grad", "cross_entropy",
-            "cross_entropy_grad", "hits"}  # fmt: skip
+            "cross_entropy_grad", "hits", "one_hot", "top_k"}  # fmt: skip
+    moves = {"transpose", "take", "resample"}
     assert said == {
-        "cheap": {"add", "sub", "mul", "neg", "scale", "offset"},
+        "cheap": {
+            "add",
+            "sub",
+            "mul",
+            "neg",
+            "scale",
+            "offset",
+            "clip",
+            "hardswish",
+            "full_like",
+            "group_norm",
+        },
         "epilogue": {
             "conv",
             "conv_grad_input",
+            "matmul",
             *pools,
             "winograd_output",
             "winograd_input_grad",
             "layer_norm",
             "layer_norm_grad",
         },
-        "sums": {"sum"},
+        "sums": {"sum", "sum_axes"},
         "asks_for_sign": {"relu_grad"},
         "view": {"reshape"},
         "part": {"slice_channels", "crop"},
-        "gathers": {"augment", "layer_norm", "layer_norm_grad", *rows},
-        "heavy": {"conv", "layer_norm", "max_pool", "avg_pool", "sum", "concat"},
-        "multiply_adds": {"conv", "winograd_product"},
+        "gathers": {"augment", "layer_norm", "layer_norm_grad", *rows, *moves},
+        "heavy": {
+            *moves,
+            "max_pool_places",
+            "max_unpool",
+            "conv",
+            "conv_grad_input",
+            "layer_norm",
+            "matmul",
+            "max_pool",
+            "avg_pool",
+            "sum",
+            "sum_axes",
+            "concat",
+            *moves,
+        },
+        "multiply_adds": {"conv", "conv_grad_input", "matmul", "winograd_product"},
     }
     assert {name: entry.key for name, entry in table.items() if entry.key is not None} == {
         "dropout": 2
@@ -181,6 +208,8 @@ def test_wrong_dtype_names_the_operation(case: Case) -> None:
         "embed_channels",
         "pad",
         "crop",
+        "transpose",
+        "take",
     ):
         pytest.skip("moves values of every dtype")
     specs = [TensorSpec(item.shape, "uint8", item.batched) for item in case.inputs]

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 
 import isoconv.ops as ops
+from isoconv.arithmetic.sums import partial_sum
 from isoconv.errors import ArgumentError, ShapeError
 from isoconv.graph.autodiff import differentiate
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import Array, operation
 from isoconv.ops.interpret import interpret
+from isoconv.ops.reduce import summed
 
 
 def total(attrs: ops.Sum, x: Array) -> Array:
@@ -52,6 +54,24 @@ def test_sum_values(attrs: ops.Sum, axes: tuple[int, ...]) -> None:
     np.testing.assert_allclose(total(attrs, x), x.sum(axes), rtol=1e-12)
 
 
+def test_sums_over_any_axes() -> None:
+    """The axes in row-major order, the images before them; where `sum` does, that is taken."""
+    draw = np.random.default_rng(6)
+    arrays = {name: draw.normal(size=(3, 4, 5, 6)).astype(np.float32) for name in "xw"}
+    arrays["w"] = arrays["w"][0]
+    for axes in ((0,), (1,), (2,), (0, 2), (1, 2), (0, 1), (0, 1, 2), ()):
+        for name, stays in (("x", True), ("x", False), ("w", False)):
+            b = GraphBuilder()
+            x = b.input("dataset" if name == "x" else "parameter", name, (4, 5, 6))
+            graph = b.graph([("y", summed(b, x, axes, batched=stays))])
+            known = axes in ((0, 1), (0, 1, 2), ())
+            assert any(node.op == "sum_axes" for node in graph.nodes) != known
+            first = name == "x"
+            over = [*([0] if first and not stays else []), *(axis + first for axis in axes)]
+            expected = partial_sum(arrays[name], over) if over else arrays[name]
+            assert interpret(graph, arrays, 3)["y"].tobytes() == expected.tobytes()
+
+
 def test_adjoint_of_sum_is_broadcast() -> None:
     """<sum(x), s> = <x, broadcast(s)>, with and without the image axis."""
     rng = np.random.default_rng(3)
@@ -80,6 +100,13 @@ def test_sum_messages() -> None:
         operation("sum").infer(ops.Sum(1, True), TensorSpec(()))
     with pytest.raises(ShapeError, match="an image axis can stay only where there is one"):
         operation("sum").infer(ops.Sum(0, True), TensorSpec((3,), batched=False))
+    with pytest.raises(ShapeError, match=r"sum_axes: x must have the axes \(0, 2\); got x"):
+        operation("sum_axes").infer(ops.SumAxes((0, 2), True, True), TensorSpec((3, 4)))
+    with pytest.raises(ShapeError, match="source_batched=False must say whether x has an image"):
+        operation("sum_axes").infer(ops.SumAxes((0,), False, False), TensorSpec((3, 4)))
+    for axes in ((), (1, 0), (-1,), (1, 1)):
+        with pytest.raises(ArgumentError, match="axes must be axes from 0 on in increasing order"):
+            ops.SumAxes(axes, True, True)
     with pytest.raises(ArgumentError, match="keep must be 0 or 1; got 2"):
         ops.Sum(2, True)
     with pytest.raises(ArgumentError, match="size must be at least 1; got 0"):
@@ -89,7 +116,7 @@ def test_sum_messages() -> None:
 def test_broadcast_messages() -> None:
     """What cannot be repeated is named."""
     infer = operation("broadcast").infer
-    with pytest.raises(ShapeError, match=r"s must have shape \(\), \(C,\)"):
+    with pytest.raises(ShapeError, match=r"each axis of s, from the last on, must be 1 or as in"):
         infer(ops.Broadcast((4, 3), True, True), TensorSpec((4,)))
     with pytest.raises(ShapeError, match="source_batched=False must say whether s has an image"):
         infer(ops.Broadcast((4, 3), True, False), TensorSpec((3,)))

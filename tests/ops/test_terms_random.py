@@ -45,6 +45,29 @@ def test_convolution(
     check_operation("conv_grad_weight", geometry, x, dy)
 
 
+SIDES = st.integers(1, 4)
+
+
+@often
+@given(
+    st.lists(st.tuples(SIDES, st.sampled_from(["both", "a", "b"])), max_size=2),
+    SIDES, st.integers(1, 9), SIDES, st.sampled_from([(), (0,), (1,)]), DTYPES, SEEDS, SHARES,
+)  # fmt: skip
+def test_products_of_matrices(
+    lead: list[tuple[int, str]], rows: int, terms: int, columns: int,
+    single: tuple[int, ...], dtype: str, seed: int, share: float,
+) -> None:  # fmt: skip
+    """With leading axes of both operands or of one; either may be the same for all images."""
+    shapes = [tuple(side if of in ("both", own) else 1 for side, of in lead) for own in ("a", "b")]
+    lasts = ((rows, terms), (terms, columns))
+    images = [() if i in single else (3,) for i in range(2)]
+    a, b = (
+        mixed((*many, *outer, *last), dtype, seed + i, share)
+        for i, (many, outer, last) in enumerate(zip(images, shapes, lasts, strict=True))
+    )
+    check_operation("matmul", None, a, b, single=single)
+
+
 @st.composite
 def windows(draw: st.DrawFn) -> tuple[ops.WindowGeometry, tuple[int, ...]]:
     """A window that meets an input wherever it stands, and the input's sides."""
@@ -54,7 +77,11 @@ def windows(draw: st.DrawFn) -> tuple[ops.WindowGeometry, tuple[int, ...]]:
         return tuple(draw(st.integers(low, high)) for _ in range(rank))
 
     kernel, stride, dilation = per_axis(1, 3), per_axis(1, 4), per_axis(1, 2)
-    padding = tuple(zip(per_axis(0, 1), per_axis(0, 1), strict=True))
+    most = [d * (k - 1) for k, d in zip(kernel, dilation, strict=True)]
+    padding = tuple(
+        (min(before, limit), min(after, limit))
+        for before, after, limit in zip(per_axis(0, 3), per_axis(0, 3), most, strict=True)
+    )
     sides = per_axis(1, 6)
     try:
         window = ops.WindowGeometry(kernel, stride, padding, dilation, draw(st.booleans()))
@@ -79,6 +106,7 @@ def test_pooling(
     for values in (x, ties):
         check_operation("max_pool", window, values)
         check_operation("max_pool_grad", window, values, dy)
+        check_operation("max_pool_places", window, values)
     check_operation("avg_pool", ops.AvgPool(window, padded), x)
     check_operation("avg_pool_grad", ops.AvgPoolGrad(window, padded, sides), dy)
 
@@ -91,10 +119,13 @@ def test_pooling(
 def test_sums(
     shape: list[int], kept: int, batched: bool, images: int, dtype: str, seed: int, share: float
 ) -> None:
-    """Over positions, over images too, over everything; with the images or without."""
+    """Over positions, over any axes, over images too, over everything."""
     assume(len(shape) >= kept)
     x = mixed((images, *shape), dtype, seed, share)
     check_operation("sum", ops.Sum(kept, batched), x)
+    axes = tuple(axis for axis in range(len(shape)) if seed >> axis & 1)
+    if axes:
+        check_operation("sum_axes", ops.SumAxes(axes, batched, source_batched=True), x)
 
 
 @often
@@ -115,6 +146,10 @@ def test_rows(classes: int, smoothing: float, dtype: str, seed: int, share: floa
         check_operation("cross_entropy", loss, logits, labels)
         check_operation("cross_entropy_grad", loss, logits, labels, other[:, 0].copy())
         check_operation("hits", ops.Hits(min(classes, 3)), logits, labels)
+        for places in (False, True):
+            check_operation("top_k", ops.TopK(min(classes, 5), places), logits)
+    for numbers in (labels, labels.astype(np.int64), x[0]):
+        check_operation("one_hot", ops.OneHot(classes), numbers)
 
 
 @often
@@ -150,9 +185,21 @@ def test_winograd(
 
 
 UNARY = ("neg", "square", "exp", "log", "sqrt", "reciprocal", "relu", "sigmoid", "tanh", "erf",
-         "gelu", "silu", "abs")  # fmt: skip
-BINARY = ("add", "sub", "mul", "div", "maximum", "minimum", "power", "relu_grad", "gelu_grad",
-          "silu_grad")  # fmt: skip
+         "gelu", "silu", "abs", "clip", "hardswish", "gelu_tanh", "mish", "softsign", "softplus",
+         "elu", "expm1", "floor", "full_like", "log1p", "round", "sign")  # fmt: skip
+GRADIENTS = ("relu", "gelu", "silu", "clip", "hardswish", "gelu_tanh", "mish", "softsign",
+             "softplus", "elu")  # fmt: skip
+BINARY = ("add", "sub", "mul", "div", "maximum", "minimum", "power", "greater",
+          "greater_equal", "equal",
+          *(f"{name}_grad" for name in GRADIENTS))  # fmt: skip
+SETTINGS = {
+    name + grad: settings
+    for name, settings in (
+        ("clip", ops.Bounds(-0.5, 2.0)), ("softplus", ops.Softplus(0.7, 5.0)),
+        ("elu", ops.Elu(1.3, 0.8, 0.6)), ("full_like", ops.Constant(0.3)),
+    )
+    for grad in ("", "_grad")
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -161,7 +208,7 @@ def test_special_numbers_element_by_element(op: str, dtype: str) -> None:
     """Zeros of both signs, subnormals, the largest numbers, infinities, NaN, with one another."""
     x, y = (mixed((6, 8), dtype, seed, 0.7) for seed in (1, 2))
     arrays = (x, y) if op in BINARY else (x,)
-    check_operation(op, None, *arrays, most=48)
+    check_operation(op, SETTINGS.get(op), *arrays, most=48)
 
 
 @often
@@ -173,6 +220,8 @@ def test_normalisation_and_dropout(seed: int, dtype: str, share: float, rate: fl
     norm = ops.BatchNorm(False, 20)
     check_operation("batch_norm", norm, x, *per_channel, single=(1, 2, 3, 4))
     check_operation("inverse_std", ops.Epsilon(1e-5), abs(per_channel[0]), single=(0,))
+    own = [mixed((3, 1, 1, 3), dtype, seed + i, share) for i in (5, 6)]
+    check_operation("group_norm", ops.GroupNorm(3), x, *own)
     samples = np.random.default_rng(seed).integers(0, 2**40, 3)
     key = np.array([seed - 100, 3], np.int64)
     check_operation("dropout", ops.Dropout(rate, stream=seed % 9), x, samples, key, single=(2,))
@@ -195,6 +244,35 @@ def test_augmentation(sides: tuple[int, int], interpolate: bool, fill: float, se
         table[:, 7:] = (1, 0)
     check_operation("augment", ops.Augment(float(np.float32(fill)), interpolate=interpolate),
                     images, table)  # fmt: skip
+
+
+@often
+@given(SEEDS, DTYPES, SHARES, st.integers(1, 3), st.integers(1, 6))
+def test_places(seed: int, dtype: str, share: float, rank: int, side: int) -> None:
+    """Values put at places and picked from there; several at one, and numbers that are none."""
+    shape = (2, *(2,) * rank, 2)
+    draw = np.random.default_rng(seed)
+    places = draw.integers(-1, side**rank + 1, shape).astype(dtype)
+    places = np.where(draw.random(shape) < share, mixed(shape, dtype, seed, 1.0), places)
+    x, y = mixed(shape, dtype, seed, share), mixed((2, *(side,) * rank, 2), dtype, seed, share)
+    check_operation("max_unpool", ops.Unpool((side,) * rank), x, places)
+    check_operation("at_places", None, y, places)
+
+
+@often
+@given(st.permutations(range(3)), st.integers(-3, -1), st.data(), DTYPES, SEEDS, SHARES)
+def test_movement(
+    axes: list[int], axis: int, data: st.DataObject, dtype: str, seed: int, share: float
+) -> None:
+    """Axes in any order; places taken, and mixed, along any of them."""
+    x = mixed((2, 3, 4, 5), dtype, seed, share)
+    check_operation("transpose", ops.Permutation(tuple(axes)), x)
+    side = x.shape[axis]
+    indices = data.draw(st.lists(st.integers(-1, side - 1), min_size=1, max_size=9))
+    check_operation("take", ops.Take(axis, tuple(indices)), x)
+    tap = st.tuples(st.integers(0, side - 1), st.floats(-2, 2))
+    taps = data.draw(st.lists(st.lists(tap, max_size=4).map(tuple), min_size=1, max_size=5))
+    check_operation("resample", ops.Resample(axis, tuple(taps)), x)
 
 
 @pytest.mark.parametrize("sign", [1, -1])

@@ -11,7 +11,7 @@ from isoconv import nn
 from isoconv.graph.operation import Array
 from isoconv.run.step import StepGraph
 from isoconv.run.training import TrainingEngine
-from isoconv.train.graphs import Loss, Normalisation, Preparation, build_step
+from isoconv.train.graphs import Loss, Normalisation, Preparation, measure, step_of
 from isoconv.train.optim import SGD, AdamW
 
 SHAPE, SAMPLES, BATCH, SHARD, SEED = (6, 5, 2), 23, 9, 2, 2**63 + 5
@@ -31,6 +31,8 @@ def make_step(
     clip_norm: float | None = 1.5,
     preparation: Preparation | None = None,
     model: nn.Sequential | None = None,
+    frozen: tuple[str, ...] = (),
+    groups: tuple[tuple[str, ...], ...] | None = None,
 ) -> tuple[StepGraph, nn.Sequential]:
     """The step of that network, and the model with its first weights."""
     model = (model or network()).build(SHAPE, seed=3)
@@ -39,7 +41,9 @@ def make_step(
     )
     preparation = preparation or Preparation(SHAPE, "uint8", constants)
     optimizer = optimizer or SGD(0.1, momentum=0.9, weight_decay=0.01)
-    return build_step(model, preparation, Loss("cross_entropy", 0.1), optimizer, clip_norm), model
+    loss = Loss("cross_entropy", 0.1)
+    measured = measure(model, preparation, loss, training=True, frozen=frozen)
+    return step_of(measured, optimizer, clip_norm, groups), model
 
 
 def make_data(samples: int = SAMPLES, seed: int = 0) -> dict[str, Array]:
@@ -55,7 +59,7 @@ def engine_for(
     """An engine with the model's weights."""
     settings = {"batch_size": BATCH, "shard_size": SHARD, "seed": SEED, "threads": 2} | settings
     engine = TrainingEngine(step, data or make_data(), **settings)
-    engine.load(model.parameters(), model.states())
+    engine.load(model.weights, model.weights)
     return engine
 
 

@@ -25,7 +25,7 @@ from isoconv.arithmetic.sums import square_norm_blocks, tree_sum
 from isoconv.compile.layout import FlatLayout
 from isoconv.compile.target import target_named
 from isoconv.data import Augmentation
-from isoconv.errors import ArgumentError
+from isoconv.errors import ArgumentError, ShapeError
 from isoconv.graph.operation import Array
 from isoconv.ops.interpret import interpret
 from isoconv.run.step import StepGraph
@@ -39,15 +39,15 @@ class Reenactment:
     def __init__(self, step: StepGraph, model: nn.Sequential, data: dict[str, Array]) -> None:
         self.step, self.data = step, {**data, "samples": np.arange(len(data["labels"]))}
         self.layout = FlatLayout(step.parameters)
-        self.vectors = {"parameter": self.flat(model.parameters())}
+        self.vectors = {"parameter": self.flat(model.weights)}
         self.vectors |= {f"slot:{s}": np.zeros(step.size, np.float32) for s in step.slots}
-        self.states = {name: array.copy() for name, array in model.states().items()}
+        self.states = {name: model.weights[name].copy() for name in step.states}
 
     def flat(self, arrays: dict[str, Array]) -> Array:
         """Arrays by name as one vector, with zeros between them."""
         vector = np.zeros(self.layout.size, np.float32)
-        for name, array in arrays.items():
-            vector[self.layout.slice(name)] = array.ravel()
+        for name in self.layout.shapes:
+            vector[self.layout.slice(name)] = arrays[name].ravel()
         return vector
 
     def named(self, vector: Array) -> dict[str, Array]:
@@ -82,14 +82,23 @@ class Reenactment:
     def update(self, sums: dict[str, Array], hyper: Array, inverse: np.float32) -> None:
         """Clipping, the optimizer, and the running statistics."""
         gradient = self.flat({name: sums[f"grad:{name}"] for name in self.step.parameters})
-        scalars = dict(zip(self.step.hyper, hyper, strict=True))
+        scale = np.float32(1)
         if self.step.clip_norm is not None:
             limit = np.float32(self.step.clip_norm)
             norm = np.sqrt(square_norm_blocks(gradient))
-            scalars["gradient_scale"] = limit / norm if norm > limit else np.float32(1)
-        arrays = {**self.vectors, "gradient": gradient}
-        arrays |= {name: np.asarray(value, np.float32) for name, value in scalars.items()}
-        self.vectors = interpret(self.step.update, arrays, images=1)
+            scale = limit / norm if norm > limit else scale
+        done: list[dict[str, Array]] = []
+        start = 0
+        for update, row in zip(
+            self.step.updates, hyper.reshape(len(self.step.updates), -1), strict=True
+        ):
+            end = start + update[update.output("parameter")].spec.size
+            arrays = {name: vector[start:end] for name, vector in self.vectors.items()}
+            arrays |= {"gradient": gradient[start:end], "gradient_scale": np.asarray(scale)}
+            arrays |= dict(zip(self.step.hyper, map(np.asarray, row), strict=True))
+            done.append(interpret(update, arrays, images=1))
+            start = end
+        self.vectors = {name: np.concatenate([part[name] for part in done]) for name in done[0]}
         for name, momentum in self.step.momenta.items():
             fresh = np.float32(momentum) * (sums[f"state:{name}"] * inverse)
             self.states[name] = np.float32(1.0 - momentum) * self.states[name] + fresh
@@ -131,6 +140,33 @@ def test_steps_are_the_written_arithmetic(optimizer: SGD | AdamW, clip_norm: flo
             ]
             assert found.tobytes() == np.stack(expected).tobytes()
             assert everything(engine) == by_hand.everything()
+
+
+def test_layers_that_learn_at_a_rate_of_their_own_or_not_at_all() -> None:
+    """Each group follows its own scalars; a frozen layer keeps weights and statistics."""
+    optimizer = AdamW(0.01)
+    groups = (("0.weight",), ("6.weight", "6.bias"))
+    step, model = make_step(optimizer, frozen=("1",), groups=groups)
+    assert list(step.states) == ["1.running_mean", "1.running_var", "1.weight", "1.bias"]
+    assert not step.momenta
+    data, rows = make_data(), np.arange(SAMPLES)
+    by_hand = Reenactment(step, model, data)
+    with engine_for(step, model, data) as engine:
+        engine.begin_epoch(0, rows)
+        hyper = np.array(
+            [[*optimizer.hyper_row(i, 0.001), *optimizer.hyper_row(i, 0.05)] for i in range(3)],
+            np.float32,
+        )
+        found = engine.steps(0, hyper)
+        expected = [
+            by_hand.run(0, rows[i * BATCH : (i + 1) * BATCH], hyper[i], SHARD) for i in range(3)
+        ]
+        assert found.tobytes() == np.stack(expected).tobytes()
+        assert everything(engine) == by_hand.everything()
+        for name, array in engine.states().items():
+            assert array.tobytes() == model.weights[name].tobytes()
+        with pytest.raises(ShapeError, match="have a column for each of"):
+            engine.steps(0, hyper[:, :4])
 
 
 def test_augmented_steps() -> None:

@@ -36,7 +36,8 @@ def test_a_step_is_two_sound_graphs() -> None:
     model = nn.Sequential(nn.Conv2d(3, 3), nn.BatchNorm2d(), nn.Flatten(), nn.Linear(7))
     step = build_step(model.build(SHAPE), Preparation(SHAPE, "uint8", constants()), Loss(), Adam())
     verify(step.shard)
-    verify(step.update)
+    for update in step.updates:
+        verify(update)
     gradients = {f"grad:{name}" for name in model.parameters()}
     states = {f"state:{name}" for name in model.states()}
     metrics = {"metric:loss", "metric:top1", "metric:top5"}

@@ -23,7 +23,7 @@ from isoconv.nn import models, storage
 from isoconv.nn.architecture import MOST_CALLS, architecture_of, model_of, own_class
 from isoconv.nn.plain import canonical
 from isoconv.nn.record import with_weights
-from isoconv.train import Callback, EarlyStopping, Run, evaluate
+from isoconv.train import Callback, EarlyStopping, Run, evaluate, sources
 from isoconv.train.learning_rate import Constant
 
 TRAIN, HELD = noise(28), noise(14, 3)
@@ -491,3 +491,19 @@ def test_nothing_is_warned_of(file: Path) -> None:
         warnings.simplefilter("error")
         with pytest.raises(CheckpointError, match="finite"):
             ic.load(file)
+
+
+def test_other_kinds_are_read_by_the_room_that_knows_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """By the ending of a file or by a name; a file of that name goes before."""
+    kind = sources.ModelKind("a network", "nn.models.create", (".net",), ("lenet5",))
+    monkeypatch.setattr(sources, "KINDS", (kind,))
+    monkeypatch.chdir(tmp_path)
+    assert isinstance(ic.load("lenet5"), nn.Module)
+    assert list(sources.known_names()) == ["lenet5"]
+    assert sources.kind_of(tmp_path / "A.NET") is kind
+    with pytest.raises(ArgumentError, match="best is for runs and saved models; lenet5 is a netw"):
+        ic.load("lenet5", best=True)
+    network().build((6, 6, 1)).save("lenet5")
+    assert ic.load("lenet5").input_shape == (6, 6, 1)

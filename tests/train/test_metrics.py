@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,60 @@ def test_regression_and_binary(data: Dataset) -> None:
     p = found.probabilities.astype(np.float64)
     loss = -(targets * np.log(p) + (1 - targets) * np.log(1 - p)).mean()
     assert found.loss == pytest.approx(loss, rel=1e-5)
+
+
+def test_maps_of_classes() -> None:
+    """Each place is an answer; those without a label count nowhere, in no image's mean either."""
+    draw = np.random.default_rng(2)
+    pixels = draw.integers(0, 256, (6, 5, 4, 1)).astype(np.uint8)
+    labels = draw.integers(-1, 3, (6, 5, 4))
+    labels[5] = -1
+    model = nn.Sequential(nn.Conv2d(3, 3, padding=1)).build((5, 4, 1), seed=2)
+    constants = Normalisation(np.full(1, 1 / 255, np.float32), np.zeros(1, np.float32))
+    found = evaluate(model, (pixels, labels), normalisation=constants)
+    assert found.probabilities is not None
+    predictions = found.probabilities.argmax(-1)
+    assert found.predictions.tolist() == predictions.tolist()
+    known = labels >= 0
+    counts = np.maximum(known.sum((1, 2)), 1)
+    right = ((predictions == labels) & known).sum((1, 2)) / counts
+    assert found.top1 == pytest.approx(right.mean(), rel=1e-6)
+    own = np.take_along_axis(found.probabilities, np.where(known, labels, 0)[..., None], -1)[..., 0]
+    wanted = (np.where(known, -np.log(own), 0).sum((1, 2)) / counts).mean()
+    assert found.loss == pytest.approx(wanted, rel=1e-5)
+    confusion = np.zeros((3, 3), np.int64)
+    np.add.at(confusion, (labels[known], predictions[known]), 1)
+    assert (found.confusion == confusion).all()
+    focal = (np.where(known, -np.log(own) * (1 - own) ** 2, 0).sum((1, 2)) / counts).mean()
+    given: dict[str, Any] = {"normalisation": constants}
+    assert evaluate(model, (pixels, labels), loss="focal", **given).loss == pytest.approx(
+        focal, rel=1e-5
+    )
+    hot = (labels[..., None] == np.arange(3)).astype(float)
+    both = (2 * found.probabilities * hot).sum((1, 2)) + 1
+    size = (found.probabilities + hot).sum((1, 2)) + 1
+    assert evaluate(model, (pixels, labels), loss="dice", **given).loss == pytest.approx(
+        float((1 - both / size).mean()), rel=1e-5
+    )
+    with pytest.raises(DataError, match=r"labels must lie in 0 … 2, .*; sample 4 has 3"):
+        evaluate(model, (pixels, np.where(np.arange(6)[:, None, None] == 4, 3, labels)))
+    with pytest.raises(
+        DataError, match=r"each place of the model's result, \(3, 2\); got \(5, 4\)"
+    ):
+        evaluate(nn.Conv2d(3, 3).build((5, 4, 1)), (pixels, labels), **given)
+
+
+@pytest.mark.parametrize(
+    ("loss", "of"),
+    [("l1", lambda d: d), ("smooth_l1", lambda d: np.where(d < 1, d * d / 2, d - 0.5))],
+)
+def test_losses_of_numbers(data: Dataset, loss: Any, of: Callable[[Array], Array]) -> None:
+    """The mean over the images of what the difference gives."""
+    targets = np.linspace(-3, 3, 50 * CLASSES, dtype=np.float32).reshape(50, CLASSES)
+    found = evaluate(linear(), (data.images.astype(np.float32), targets), loss=loss)
+    wanted = of(np.abs(found.predictions.astype(np.float64) - targets)).mean()
+    assert found.loss == pytest.approx(wanted, rel=1e-5)
+    assert found.probabilities is None
 
 
 def test_what_does_not_fit_is_named(data: Dataset) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -18,6 +18,7 @@ from isoconv.data import Augmentation, Dataset
 from isoconv.errors import ArgumentError
 from isoconv.train import Recipe, Run, Trainer, optim, recipe, verify
 from isoconv.train.learning_rate import Constant, OneCycle
+from isoconv.train.recipe import Tunes
 
 
 def data(count: int = 24, shape: tuple[int, ...] = (8, 8, 1)) -> Dataset:
@@ -63,6 +64,19 @@ def test_more_images_mean_larger_batches_and_fewer_epochs() -> None:
 def test_changes_suit_the_images(shape: tuple[int, ...], expected: Augmentation | None) -> None:
     """Photographs are mirrored and moved by an eighth of their side, others by a sixteenth."""
     assert of(10, shape).augmentation == expected
+
+
+def test_what_was_learned_before_needs_less() -> None:
+    """Half the epochs; images as they are where frozen layers give the same for them again."""
+    found = {tunes: Recipe.of(data(120, (32, 32, 3)), tunes=tunes) for tunes in get_args(Tunes)}
+    assert {tunes: (each.epochs, each.freeze) for tunes, each in found.items()} == {
+        "head": (30, "all"), "part": (30, "all"), "all": (30, "none"),
+    }  # fmt: skip
+    assert [each.augmentation is None for each in found.values()] == [True, True, False]
+    decays = [each.optimizer.weight_decay for each in found.values()]  # type: ignore[attr-defined]
+    assert decays == [recipe.HEAD_DECAY, 0.01, 0.01]
+    plain = Recipe.of(data(120, (32, 32, 3)))
+    assert (plain.epochs, plain.freeze) == (60, None)
 
 
 def test_a_shard_follows_from_the_batch_that_was_given() -> None:

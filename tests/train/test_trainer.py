@@ -34,7 +34,7 @@ from isoconv.train import Callback, EarlyStopping, Interrupted, Run, Trainer, ev
 from isoconv.train.context import TrainingContext
 from isoconv.train.graphs import Loss, Normalisation, Preparation, build_step
 from isoconv.train.learning_rate import Constant
-from isoconv.train.optim import SGD, Adam
+from isoconv.train.optim import SGD, Adam, AdamW
 
 SIDE = 6
 IMAGES = 44
@@ -581,7 +581,10 @@ def test_what_is_shown() -> None:
         ({"seed": 2**64}, "seed"),
         ({"threads": 0}, "threads"),
         ({"clip_norm": 0.0}, "clip_norm must be a finite number above 0"),
-        ({"loss": "hinge"}, "loss must be one of cross_entropy, mse, bce; got 'hinge'"),
+        (
+            {"loss": "hinge"},
+            "loss must be one of cross_entropy, focal, dice, mse, l1, smooth_l1, bce; got 'hinge'",
+        ),
         ({"label_smoothing": 1.0}, "label_smoothing"),
         ({"loss": "mse", "label_smoothing": 0.1}, "label_smoothing belongs to cross_entropy"),
         ({"normalise": 1}, "normalise must be True, False, 'keep' or 'anew'; got 1"),
@@ -641,6 +644,26 @@ def test_bad_data_is_named() -> None:
         make(network().build((9, 9, 1))).fit(data, epochs=1)
     with pytest.raises(ArgumentError, match="epochs"):
         make().fit(data, epochs=0)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "focal", "dice"])
+def test_a_map_is_learned_from_masks(loss: Any) -> None:
+    """Squares are told from what is around them; nothing moves images without their masks."""
+    draw = np.random.default_rng(4)
+    masks = np.zeros((32, 12, 12), np.int64)
+    for mask, (row, column) in zip(masks, draw.integers(0, 7, (32, 2)), strict=True):
+        mask[row : row + 5, column : column + 5] = 1
+    pixels = draw.integers(0, 100, masks.shape).astype(np.uint8) + 100 * masks.astype(np.uint8)
+    masks[:, 0] = -1
+    model = nn.Sequential(nn.Conv2d(4, 3, padding=1), nn.ReLU6(), nn.Conv2d(2, 1))
+    made = Trainer(model, loss=loss, optimizer=AdamW(0.01), batch_size=8, progress=False)
+    rows = [row["top1"] for row in made.fit((pixels, masks), epochs=6).history]
+    assert rows[-1] > max(0.9, rows[0])
+    with pytest.raises(ArgumentError, match="leave images where they are") as caught:
+        make(model, augmentation=Augmentation(flip=True)).fit((pixels, masks), epochs=1)
+    assert caught.value.argument == "augmentation"
+    with pytest.raises(ArgumentError, match="has labels of places: give a Module"):
+        Trainer("lenet5", progress=False).fit((pixels, masks), epochs=1)
 
 
 def test_models_that_cannot_be_trained_are_named() -> None:

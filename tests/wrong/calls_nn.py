@@ -8,16 +8,22 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from tests.nn.array_calls import takes_one
-from tests.nn.layers import layer_of, public_layers, settings_of, takes_several
+from tests.nn.layers import JOINED, layer_of, public_layers, settings_of, takes_several
 from tests.wrong.calls import Call, Table
 
 from isoconv import nn
-from isoconv.nn import functional, models
+from isoconv.nn import comparisons, elementwise, functional, models
 from isoconv.nn.saved import facts_of
 from isoconv.ops import LeakyRelu
 
 __all__ = ["CALLS"]
 
+POOLS: dict[str, dict[str, Any]] = {
+    "adaptive_avg_pool": {"output_size": 3},
+    "adaptive_max_pool": {"output_size": 3},
+    "fractional_max_pool": {"kernel_size": 2, "output_size": 2},
+    "lp_pool": {"norm_type": 2, "kernel_size": 2},
+}
 SHAPES = {1: (8, 2), 2: (6, 6, 2), 3: (4, 4, 4, 2)}
 
 
@@ -40,8 +46,8 @@ def layer_calls() -> Iterator[tuple[str, Callable[[Any], Call]]]:
     seen = set()
     for name, kind in public_layers().items():
         several = takes_several(kind)
-        made, shape = (kind(), SHAPES[2]) if several else layer_of(kind)
-        if kind is not nn.Sequential:
+        made, shape = (kind(), JOINED) if several else layer_of(kind)
+        if kind not in (nn.Branches, nn.Sequential):
             settings = {each.name: getattr(made, each.name) for each in settings_of(kind)}
             yield f"nn.{name}", layer(kind, shape, settings)
         if kind.forward not in seen:
@@ -61,11 +67,23 @@ def forward(made: nn.Module, shape: tuple[int, ...]) -> Callable[[Any], Call]:
     return lambda _: Call(made.forward, x=nn.Trace(made, training=True).images(shape))
 
 
+def unpooling(rank: int) -> Callable[[Any], Call]:
+    """Values and their places in one trace."""
+
+    def make(_: Any) -> Call:
+        tensor = x(*SHAPES[rank])
+        return Call(
+            getattr(functional, f"max_unpool{rank}d"), x=tensor, indices=tensor, kernel_size=2
+        )
+
+    return make
+
+
 def joined(made: nn.Module) -> Callable[[Any], Call]:
     """The forward of a layer that joins several tensors."""
 
     def make(_: Any) -> Call:
-        tensor = nn.Trace(made).images(SHAPES[2])
+        tensor = nn.Trace(made).images(JOINED)
         return Call(made.forward, tensor, tensor)
 
     return make
@@ -76,15 +94,23 @@ def function(called: Callable[..., Any], *shape: int, **given: Any) -> Callable[
     return lambda _: Call(called, x=x(*shape), **given)
 
 
-def convolution(called: Callable[..., Any], rank: int) -> Callable[[Any], Call]:
+def convolution(
+    called: Callable[..., Any], rank: int, *, transposed: bool = False
+) -> Callable[[Any], Call]:
     """A convolution with a bias."""
 
     def make(_: Any) -> Call:
         tensor = x(*SHAPES[rank])
-        weight = beside(tensor, *(3,) * rank, 2, 4)
+        last = (4, 2) if transposed else (2, 4)
+        weight = beside(tensor, *(3,) * rank, *last)
         return Call(called, x=tensor, weight=weight, bias=beside(tensor, 4))
 
     return make
+
+
+def two(called: Callable[..., Any]) -> Callable[[Any], Call]:
+    """A function of two tensors of one shape."""
+    return lambda _: Call(called, x=(tensor := x()), y=tensor)
 
 
 def linear(_: Any) -> Call:
@@ -116,7 +142,14 @@ def cross_entropy(_: Any) -> Call:
     """Cross-entropy of logits and class numbers."""
     logits = x(4)
     labels = logits.trace.input("dataset", "labels", (), "int32")
-    return Call(functional.cross_entropy, logits=logits, labels=labels)
+    return Call(functional.cross_entropy, logits=logits, labels=labels, weight=beside(logits, 4))
+
+
+def focal(_: Any) -> Call:
+    """The focal loss of a map with a label for each place."""
+    logits = x(3, 4)
+    labels = logits.trace.input("dataset", "labels", (3,), "int32")
+    return Call(functional.focal, logits=logits, labels=labels, weight=beside(logits, 4))
 
 
 def model(called: Callable[..., Any]) -> Callable[[Any], Call]:
@@ -188,7 +221,10 @@ CALLS: Table = {
     "nn.Sequential": lambda _: Call(
         nn.Sequential, nn.ReLU(), nn.Flatten(), _then=lambda made: made.build(SHAPES[2])
     ),
-    "nn.Sequential.children": lambda place: Call(place.model().children),
+    "nn.Branches": lambda _: Call(
+        nn.Branches, nn.ReLU(), nn.Sequential(), _then=lambda made: made.build(SHAPES[2])
+    ),
+    "nn.Branches.children": lambda place: Call(place.model().children),
     # all modules
     "nn.Module": lambda _: Call(nn.Module),
     "nn.Module.__call__": lambda _: Call(made := nn.ReLU(), nn.Trace(made).images((4,))),
@@ -199,7 +235,10 @@ CALLS: Table = {
     "nn.Module.forget_training": lambda _: Call(nn.ReLU().forget_training),
     "nn.Conv2d.line": lambda _: Call(nn.Conv2d(8, 3).line),
     "nn.Module.line": lambda _: Call(nn.ReLU().line),
-    "nn.Sequential.line": lambda _: Call(nn.Sequential(nn.ReLU()).line),
+    "nn.Apply.line": lambda _: Call(nn.Apply(functional.relu).line),
+    "nn.Network.children": lambda _: Call(nn.Network((("a", nn.ReLU(), "x"),)).children),
+    "nn.Network.line": lambda _: Call(nn.Network((("a", nn.ReLU(), "x"),)).line),
+    "nn.Branches.line": lambda _: Call(nn.Sequential(nn.ReLU()).line),
     "nn.Module.load": load,
     "nn.Module.load_weights": load_weights,
     "nn.Module.named_modules": method("named_modules"),
@@ -228,6 +267,7 @@ CALLS: Table = {
     "nn.Tensor": lambda _: Call(nn.Tensor, trace=nn.Trace(), index=0),
     "nn.Tensor.power": lambda _: Call(x().power, exponent=2.0),
     "nn.Tensor.reshape": lambda _: Call(x().reshape, -1, 2),
+    "nn.Tensor.transpose": lambda _: Call(x().transpose, 2, 0, 1),
     "nn.Tensor.__add__": operator("__add__"),
     "nn.Tensor.__radd__": operator("__radd__"),
     "nn.Tensor.__sub__": operator("__sub__"),
@@ -237,6 +277,7 @@ CALLS: Table = {
     "nn.Tensor.__truediv__": operator("__truediv__"),
     "nn.Tensor.__rtruediv__": operator("__rtruediv__"),
     "nn.Tensor.__pow__": operator("__pow__"),
+    "nn.Tensor.__rpow__": operator("__rpow__"),
     "nn.Trace": lambda _: Call(nn.Trace, model=nn.ReLU()),
     "nn.Trace.add": lambda _: Call(
         (tensor := x()).trace.add, tensor, op="leaky_relu", attrs=LeakyRelu(0.1)
@@ -275,13 +316,76 @@ CALLS: Table = {
     "nn.functional.conv1d": convolution(functional.conv1d, 1),
     "nn.functional.conv2d": convolution(functional.conv2d, 2),
     "nn.functional.conv3d": convolution(functional.conv3d, 3),
+    **{
+        f"nn.functional.conv_transpose{rank}d": convolution(
+            getattr(functional, f"conv_transpose{rank}d"), rank, transposed=True
+        )
+        for rank in SHAPES
+    },
     "nn.functional.cross_entropy": cross_entropy,
+    "nn.functional.dice": loss(functional.dice, "prediction"),
+    "nn.functional.focal": focal,
+    "nn.functional.l1": loss(functional.l1, "prediction"),
+    "nn.functional.smooth_l1": loss(functional.smooth_l1, "prediction"),
+    **{
+        f"nn.functional.dropout{rank}d": function(getattr(functional, f"dropout{rank}d"), *shape)
+        for rank, shape in SHAPES.items()
+    },
+    "nn.functional.group_norm": function(functional.group_norm, groups=2),
     "nn.functional.linear": linear,
+    "nn.functional.local_response_norm": function(functional.local_response_norm, size=3),
     "nn.functional.max_pool1d": function(functional.max_pool1d, *SHAPES[1], kernel_size=2),
     "nn.functional.max_pool2d": function(functional.max_pool2d, *SHAPES[2], kernel_size=2),
     "nn.functional.max_pool3d": function(functional.max_pool3d, *SHAPES[3], kernel_size=2),
+    "nn.functional.matmul": lambda _: Call(
+        functional.matmul, a=(tensor := x(3, 4)), b=beside(tensor, 4, 2)
+    ),
     "nn.functional.mse": loss(functional.mse, "prediction"),
+    **{
+        f"nn.functional.{name}": two(getattr(functional, name))
+        for name in (*comparisons.__all__, *elementwise.__all__)
+        if not takes_one(getattr(functional, name)) and name not in ("power", "where")
+    },
+    "nn.functional.where": lambda _: Call(
+        functional.where, condition=(tensor := x()), x=tensor, y=2.0
+    ),
+    "nn.functional.prelu": lambda _: Call(
+        functional.prelu, x=(tensor := x()), weight=beside(tensor, 2)
+    ),
+    "nn.functional.threshold": function(functional.threshold, threshold=0.5, value=0.0),
     "nn.functional.power": function(functional.power, y=2.0),
+    "nn.functional.one_hot": function(functional.one_hot, classes=3),
+    "nn.functional.top_k": function(functional.top_k, k=2),
+    "nn.functional.reduce": function(functional.reduce, kind="sum"),
+    "nn.functional.flip": function(functional.flip, axes=0),
+    "nn.functional.pad": function(functional.pad, padding=1),
+    "nn.functional.slice_axes": function(
+        functional.slice_axes, starts=(1,), stops=(3,), axes=(0,), steps=(1,)
+    ),
+    "nn.functional.split": function(functional.split, sizes=1),
+    "nn.functional.take": function(functional.take, indices=(0, 1)),
+    "nn.functional.transpose": function(functional.transpose, axes=(2, 0, 1)),
+    "nn.functional.unsqueeze": function(functional.unsqueeze, axes=0),
+    "nn.functional.channel_shuffle": function(functional.channel_shuffle, groups=2),
+    "nn.functional.pixel_shuffle": function(functional.pixel_shuffle, 2, 2, 4, factor=2),
+    "nn.functional.pixel_unshuffle": function(functional.pixel_unshuffle, factor=2),
+    "nn.functional.resize": function(functional.resize, size=3),
+    "nn.functional.upsample": function(functional.upsample, size=3),
+    **{
+        f"nn.functional.{name}{rank}d": function(
+            getattr(functional, f"{name}{rank}d"), *SHAPES[rank], **given
+        )
+        for rank in (1, 2, 3)
+        for name, given in POOLS.items()
+        if rank > 1 or name != "fractional_max_pool"
+    },
+    **{f"nn.functional.max_unpool{rank}d": unpooling(rank) for rank in (1, 2, 3)},
+    **{
+        f"nn.functional.max_pool{rank}d_with_indices": function(
+            getattr(functional, f"max_pool{rank}d_with_indices"), *SHAPES[rank], kernel_size=2
+        )
+        for rank in (1, 2, 3)
+    },
     "nn.functional.slice_channels": function(functional.slice_channels, start=0, stop=1),
     "nn.functional.zero_pad": function(functional.zero_pad, padding=1),
     # models

@@ -12,6 +12,7 @@ import pytest
 from tests.wrong.calls import Call
 from tests.wrong.calls_arrays import CALLS as ARRAYS
 from tests.wrong.calls_data import CALLS as DATA
+from tests.wrong.calls_exchange import CALLS as EXCHANGE
 from tests.wrong.calls_nn import CALLS as NN
 from tests.wrong.calls_train import CALLS as TRAIN
 from tests.wrong.calls_train import Place
@@ -33,9 +34,9 @@ def rooms(module: ModuleType = isoconv) -> Iterator[ModuleType]:
             yield from rooms(value)
 
 
-CALLS = {**ARRAYS, **NN, **DATA, **TRAIN}
+CALLS = {**ARRAYS, **NN, **DATA, **TRAIN, **EXCHANGE}
 OPERATORS = ("__add__", "__sub__", "__mul__", "__truediv__", "__pow__", "__radd__", "__rsub__",
-             "__rmul__", "__rtruediv__", "__call__")  # fmt: skip
+             "__rmul__", "__rtruediv__", "__rpow__", "__call__")  # fmt: skip
 
 EXEMPT = {
     "nn.Module.forward": "a subclass defines it; this one says so with NotImplementedError",
@@ -98,11 +99,23 @@ TOGETHER = {
     ("isoconv.explain", "gradient"): ("at",),
     ("isoconv.explain", "image"): ("label",),
     ("isoconv.gradients", "arrays"): ("grad_output",),
+    ("isoconv.matmul", "a"): ("b",),
     ("isoconv.mse", "prediction"): ("target",),
-    ("nn.Conv1d", "filters"): ("groups",),
-    ("nn.Conv2d", "filters"): ("groups",),
-    ("nn.Conv3d", "filters"): ("groups",),
+    **{
+        (f"nn.{kind}{rank}d", "filters"): ("groups",)
+        for kind in ("Conv", "ConvTranspose", "QuantizedConv")
+        for rank in (1, 2, 3)
+    },
+    ("nn.functional.resize", "scale"): ("size",),
+    ("nn.functional.upsample", "scale_factor"): ("size",),
     ("nn.functional.slice_channels", "stop"): ("x",),
+    ("nn.FractionalMaxPool2d", "output_ratio"): ("output_size",),
+    ("nn.FractionalMaxPool3d", "output_ratio"): ("output_size",),
+    ("nn.functional.fractional_max_pool2d", "output_ratio"): ("output_size",),
+    ("nn.functional.fractional_max_pool3d", "output_ratio"): ("output_size",),
+    ("nn.Resize", "axes"): ("region", "scale"),
+    ("nn.Resize", "scale"): ("size",),
+    ("nn.Upsample", "scale_factor"): ("size",),
     ("symbols.conv", "input_size"): ("kernel_size",),
     ("symbols.conv_transpose", "input_size"): ("kernel_size",),
 }
@@ -117,9 +130,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Place:
 
 @pytest.fixture
 def place(made: Place, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Place:
-    """The same in a fresh folder: files named "x" go there. Nothing is fetched."""
+    """The same in a fresh folder, where files named "x" go. Nothing is fetched or read for long."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("isoconv.data.download._fetch_file", lambda *_: None)
+    monkeypatch.setattr("isoconv.data.download._retrieve", lambda *_: None)
+    monkeypatch.setattr("isoconv.exchange.published.load_into", lambda model, *_, **__: model)
     made.path = tmp_path
     return made
 

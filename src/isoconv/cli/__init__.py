@@ -112,19 +112,21 @@ for function in (
     diff.diff,
     info.info,
     inspect.inspect,
-    models.models,
     summary.summary,
     bench.bench,
 ):
     app.command(help=help_of(function))(function)
 app.add_typer(data.app, name="data")
 app.add_typer(explain.app, name="explain")
+app.add_typer(models.app, name="models")
 # So the help says of a value what the documents say.
 name_values(start)
+name_values(models.models)
 for entry in (
     *app.registered_commands,
     *data.app.registered_commands,
     *explain.app.registered_commands,
+    *models.app.registered_commands,
 ):
     name_values(entry.callback)
 

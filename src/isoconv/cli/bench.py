@@ -108,8 +108,9 @@ def _training(
     shape = model.input_shape or ()
     step = build_step(model, Preparation(shape, "float32"), Loss(), SGD(0.1, momentum=0.9))
     data = {"images": _images(model, batch_size), "labels": np.zeros(batch_size, np.int32)}
+    shard_size = batch_size if model.over_batch else 32
     engine = ProfiledTraining(
-        step, data, batch_size=batch_size, shard_size=32, threads=threads, target=target
+        step, data, batch_size=batch_size, shard_size=shard_size, threads=threads, target=target
     )
     with engine:
         engine.load(model.parameters(), model.states())

@@ -19,6 +19,7 @@ __all__ = [
     "data_sources",
     "model_names",
     "models_and_runs",
+    "published_names",
     "runs",
     "targets",
     "trained",
@@ -97,6 +98,18 @@ def data_names(incomplete: str) -> list[str]:
     return _beginning(incomplete, REMOTE)
 
 
+def published_names(incomplete: str) -> list[str]:
+    """Ready models of which there are published weights.
+
+    Example:
+        >>> published_names("resnet3")
+        ['resnet34']
+    """
+    from isoconv.nn.models.published import PUBLISHED
+
+    return _beginning(incomplete, PUBLISHED)
+
+
 def data_sources(incomplete: str) -> list[str]:
     """Data sets by name, and folders and archives."""
     from isoconv.data.names import KNOWN
@@ -112,7 +125,8 @@ def runs(incomplete: str) -> list[str]:
 
 def trained(incomplete: str) -> list[str]:
     """Run folders and files of weights."""
-    return _paths(incomplete, lambda path: _is_run(path) or path.suffix == ".safetensors")
+    endings = (".safetensors", ".onnx")
+    return _paths(incomplete, lambda path: _is_run(path) or path.suffix in endings)
 
 
 def models_and_runs(incomplete: str) -> list[str]:

@@ -23,6 +23,7 @@ from isoconv.cli.usage import refused_value
 from isoconv.errors import DataWarning, IsoconvError
 from isoconv.printable import printable_lines
 from isoconv.signals import number_of
+from isoconv.train.settings import ALL
 from isoconv.wording import spoken_on_the_command_line
 
 __all__ = [
@@ -248,6 +249,11 @@ def _options_of(group: Any, given: Sequence[str]) -> dict[str, str]:
         long = [option for option in parameter.opts if option.startswith("--")]
         if long:
             options[str(parameter.name)] = long[0]
+    # A setting with an option of another name is known by that option.
+    for name, setting in ALL.items():
+        for option in setting.options_of(name)[:1]:
+            if option.parameter in options:
+                options.setdefault(name, options[option.parameter])
     return options
 
 

@@ -17,6 +17,7 @@ from isoconv.cli.options import (
     Best,
     DataSource,
     ModelPath,
+    Normalise,
     Scale,
     SkipBad,
     TargetName,
@@ -59,6 +60,7 @@ def evaluate(
     ] = None,
     best: Best = False,
     scale: Scale = None,
+    normalise: Normalise = None,
     mistakes: Annotated[
         int, typer.Option(min=0, help="How many mistakes to show, the most certain first.")
     ] = 10,
@@ -105,7 +107,7 @@ def evaluate(
         raise ArgumentError(
             "--json and --csv - both print what is to stand alone: take one of them"
         )
-    model = classifier_at(run, best)
+    model = classifier_at(run, best, normalise)
     folder = _folder_of(run, model)
     smoothing = _smoothing(folder)
     left_out = [] if folder is None else folder.description().get("skipped", [])

@@ -119,6 +119,7 @@ def _first_of(run: Path) -> tuple[Any, int | None]:
     from isoconv.cli.runs import measured_images
     from isoconv.data.classes import in_classes
     from isoconv.explain.subject import Subject
+    from isoconv.train.graphs import LOSSES
 
     subject = Subject.of(run)
     model = subject.model
@@ -126,10 +127,14 @@ def _first_of(run: Path) -> tuple[Any, int | None]:
         raise ArgumentError("a saved model knows no images: name one with --image FILE")
     data, part = measured_images(run)
     first = in_classes(data.subset([0]), model.class_names, "the model")
+    shows = f"no --image: shows the first image of the run's {part} part"
+    if first.labels.ndim > 1:
+        note(shows)
+        return first.images, None
     label = int(first.labels[0])
     name = model.class_names[label] if model.class_names else str(label)
-    note(f"no --image: shows the first image of the run's {part} part, {printable(name)}")
-    by_class = subject.loss is None or subject.loss.name == "cross_entropy"
+    note(f"{shows}, {printable(name)}")
+    by_class = subject.loss is None or LOSSES[subject.loss.name].by_class
     return first.images, label if by_class else None
 
 

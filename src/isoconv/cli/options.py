@@ -28,6 +28,7 @@ __all__ = [
     "DataSource",
     "Depth",
     "ModelPath",
+    "Normalise",
     "Report",
     "RunPath",
     "Scale",
@@ -65,12 +66,23 @@ ModelPath = Annotated[
     Path,
     typer.Argument(
         metavar="RUN",
-        help="A run folder, or a .safetensors file: a saved model or a checkpoint.",
+        help="A run folder, a .safetensors file (a saved model or a checkpoint), or an .onnx file.",
         show_default=False,
         autocompletion=complete.trained,
     ),
 ]
-_COMPLETED: dict[str, Any] = {"model": complete.model_names, "target": complete.targets}
+Normalise = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RULE",
+        help="Of an .onnx file, how pictures are normalised: imagenet, half (from -1 to 1), unit "
+        "(from 0 to 1) or none (from 0 to 255).",
+        show_default=False,
+    ),
+]
+_COMPLETED: dict[str, Any] = {
+    "model": complete.model_names, "target": complete.targets, "from_": complete.trained,
+}  # fmt: skip
 """What stands for a setting, where there are names for it."""
 
 

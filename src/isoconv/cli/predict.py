@@ -12,7 +12,7 @@ import typer
 
 from isoconv.cli.errors import UNREAD, complain, in_full, note
 from isoconv.cli.inputs import Inputs, named
-from isoconv.cli.options import AsJson, Best, ModelPath, Scale, TargetName, Threads
+from isoconv.cli.options import AsJson, Best, ModelPath, Normalise, Scale, TargetName, Threads
 from isoconv.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def predict(
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 3,
     best: Best = False,
     scale: Scale = None,
+    normalise: Normalise = None,
     as_csv: Annotated[
         bool, typer.Option("--csv", help="Print CSV, a row for each image as soon as it is known.")
     ] = False,
@@ -67,7 +68,7 @@ def predict(
 
     if as_csv and as_json:
         raise ArgumentError("--csv and --json both print what is to stand alone: take one of them")
-    model = classifier_at(run, best)
+    model = classifier_at(run, best, normalise)
     with named(images) as inputs:
         for line in inputs.notes:
             note(line)

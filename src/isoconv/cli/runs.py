@@ -180,7 +180,8 @@ def load_parts(data: str, **settings: Any) -> Splits:
     if not splits.train.class_names:
         raise DataError(
             f"{data}: the command line trains classifiers, whose labels are whole numbers or "
-            f"names; got float targets of shape {splits.train.labels.shape}"
+            f"names, one for each image; got {splits.train.labels.dtype} of shape "
+            f"{splits.train.labels.shape}"
             f"{classes_hint(splits.train.labels)}; a program can learn them (docs/training.md)"
         )
     return splits
@@ -328,8 +329,13 @@ def _split() -> Schema:
 # A run that was trained
 
 
-def classifier_at(path: Path, best: bool) -> Module:
-    """The model of a run folder, a saved model or a checkpoint, which must be a classifier.
+def classifier_at(path: Path, best: bool, normalise: str | None = None) -> Module:
+    """The model of a run folder or of a file, which must be a classifier.
+
+    Args:
+        path: of it.
+        best: of a run folder, the best epoch.
+        normalise: of a file that does not say it, how pictures are normalised.
 
     Raises:
         ArgumentError: its results are no probabilities of one class among several.
@@ -337,7 +343,7 @@ def classifier_at(path: Path, best: bool) -> Module:
     """
     from isoconv.train import load
 
-    model = load(path, best=best)
+    model = load(path, best=best, normalise=normalise)
     if model.finish != "softmax":
         loss = {"sigmoid": "bce", "none": "mse"}[model.finish]
         raise ArgumentError(
@@ -364,13 +370,15 @@ def model_named(name: str, shape: str | None, usual: str, classes: int | None = 
     from isoconv.cli.options import shape_of
     from isoconv.nn.models import MODELS
     from isoconv.train import load
+    from isoconv.train.sources import kind_of, known_names
 
     if name == DEMO or name in MODELS:
         sides = shape_of(shape or usual)
         return make_model(name, 10 if classes is None else classes, sides).build(sides)
-    if not (Path(name).exists() or "/" in name or name.endswith(".safetensors")):
+    if not (Path(name).exists() or "/" in name or Path(name).suffix or kind_of(name)):
+        known = (*MODELS, *known_names())
         raise ArgumentError(
-            f"no model is called {name!r}; there are {', '.join(MODELS)}, and no run folder and no "
+            f"no model is called {name!r}; there are {', '.join(known)}, and no run folder and no "
             "saved model is there"
         )
     model = load(name)

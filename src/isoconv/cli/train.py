@@ -12,6 +12,7 @@ from isoconv.cli.options import (
     AsJson,
     DataSource,
     Depth,
+    Normalise,
     Report,
     SkipBad,
     UseCache,
@@ -45,6 +46,7 @@ def train(
         typer.Option(metavar="SIDE|HxW", help="Scale the images of a folder to this size."),
     ] = None,
     depth: Depth = None,
+    normalise: Normalise = None,
     skip_bad: SkipBad = False,
     cache: UseCache = True,
     validation: Annotated[
@@ -74,10 +76,17 @@ def train(
     What is not said follows from the training images: their number, their size, their colours. It
     is printed when the training begins.
 
+    With --from a model goes on that was trained before. Pictures are read as it takes them (--size
+    says another size), its head is made new for these classes unless they are its own, and the rest
+    stays as it is unless --freeze or --backbone-lr say otherwise.
+
     Examples:
       isoconv train pets
       isoconv train fashion-sample
       isoconv train cifar10 --model resnet20 --epochs 30 --augment crop,flip --out runs/cifar
+      isoconv train pets --from efficientnet-lite0
+      isoconv train pets --from published.onnx --normalise imagenet
+      isoconv train pets --from animals.safetensors --backbone-lr 0.0002 --lr 0.002
       isoconv train pets --size 128 --model resnet18 --optimizer sgd --lr 0.1 --warmup 1
     """
     from isoconv.cli.bad import tell_skipped
@@ -85,22 +94,30 @@ def train(
     from isoconv.cli.runs import load_parts, new_run, run_facts
     from isoconv.nn import models
     from isoconv.train import EarlyStopping, Trainer
+    from isoconv.train.start import Start
 
     model, epochs, patience = (settings.pop(name) for name in BESIDE)
     if model is not None and model not in models.MODELS:
         models.create(model)
     sides, given = size_of(size), settings_of(settings)
+    if given["start"] is not None:
+        given["start"] = Start.of(given["start"], normalise)
+    elif normalise is not None:
+        raise ArgumentError(f"--normalise is for a model that --from names; got {normalise}")
+    trainer = Trainer(model, progress=progress(), **given)
+    how: dict[str, Any] = {"size": sides, "depth": depth}
+    if given["start"] is not None:
+        how = {"reading": given["start"].reading(sides, depth)}
     with new_run(out, data, model) as folder:
         with called(seed="--split-seed"):
             splits = load_parts(
-                data, validation=validation, test=test, seed=split_seed, size=sides, depth=depth,
-                skip_bad=skip_bad, cache=cache,
+                data, validation=validation, test=test, seed=split_seed, skip_bad=skip_bad,
+                cache=cache, **how,
             )  # fmt: skip
         tell_skipped(splits.skipped, folder.skipped_file)
         metric = "loss" if splits.validation is None else "val_loss"
         with called(patience="--early-stopping"):
             stopping = None if patience is None else EarlyStopping(patience, metric)
-        trainer = Trainer(model, progress=progress(), **given)
         say(f"{_in_words(splits)}; run {printable(folder.path)}")
         run = trainer.fit(
             splits,
@@ -197,7 +214,13 @@ def _schedule(
         return found if warmup == 0 else schedule.WarmUp(warmup, found)
 
 
+def _freeze(layers: str | None) -> str | int | None:
+    """A number alone is one of layers; behind a layer of that name stands a comma."""
+    return int(layers) if layers is not None and layers.isdecimal() else layers
+
+
 _MADE: Mapping[str, Callable[..., Any]] = {
-    "augmentation": _augmentation, "optimizer": _optimizer, "schedule": _schedule,
+    "augmentation": _augmentation, "freeze": _freeze, "optimizer": _optimizer,
+    "schedule": _schedule,
 }  # fmt: skip
 """Settings that are made of what was told of their options."""

@@ -214,7 +214,12 @@ class Lowering:
         """So many packed weights: once per step for parameters, in the shard for computed ones."""
         key = (weight, spec)
         if key not in self._packed:
-            shared = self.graph[weight].op == "input"
+            source = weight
+            while operation(self.graph[source].op).view:
+                (source,) = self.graph[source].inputs
+            shared = self.graph[source].op == "input" and (
+                self.places[source].buffer == self.places[weight].buffer
+            )
             itemsize = self.spec(weight).itemsize
             name = f"w{weight}.{len(self._packed)}"
             buffer = Buffer("packed" if shared else "arena", name, size * itemsize)

@@ -35,7 +35,7 @@ from isoconv.errors import IsoconvError, in_file
 from isoconv.files import PIECE, is_regular, open_file
 from isoconv.printable import listed, printable
 
-__all__ = ["NPZ"]
+__all__ = ["DAMAGED", "NPZ", "Bounded"]
 __public__ = {"isoconv.data.formats": ["NPZ"]}
 
 KEYS: dict[Split, tuple[tuple[str, str], ...]] = {
@@ -57,7 +57,7 @@ _ENCRYPTED = 0x1
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """Those that NumPy writes. Others expand a piece without a bound."""
 
-_DAMAGED = (
+DAMAGED = (
     OSError,
     EOFError,
     ValueError,
@@ -73,7 +73,7 @@ _DAMAGED = (
 """What the standard library raises for archives that are truncated or corrupt."""
 
 
-class _Bounded(BufferedIOBase):
+class Bounded(BufferedIOBase):
     """A file of which nobody gets more than a piece at once.
 
     An archive may say that its directory is as long as the whole file, which would be read and
@@ -182,7 +182,7 @@ class _Archive:
                 yield cast(BinaryIO, stream), where
         except IsoconvError:
             raise
-        except _DAMAGED as error:
+        except DAMAGED as error:
             raise bad_file(where, f"truncated or corrupt: {error}") from error
 
 
@@ -191,13 +191,13 @@ def _opened(path: Path) -> Iterator[_Archive]:
     try:
         with (
             open_file(path) as file,
-            zipfile.ZipFile(cast(BinaryIO, _Bounded(file))) as archive,
+            zipfile.ZipFile(cast(BinaryIO, Bounded(file))) as archive,
             in_file(path),
         ):
             yield _Archive(path, archive, file.seek(0, 2))
     except IsoconvError:
         raise
-    except _DAMAGED as error:
+    except DAMAGED as error:
         reason = f"truncated or corrupt .npz file: {error}"
         raise bad_file(path, reason) from error
 

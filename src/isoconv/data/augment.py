@@ -59,6 +59,11 @@ class Augmentation:
     cutout: int = 0
     fill: float = 0.0
 
+    @property
+    def moves(self) -> bool:
+        """Whether pixels may come to stand elsewhere."""
+        return bool(self.crop_padding or self.flip or self.shift or self.rotation)
+
     def __post_init__(self) -> None:
         # Up to here float32 holds every sum of these numbers of pixels exactly.
         pixels = {

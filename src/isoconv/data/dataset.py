@@ -23,7 +23,7 @@ from isoconv.checks import (
     shown,
     whole,
 )
-from isoconv.data.labels import class_labels, classes_hint, label_array
+from isoconv.data.labels import class_labels, classes_hint, label_array, place_labels
 from isoconv.data.reading import Reading
 from isoconv.data.shown import dataset_card
 from isoconv.data.skipped import Skipped
@@ -47,7 +47,8 @@ class Dataset(Carded, card=dataset_card):
 
     Attributes:
         images: uint8 or float32 ``(N, H, W, C)``, C-contiguous, not writable.
-        labels: int32 ``(N,)`` class numbers, or float32 targets ``(N, ...)``; not writable.
+        labels: int32 ``(N,)`` class numbers, int32 ``(N, H, W)`` class numbers of all places (-1
+            where there is none), or float32 targets ``(N, ...)``; not writable.
         class_names: one name for each class; empty for float targets.
         name: for messages and receipts.
         paths: where each sample stands in its source: the path of a picture within its folder, or
@@ -106,11 +107,13 @@ class Dataset(Carded, card=dataset_card):
             images: ``(N, H, W, C)``, or ``(N, H, W)`` for one channel; uint8, or float16, float32
                 or float64, which become float32.
             labels: ``(N,)`` class numbers, counted from 0 (True is 1), or texts, the names of the
-                classes, which are numbered in the order of their characters; or float targets
+                classes, which are numbered in the order of their characters; or the class number
+                of each place of an image, ``(N, H, W)``, -1 where there is none; or float targets
                 ``(N, …)`` for regression. Columns of tables are taken as NumPy makes arrays of
                 them.
-            class_names: one for each class; by default the texts among the labels, or ``"0"``,
-                ``"1"``, … up to the largest label, of which none may then be left out.
+            class_names: one for each class, of images with one label each; by default the texts
+                among the labels, or ``"0"``, ``"1"``, … up to the largest label, of which none may
+                then be left out.
             name: for messages and receipts.
             layout: ``"channels_last"`` says that images whose shape looks like ``(N, C, H, W)``
                 are ``(N, H, W, C)`` all the same.
@@ -140,8 +143,13 @@ class Dataset(Carded, card=dataset_card):
 
     @property
     def classes(self) -> int:
-        """Number of classes; 0 for float targets."""
+        """Number of classes that have names; 0 for labels of places and float targets."""
         return len(self.class_names)
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether a label is of places of its image: it would have to move with that."""
+        return self.labels.ndim > 2 and self.labels.shape[1:3] == self.images.shape[1:3]
 
     @property
     def has_line_ends(self) -> bool:
@@ -316,6 +324,14 @@ def _dataset_of(
             f"labels of shape {targets.shape}",
             argument="labels",
         )
+    if targets.dtype.kind in "biu" and targets.shape == pictures.shape[:3]:
+        if class_names:
+            raise DataError(
+                "class names need one label for each image; got one for each of its places, "
+                f"{targets.shape[1:]}",
+                argument="class_names",
+            )
+        return Dataset(_frozen(pictures), _frozen(place_labels(targets)), (), name)
     if targets.dtype.kind == "f":
         if class_names:
             raise DataError(

@@ -25,6 +25,7 @@ __all__ = [
     "Stored",
     "as_floats",
     "as_pixels",
+    "fitted",
     "least_depth",
     "look",
     "read",
@@ -211,6 +212,11 @@ def as_pixels(stored: Stored, size: tuple[int, int] | None, channels: int, depth
         plain = _image(_scaled(stored, depth))
     if stored.alpha is not None:
         plain = _on_white(plain, stored.alpha)
+    return fitted(plain, size, channels)
+
+
+def fitted(plain: Image.Image, size: tuple[int, int] | None, channels: int) -> Array:
+    """A picture of mode L or RGB as uint8 ``(H, W, C)``: scaled until it covers a size, and cut."""
     if plain.mode != ("L" if channels == 1 else "RGB"):
         plain = plain.convert("L" if channels == 1 else "RGB")
     if size is not None and (plain.height, plain.width) != size:

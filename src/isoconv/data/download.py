@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +17,11 @@ from isoconv.files import is_regular
 from isoconv.printable import printable
 from isoconv.wording import setting
 
-__all__ = ["REMOTE", "default_folder", "fetch"]
+__all__ = ["REMOTE", "default_folder", "fetch", "fetch_file"]
 __public__ = {"isoconv.data": ["default_folder", "fetch"]}
 
+_WHOLE = 64
+"""Digits of a whole SHA-256."""
 TIMEOUT = 30
 """Seconds without an answer after which a server is given up."""
 
@@ -70,11 +74,22 @@ def fetch(name: str, folder: Path | str | None = None, progress: bool = True) ->
     name, progress = check_choice("name", name, REMOTE), check_flag("progress", progress)
     target = (default_folder() if folder is None else check_path("folder", folder)) / name
     for file in REMOTE[name]:
-        _fetch_file(file, target, progress)
+        fetch_file(file, target, progress, " The data set 'fashion-sample' needs no network.")
     return target
 
 
-def _fetch_file(file: RemoteFile, target: Path, progress: bool) -> None:
+def fetch_file(file: RemoteFile, target: Path, progress: bool, way_out: str = "") -> None:
+    """Fetch a file into a folder, unless it is there already and whole.
+
+    Args:
+        file: with its SHA-256, or the first digits of it.
+        target: the folder.
+        progress: show a progress bar on the terminal, if there is one.
+        way_out: what needs no network, for the message.
+
+    Raises:
+        DownloadError: as for `fetch`.
+    """
     import pooch
 
     # Its own messages would stand between ours and the progress bar.
@@ -92,9 +107,7 @@ def _fetch_file(file: RemoteFile, target: Path, progress: bool) -> None:
                 downloader = pooch.HTTPDownloader(
                     progressbar=bar, chunk_size=1 << 16, timeout=TIMEOUT
                 )
-                pooch.retrieve(
-                    url, f"sha256:{file.sha256}", file.name, target, downloader=downloader
-                )
+                _retrieve(url, file, target, downloader)
         except ValueError:
             # pooch removes what it has fetched when the checksum is another one.
             failures.append(f"{url}: the file's SHA-256 is not the pinned one")
@@ -107,8 +120,33 @@ def _fetch_file(file: RemoteFile, target: Path, progress: bool) -> None:
     raise DownloadError(
         f"{file.name} could not be fetched into {printable(target)}:\n  {tried}\n"
         "Without a network: fetch the file elsewhere, put it into that folder and run this again; "
-        f"it must have sha256:{file.sha256}. The data set 'fashion-sample' needs no network."
+        f"it must have sha256:{file.sha256}.{way_out}"
     )
+
+
+def _retrieve(url: str, file: RemoteFile, target: Path, downloader: Any) -> None:
+    """Fetch a file from one address.
+
+    Raises:
+        OSError: it cannot be had.
+        ValueError: it has another SHA-256.
+    """
+    import pooch
+
+    if len(file.sha256) == _WHOLE:
+        pooch.retrieve(url, f"sha256:{file.sha256}", file.name, target, downloader=downloader)
+        return
+    # pooch compares whole digests alone.
+    place, fresh = target / file.name, f".{file.name}.{os.getpid()}.{threading.get_ident()}.tmp"
+    if place.exists() and pooch.file_hash(str(place)).startswith(file.sha256):
+        return
+    found = Path(pooch.retrieve(url, None, fresh, target, downloader=downloader))
+    try:
+        if not pooch.file_hash(str(found)).startswith(file.sha256):
+            raise ValueError(f"{url} has another SHA-256")
+        found.replace(place)
+    finally:
+        found.unlink(missing_ok=True)
 
 
 def _reason(error: OSError) -> str:

@@ -17,7 +17,14 @@ from isoconv.errors import DataError
 from isoconv.printable import cut, printable
 from isoconv.wording import either
 
-__all__ = ["MAX_CLASSES", "check_counted", "class_labels", "classes_hint", "label_array"]
+__all__ = [
+    "MAX_CLASSES",
+    "check_counted",
+    "class_labels",
+    "classes_hint",
+    "label_array",
+    "place_labels",
+]
 
 Array = NDArray[Any]
 
@@ -178,6 +185,33 @@ def class_labels(
             check_counted(labels)
         names = tuple(str(number) for number in range(int(labels.max()) + 1))
     return labels.astype(np.int32), names
+
+
+def place_labels(labels: Array) -> Array:
+    """Class numbers of the places of images, int32 ``(N, H, W)``; -1 where there is none.
+
+    Args:
+        labels: whole numbers or flags.
+
+    Raises:
+        DataError: another number; names the first image that has one.
+
+    Example:
+        >>> place_labels(np.array([[[True, False]]])).tolist()
+        [[[1, 0]]]
+    """
+    # Before the comparison, for what is unsigned has no -1.
+    numbers = labels.astype(np.int64)
+    wrong = ((numbers < -1) | (numbers >= MAX_CLASSES)).reshape(len(labels), -1)
+    if wrong.any():
+        sample = int(wrong.any(axis=1).argmax())
+        raise DataError(
+            f"labels of places must lie in 0 … {MAX_CLASSES - 1}, or be -1 for none; sample "
+            f"{sample} has {int(labels[sample].reshape(-1)[wrong[sample]][0])}",
+            argument="labels",
+            row=sample,
+        )
+    return numbers.astype(np.int32)
 
 
 def _numbers_of(labels: list[str], names: tuple[str, ...] | None) -> tuple[Array, tuple[str, ...]]:

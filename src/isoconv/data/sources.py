@@ -31,6 +31,7 @@ from isoconv.data.formats import ENDINGS, FORMATS
 from isoconv.data.labels import check_counted
 from isoconv.data.names import KNOWN, SAMPLE
 from isoconv.data.reading import Reading
+from isoconv.data.refit import as_read
 from isoconv.data.samples import sample_digests
 from isoconv.data.splits import Splits
 from isoconv.data.stratify import held_out
@@ -84,7 +85,8 @@ def load(
         depth: bits of the numbers in picture files of more than 8 bits: 2**depth - 1 is full
             brightness; by default the least of 8, 10, 12, 14 and 16 that holds the numbers of all
             files; for image folders only.
-        reading: how a model's pictures were read, in place of `size` and `depth`.
+        reading: how a model's pictures were read, in place of `size` and `depth`; bytes that are no
+            picture files are brought to its size and channels as if they were.
         skip_bad: of a folder of pictures leave out the files that cannot be read, in place of an
             error; `Dataset.skipped` names them. What there is to guess follows from the others.
         cache: take scaled pictures of a folder from the user's cache, and keep them there; the
@@ -362,6 +364,8 @@ def _load(
             data = replace(data, name=str(source))
         if not data.paths:
             data = replace(data, paths=tuple(f"{split}/{number}" for number in range(len(data))))
+        if data.reading is None and wanted.resolved:
+            data = as_read(data, wanted)
         loaded[split] = data
         if wanted.size is not None and data.image_shape[:2] != wanted.size:
             raise ArgumentError(

@@ -29,7 +29,7 @@ from isoconv.explain.update import Start
 from isoconv.graph.operation import Array
 from isoconv.nn import Module
 from isoconv.printable import printable
-from isoconv.train.graphs import Loss, LossName
+from isoconv.train.graphs import LOSSES, Loss, LossName
 
 __all__ = ["MOST_BYTES", "Explorer", "StaleSceneError", "is_below"]
 
@@ -238,7 +238,7 @@ class Explorer:
         self._read = tuple(read)
         said = [*read, *(str(each.message) for each in caught)]
         kind = self.scene.network.loss_kind
-        if label is not None and kind != "cross_entropy":
+        if label is not None and not LOSSES[kind].by_class:
             said.append(f"the loss is {kind}, whose target here is 1 for the class and 0 elsewhere")
         self._said = tuple(dict.fromkeys(said))
 
@@ -256,7 +256,7 @@ class Explorer:
 
     def _targets(self, images: Array, label: int, kind: LossName | None) -> Any:
         """A class as the loss takes it: its number, or 1 in its place and 0 elsewhere."""
-        if (kind or usual_loss(self.model)) == "cross_entropy":
+        if LOSSES[kind or usual_loss(self.model)].by_class:
             return [label]
         plain = Network(self.model, images, loss=kind)
         shape = plain.node(plain.output).spec.shape

@@ -14,7 +14,7 @@ from isoconv.explain.losses import usual_loss
 from isoconv.graph.operation import Array
 from isoconv.nn import Module
 from isoconv.nn.inference import files_as_trained
-from isoconv.train.graphs import LossName
+from isoconv.train.graphs import LOSSES, LossName
 
 __all__ = ["class_number", "key_of", "labels_of", "pictures", "samples_of"]
 
@@ -98,7 +98,8 @@ def labels_of(
         ShapeError, DTypeError: float targets that are no array of numbers.
     """
     kind = loss or usual_loss(model)
-    if kind != "cross_entropy":
+    by_class = LOSSES[kind].by_class
+    if not by_class:
         with about(argument, label):
             given: Any = check_array("label", label)
         if given.ndim == 0 or (count == 1 and len(given) != 1):
@@ -110,7 +111,7 @@ def labels_of(
     with about(argument, label):
         if len(given) != count:
             raise ArgumentError(f"labels must be one for each image; got {len(given)} for {count}")
-        if kind != "cross_entropy":
+        if not by_class:
             _check_targets(given, kind)
     return given
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from isoconv.checks import check_choice, check_count, check_flag, check_number
+from isoconv.checks import check_choice, check_flag, check_number
 from isoconv.data import Dataset
 from isoconv.data.classes import in_classes
 from isoconv.errors import ArgumentError, as_given
@@ -49,7 +49,7 @@ def inspect(
             and there are no gradients.
         training: batch normalisation uses the images' own statistics and dropout drops, as in
             training; otherwise all is as in a prediction.
-        loss: ``"cross_entropy"``, ``"mse"`` or ``"bce"``; None for the run's, or bce after a
+        loss: its name, as a `Loss` of `isoconv.train` has it; None for the run's, or bce after a
             sigmoid and cross-entropy otherwise. It is the mean over the images, of the model's
             result as in training; cross-entropy of a softmax at the model's end and bce of a
             sigmoid are of the value before, and a note says so.
@@ -104,10 +104,12 @@ def inspect(
         label_smoothing = settings.label_smoothing if settings and kind == settings.name else 0.0
     if labels is not None:
         labels = np.asarray(labels_of(model, labels, len(images), kind, "labels"))
-    size = subject.shard_size if shard_size is None else check_count("shard_size", shard_size)
+    training = check_flag("training", training)
+    size = subject.shard_of(len(images), shard_size, training=training)
     with as_given(images=given, labels=given_labels):
         shards = ImageShards(
-            model, images, labels, scale, size, training=check_flag("training", training),
-            loss=kind, label_smoothing=label_smoothing, key=subject.key,
+            model, images, labels, scale, size, training=training,
+            frozen=subject.frozen if training else (), loss=kind,
+            label_smoothing=label_smoothing, key=subject.key,
         )  # fmt: skip
     return Inspection(shards, notes)

@@ -7,7 +7,7 @@ step of training compute.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,14 +22,13 @@ from isoconv.graph.ir import DType, Node
 from isoconv.graph.operation import Array, operation
 from isoconv.graph.terms import Asked, Element, Index, Term
 from isoconv.nn import Module
-from isoconv.nn import losses as nn_losses
 from isoconv.nn.inference import checked_images
 from isoconv.nn.ready import normalised
 from isoconv.nn.tensor import Tensor
 from isoconv.nn.trace import Trace
 from isoconv.ops import Broadcast
 from isoconv.run.evaluate import evaluate
-from isoconv.train.graphs import LOSSES, LossName
+from isoconv.train.graphs import LOSSES, Loss, LossName, loss_of
 
 __all__ = ["Flow", "Layer", "Network"]
 
@@ -91,7 +90,7 @@ class Network:
     Args:
         model: a built model.
         images: ``(N, H, W, C)``, as for ``model.predict``.
-        labels: a class number for each image (targets of the result's shape for "mse" and "bce");
+        labels: a class number for each image, or targets of the result's shape, as the loss takes;
             None if no loss is asked for.
         loss: what is minimised, of the model's result as in training. The cross-entropy of a
             softmax and the bce of a sigmoid, which contain them and which a trainer refuses, are
@@ -101,6 +100,7 @@ class Network:
             of all shards; None for the images.
         first: of a shard, the number of its first image among those of all shards.
         training: batch normalisation uses the images' own statistics, and dropout drops.
+        frozen: paths of modules that compute as in inference all the same.
         samples: numbers of the images in their data set, for dropout; None for 0, 1, ….
         key: seed and epoch, for dropout.
         scale: as for ``model.predict``.
@@ -149,6 +149,7 @@ class Network:
         batch: int | None = None,
         first: int = 0,
         training: bool = False,
+        frozen: Collection[str] = (),
         samples: Sequence[int] | Array | None = None,
         key: tuple[int, int] = (0, 0),
         scale: float | None = None,
@@ -162,7 +163,7 @@ class Network:
         self.batch = self.count if batch is None else batch
         self.first = first
         self.training = training
-        trace = Trace(model, training=training)
+        trace = Trace(model, training=training, frozen=frozen)
         self._builder = trace.builder
         dtype: DType = "uint8" if self.images.dtype == np.uint8 else "float32"
         picture = trace.input("dataset", "images", self.images.shape[1:], dtype)
@@ -202,10 +203,10 @@ class Network:
 
     def _add_loss(self, trace: Trace, labels: Any, smoothing: float) -> int:
         judged = Tensor(trace, self.judged)
-        if self.loss_kind == "cross_entropy":
+        if LOSSES[self.loss_kind].by_class:
             given = np.asarray(labels)
-            classes = judged.shape[-1]
-            if given.shape != (self.count,) or given.dtype.kind not in "iu":
+            *sides, classes = judged.shape
+            if given.shape != (self.count, *sides) or given.dtype.kind not in "iu":
                 rule = f"be a class number for each of the {self.count} images"
                 got = f"{given.dtype} of shape {given.shape}"
                 raise refusal("labels", rule, labels, got=got)
@@ -213,9 +214,9 @@ class Network:
                 raise refusal(
                     "labels", f"lie in 0 … {classes - 1}", labels, got=f"{given.tolist()}"
                 )
-            target = trace.input("dataset", "labels", (), "int32")
+            target = trace.input("dataset", "labels", sides, "int32")
             self._arrays["labels"] = given.astype(np.int32)
-            return nn_losses.cross_entropy(judged, target, smoothing).index
+            return loss_of(Loss(self.loss_kind, smoothing), judged, target).index
         given = np.asarray(labels, np.float32)
         if judged.shape == (1,) and given.shape == (self.count,):
             given = given.reshape(-1, 1)
@@ -228,8 +229,7 @@ class Network:
             )
         target = trace.input("dataset", "labels", judged.shape)
         self._arrays["labels"] = given
-        measure = nn_losses.mse if self.loss_kind == "mse" else nn_losses.bce_with_logits
-        return measure(judged, target).index
+        return loss_of(Loss(self.loss_kind), judged, target).index
 
     @property
     def judged_note(self) -> str:

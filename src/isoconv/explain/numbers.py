@@ -12,7 +12,6 @@ import numpy as np
 from isoconv.checks import (
     LARGEST_SINGLE,
     check_choice,
-    check_count,
     check_flag,
     check_kind,
     check_number,
@@ -85,7 +84,7 @@ def explain(
             number: its result before softmax, added over the images.
         training: batch normalisation uses the images' own statistics and dropout drops, as in
             training; otherwise all is as in a prediction.
-        loss: ``"cross_entropy"``, ``"mse"`` or ``"bce"`` of the model's result, as in training;
+        loss: its name, as a `Loss` of `isoconv.train` has it, of the model's result;
             None for the run's, or bce after a sigmoid and cross-entropy otherwise. Cross-entropy of
             a softmax at the model's end and bce of a sigmoid are of the value before; a note says
             so.
@@ -133,7 +132,7 @@ def explain(
         label_smoothing = settings.label_smoothing if settings and kind == settings.name else 0.0
     label_smoothing = check_number("label_smoothing", label_smoothing, least=0, below=1)
     labels = None if label is None else labels_of(model, label, len(images), kind)
-    size = subject.shard_size if shard_size is None else check_count("shard_size", shard_size)
+    size = subject.shard_of(len(images), shard_size, training=training)
     size = min(size or len(images), len(images))
     by_weight = gradient not in (None, "value", "input")
     if not by_weight and not training:
@@ -150,7 +149,7 @@ def explain(
                 model, images[first : first + size],
                 None if labels is None else labels[first : first + size],
                 loss=kind, label_smoothing=label_smoothing, batch=len(images), first=first,
-                training=training,
+                training=training, frozen=subject.frozen if training else (),
                 samples=numbers[first : first + size], key=pair, scale=scale,
             )
             for first in range(0, len(images), size)
@@ -308,10 +307,12 @@ def _by_parameter(
     where = ", ".join(map(str, element))
     value = gradient[element]
     follows: list[Part] = []
-    if start is not None and of == "loss":
+    if start is not None and of == "loss" and not start.learns(full):
+        more = [*more, f"{layer.name!r} was frozen: the run leaves {parameter} as it is"]
+    elif start is not None and of == "loss":
         clip = None
         if start.clip_norm is not None:
-            follows.append(clip_part(shards, of, start.clip_norm))
+            follows.append(clip_part(shards, of, start))
             clip = follows[-1].value
         weight = network.value(index)[element]
         follows.append(update_part(start, full, element, weight, value, clip))

@@ -5,20 +5,23 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from isoconv.checks import check_kind
+from isoconv.checks import check_count, check_kind
 from isoconv.errors import CheckpointError
 from isoconv.explain.update import Start
-from isoconv.nn import Module, storage, trace_model
+from isoconv.nn import Module, Trace, storage, trace_model
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.context import rate_of
+from isoconv.train.freezing import Learning
 from isoconv.train.graphs import Loss
 from isoconv.train.loading import load
 from isoconv.train.optim import Optimizer
 from isoconv.train.plain_settings import from_plain
 from isoconv.train.run import Run
+from isoconv.train.settings import check_shard
 from isoconv.train.state import Checkpoint, check_model, flat
 from isoconv.train.stretches import Stretches
 
@@ -101,6 +104,24 @@ class Subject:
         """Images that one thread took at a time."""
         return None if self.settings is None else int(self.settings["shard_size"])
 
+    def shard_of(self, images: int, given: object, *, training: bool) -> int | None:
+        """Images that are taken at a time; None for what suits.
+
+        Args:
+            images: how many there are.
+            given: what a person says of it; None for nothing.
+            training: whether layers use the images' own statistics.
+
+        Raises:
+            ArgumentError: fewer than there are, where a layer's statistics are over the batch.
+        """
+        size = self.shard_size if given is None else check_count("shard_size", given)
+        if not (training and self.model.over_batch):
+            return size
+        if given is not None:
+            check_shard(min(size or images, images), images, whole=True)
+        return images
+
     @property
     def key(self) -> tuple[int, int]:
         """Seed and epoch, of which dropout is a function."""
@@ -129,20 +150,41 @@ class Subject:
             )
         stretches = Stretches.of(self.settings)
         last = stretches.epochs * per_epoch - 1
-        rate = rate_of(optimizer, schedule, stretches, per_epoch, min(step, last))
+        learning, own = self._learning(), self.settings.get("backbone_lr")
+        rates = [optimizer.learning_rate] if own is None else [own, optimizer.learning_rate]
+        now = [rate_of(rate, schedule, stretches, per_epoch, min(step, last)) for rate in rates]
         if step > last:
             notes.append("the run has had all its steps: this is one more, at its last rate")
         if self.settings["augmentation"] is not None:
             notes.append("the run changed its images at random; here they are as they are given")
-        return Start(optimizer, step, rate, slots, self.settings["clip_norm"]), notes
+        learned = {
+            name: rate for rate, group in zip(now, learning.groups, strict=True) for name in group
+        }
+        limit = self.settings["clip_norm"]
+        return Start(optimizer, step, now[-1], slots, limit, learned), notes
+
+    @property
+    def frozen(self) -> frozenset[str]:
+        """The modules that the run left as they were."""
+        return frozenset() if self.settings is None else self._learning().frozen
+
+    def _learning(self) -> Learning:
+        """What of the model learned in the run."""
+        settings = self.settings or {}
+        freeze, own = settings.get("freeze"), settings.get("backbone_lr")
+        freeze = tuple(freeze) if isinstance(freeze, list) else freeze
+        return Learning.of(self.model, self._trace(), freeze, own)
+
+    def _trace(self) -> Trace:
+        return trace_model(self.model, self.model.input_shape or (), training=True).trace
 
     def _state(self, optimizer: Optimizer) -> Checkpoint | None:
         """The checkpoint that holds just these weights, with the optimizer's vectors."""
         if self.folder is None or self.model.input_shape is None:
             return None
-        trace = trace_model(self.model, self.model.input_shape, training=True)
-        parameters = {name: spec.shape for name, spec in trace.parameters.items()}
-        states = {name: spec.shape for name, spec in trace.states.items()}
+        trace, learned = self._trace(), {*chain(*self._learning().groups)}
+        parameters = {name: trace.shapes[name] for name in trace.parameters if name in learned}
+        states = {name: shape for name, shape in trace.shapes.items() if name not in learned}
         wanted = self.model.digest()
         with contextlib.suppress(CheckpointError):
             last = self.folder.load(parameters, states, optimizer.slots)

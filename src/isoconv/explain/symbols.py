@@ -88,7 +88,8 @@ def conv(
         input_size: height and width; a single number is a signal of one axis.
         kernel_size: one number or one per axis.
         stride: likewise.
-        padding: a number, one per axis, a pair (before, after) per axis, "same" or "valid".
+        padding: a number, one per axis, a pair (before, after) per axis, "same", "same_lower" or
+            "valid".
         dilation: distance between kernel elements.
         groups: groups of channels that do not see each other.
         channels: of the input; one for each group if not given.
@@ -181,10 +182,10 @@ def conv_transpose(
         >>> conv_transpose().equations()["y11"]
         'x00·w11 + x01·w10 + x10·w01 + x11·w00'
     """
-    if isinstance(padding, str) and padding == "same":
+    if isinstance(padding, str) and padding in ("same", "same_lower"):
         raise ArgumentError(
-            f'{named("padding")} "same" does not say which result a transposed convolution is to '
-            f"have; give numbers, or a pair (before, after) for each axis",
+            f'{named("padding")} "{padding}" does not say which result a transposed convolution is '
+            "to have; give numbers, or a pair (before, after) for each axis",
             argument="padding",
             value=padding,
         )

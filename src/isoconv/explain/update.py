@@ -6,6 +6,7 @@ and the optimizer's own update graph, of which each node is a line.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -41,6 +42,8 @@ class Start:
         learning_rate: of this step, in float64.
         slots: the optimizer's vectors by slot and parameter; zeros where there are none.
         clip_norm: the greatest norm of the gradient; None: it is not clipped.
+        learned: the learning rate of each parameter that learns, in the order in which they lie;
+            None where all do at the same.
     """
 
     optimizer: Optimizer
@@ -48,6 +51,11 @@ class Start:
     learning_rate: float
     slots: Mapping[str, Mapping[str, Array]] = field(default_factory=dict)
     clip_norm: float | None = None
+    learned: Mapping[str, float] | None = None
+
+    def learns(self, parameter: str) -> bool:
+        """Whether the step changes this parameter."""
+        return self.learned is None or parameter in self.learned
 
 
 class Shards:
@@ -95,19 +103,21 @@ class Shards:
                     tuple(blocks), blocks[-1].value)  # fmt: skip
 
 
-def clip_part(shards: Shards, of: str | int, limit: float) -> Part:
+def clip_part(shards: Shards, of: str | int, start: Start) -> Part:
     """The factor by which a gradient that is too long is shortened, from the whole gradient.
 
     Args:
         shards: the batch.
         of: what is differentiated.
-        limit: the greatest norm that is left as it is.
+        start: says the greatest norm that is left as it is, and which parameters learn.
     """
-    network = shards.networks[0]
-    shapes = {name: network.value(at).shape for name, at in network.parameters.items()}
-    layout = FlatLayout(shapes)
+    network, limit = shards.networks[0], start.clip_norm or math.inf
+    places = network.parameters
+    if start.learned is not None:
+        places = {name: network.parameters[name] for name in start.learned}
+    layout = FlatLayout({name: network.value(at).shape for name, at in places.items()})
     flat = np.zeros(-(-layout.size // NORM_BLOCK) * NORM_BLOCK, np.float32)
-    own = {name: shards.gradient(at, of).ravel() for name, at in network.parameters.items()}
+    own = {name: shards.gradient(at, of).ravel() for name, at in places.items()}
     for name, gradient in own.items():
         flat[layout.slice(name)] = gradient
     with np.errstate(all="ignore"):
@@ -148,7 +158,8 @@ def update_part(
         clip: the factor by which the gradient is shortened, if it is clipped.
     """
     optimizer = start.optimizer
-    row = optimizer.hyper_row(start.step, start.learning_rate)
+    rate = start.learning_rate if start.learned is None else start.learned[parameter]
+    row = optimizer.hyper_row(start.step, rate)
     with np.errstate(over="ignore"):
         given: dict[str, Any] = {
             name: np.float32(each) for name, each in zip(optimizer.hyper, row, strict=True)

@@ -1,10 +1,10 @@
 """Values that are computed again where they are read, in place of being stored and loaded.
 
-To add a number for each channel to an activation costs next to nothing; to store the result and
-load it again costs as much as for any other activation. So a group that reads such a value of
-another group computes it itself, from the activation behind it, which lies in memory anyway. In
-batch normalisation these are ``x - mean`` and ``(x - mean) * inv``: its backward pass needs them
-again.
+To add a number for each channel to an activation, one for all images or each image's own, costs
+next to nothing; to store the result and load it again costs as much as for any other activation. So
+a group that reads such a value of another group computes it itself, from the activation behind it,
+which lies in memory anyway. In batch normalisation these are ``x - mean`` and ``(x - mean) * inv``:
+its backward pass needs them again.
 
 The operations are the same on the same numbers, so no bit changes.
 """
@@ -87,7 +87,8 @@ class _Recomputation:
         if not operation(node.op).cheap or not node.spec.batched:
             return None
         wide = [s for s in node.inputs if self.graph[s].spec == node.spec]
-        narrow = [s for s in node.inputs if not self.graph[s].spec.batched]
+        specs = {s: self.graph[s].spec for s in node.inputs}
+        narrow = [s for s, own in specs.items() if not own.batched or own.size < node.spec.size]
         if len(wide) != 1 or len(wide) + len(narrow) != len(node.inputs):
             return None
         if not self.stored.issuperset(narrow):

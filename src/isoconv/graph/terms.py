@@ -257,7 +257,7 @@ class When(_Combined):
 
 @dataclass(frozen=True, slots=True)
 class Select(_Combined):
-    """One of several, by number.
+    """One of several, by number; 0 where the number is that of none.
 
     Attributes:
         by: an element that holds the number.

@@ -116,7 +116,8 @@ class Evaluation:
                     return self.value(then)
                 return self.kind(0) if otherwise is None else self.value(otherwise)
             case Select(by, options):
-                return self.value(options[int(self.value(by))])
+                number = int(self.value(by))
+                return self.value(options[number]) if 0 <= number < len(options) else self.kind(0)
             case Formula(_, arguments, compute):
                 arrays = [np.asarray(self.value(each)).reshape(1) for each in arguments]
                 with np.errstate(all="ignore"):

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from isoconv.checks import LARGEST_SINGLE, check_number
+from isoconv.checks import LARGEST_SINGLE, check_choice, check_number
+from isoconv.errors import ShapeError
 from isoconv.nn.module import Module
-from isoconv.nn.tensor import Tensor, apply, check_tensors, raised
+from isoconv.nn.settings import added
+from isoconv.nn.shaping import slice_channels
+from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import LeakyRelu
 
 __all__ = [
     "GELU",
+    "GLU",
     "LeakyReLU",
+    "LogSoftmax",
     "ReLU",
     "SiLU",
     "Sigmoid",
     "Softmax",
     "Tanh",
     "gelu",
+    "glu",
     "leaky_relu",
     "log_softmax",
-    "power",
     "relu",
     "sigmoid",
     "silu",
@@ -81,15 +86,24 @@ def tanh(x: Tensor) -> Tensor:
     return apply("tanh", x=x)
 
 
-def gelu(x: Tensor) -> Tensor:
+def gelu(x: Tensor, approximate: str = "none") -> Tensor:
     """``x/2 · (1 + erf(x / √2))``. Hendrycks and Gimpel 2016, "Gaussian error linear units".
+
+    Args:
+        x: any shape.
+        approximate: ``"tanh"`` for ``x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³)))``, ``"none"`` for
+            the function itself.
+
+    Raises:
+        ArgumentError: an approximation that there is not.
 
     Example:
         >>> from isoconv.nn import Trace
         >>> gelu(Trace().images((4, 4, 2))).shape
         (4, 4, 2)
     """
-    return apply("gelu", x=x)
+    check_choice("approximate", approximate, ("none", "tanh"))
+    return apply("gelu_tanh" if approximate == "tanh" else "gelu", x=x)
 
 
 def silu(x: Tensor) -> Tensor:
@@ -103,23 +117,29 @@ def silu(x: Tensor) -> Tensor:
     return apply("silu", x=x)
 
 
-def power(x: Tensor, y: Tensor | float) -> Tensor:
-    """``x**y``, also written so, with the special cases of IEEE 754's ``pow``.
-
-    ``x**0`` and ``1**y`` are 1; a negative x with a y that is not whole gives NaN. Its gradients
-    are ``y x^(y-1)`` and ``x^y log(x)``, where x = 0 gives 0 by y.
+def glu(x: Tensor) -> Tensor:
+    """``a · sigmoid(b)`` of the first and the second half of the channels. Dauphin et al. 2016.
 
     Args:
-        x: any shape.
-        y: a tensor whose shape broadcasts with x, or one number for all.
+        x: ``(..., C)`` with an even C.
+
+    Returns:
+        ``(..., C / 2)``.
+
+    Raises:
+        ShapeError: an odd number of channels, or none.
 
     Example:
         >>> from isoconv.nn import Trace
-        >>> power(Trace().images((4, 4, 2)), 1.5).shape
-        (4, 4, 2)
+        >>> glu(Trace().images((4, 4, 6))).shape
+        (4, 4, 3)
     """
-    check_tensors("power", x=x)
-    return raised(x, y, "y")
+    check_tensors("glu", x=x)
+    if not x.shape or x.shape[-1] % 2:
+        text = f"glu takes an even number of channels; got shape {x.shape}"
+        raise ShapeError(text, argument="x", value=x)
+    half = x.shape[-1] // 2
+    return slice_channels(x, 0, half) * sigmoid(slice_channels(x, half, 2 * half))
 
 
 def softmax(x: Tensor) -> Tensor:
@@ -268,8 +288,13 @@ class Tanh(Module):
         return tanh(x)
 
 
+@dataclass(eq=False, repr=False)
 class GELU(Module):
     """`gelu` as a layer: ``x/2 · (1 + erf(x / √2))``.
+
+    Args:
+        approximate: ``"tanh"`` for ``x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³)))``, ``"none"`` for
+            the function itself.
 
     Input shape:
         ``(...)``, any shape, float32.
@@ -280,6 +305,9 @@ class GELU(Module):
     Source:
         Hendrycks and Gimpel 2016, "Gaussian error linear units (GELUs)".
 
+    Raises:
+        ArgumentError: when traced: an approximation that there is not.
+
     Example:
         >>> import numpy as np
         >>> from isoconv import nn
@@ -288,9 +316,11 @@ class GELU(Module):
         array([[-0.15865526,  0.        ,  0.8413448 ]], dtype=float32)
     """
 
+    approximate: str = added("none")
+
     def forward(self, x: Tensor) -> Tensor:
         """Any shape."""
-        return gelu(x)
+        return gelu(x, self.approximate)
 
 
 class SiLU(Module):
@@ -344,3 +374,56 @@ class Softmax(Module):
     def forward(self, x: Tensor) -> Tensor:
         """``(..., K)``."""
         return softmax(x)
+
+
+class LogSoftmax(Module):
+    """`log_softmax` over the last axis as a layer: ``x_k - log Σ_j exp(x_j)``.
+
+    Input shape:
+        ``(..., K)``, float32: K classes.
+
+    Output shape:
+        ``(..., K)``, the same.
+
+    Source:
+        Bridle 1990, "Probabilistic interpretation of feedforward classification network outputs".
+
+    Example:
+        >>> import numpy as np
+        >>> from isoconv import nn
+        >>> layer = nn.LogSoftmax().build((3,))
+        >>> layer.predict(np.array([[0, 0, 1]], np.float32), finish="none")
+        array([[-1.5514448, -1.5514448, -0.5514447]], dtype=float32)
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(..., K)``."""
+        return log_softmax(x)
+
+
+class GLU(Module):
+    """`glu` as a layer: ``a · sigmoid(b)`` of the first and the second half of the channels.
+
+    Input shape:
+        ``(..., C)``, float32, C even.
+
+    Output shape:
+        ``(..., C/2)``.
+
+    Source:
+        Dauphin et al. 2016, "Language modeling with gated convolutional networks".
+
+    Raises:
+        ShapeError: when traced: an odd number of channels.
+
+    Example:
+        >>> import numpy as np
+        >>> from isoconv import nn
+        >>> layer = nn.GLU().build((4,))
+        >>> layer.predict(np.array([[1, 2, 0, 0]], np.float32), finish="none")
+        array([[0.5, 1. ]], dtype=float32)
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(..., C)`` to ``(..., C / 2)``."""
+        return glu(x)

@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from isoconv.errors import CheckpointError, IsoconvError, turned
-from isoconv.nn.combining import Sequential
+from isoconv.nn.combining import Branches, Sequential
 from isoconv.nn.module import Module
 from isoconv.nn.schema import ABSENT, MOST_COUNTED, Fault, brief, inner, told_faults
+from isoconv.nn.settings import added_settings
 
 __all__ = ["architecture_of", "faults_of", "model_of", "of_a_stranger", "own_class"]
 
@@ -26,6 +27,10 @@ MOST_CALLS = 10_000
 """Uses of layers in a model that a file describes; more would take long to trace."""
 MOST_LEVELS = 100
 """Levels of layers and lists inside each other; every reader of JSON can go so deep."""
+
+
+_IN_A_ROW: tuple[type[Module], ...] = (Branches, Sequential)
+"""Layers whose constructor takes what they are made of one by one."""
 
 
 class _OwnError(Exception):
@@ -150,7 +155,7 @@ def _functions() -> dict[str, Callable[..., Any]]:
 
 def _settings(kind: type[Module]) -> tuple[str, ...]:
     """The attributes that a layer's constructor takes."""
-    if kind is Sequential:
+    if kind in _IN_A_ROW:
         return ("steps",)
     return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
 
@@ -168,9 +173,11 @@ def _plain_module(module: Module, seen: dict[int, int], level: int) -> dict[str,
     more = [name for name in vars(module) if not name.startswith("_") and name not in names]
     if more:
         raise _OwnError(f"the attribute {more[0]!r} of a {kind.__name__}")
+    usual = added_settings(kind).items()
+    told = [name for name in names if (name, getattr(module, name)) not in usual]
     return {
         "type": kind.__name__,
-        **{name: _plain(getattr(module, name), seen, level + 1) for name in names},
+        **{name: _plain(getattr(module, name), seen, level + 1) for name in told},
     }
 
 
@@ -220,7 +227,8 @@ class _Reader:
             return self._fault(place, _TOO_MANY, "more")
         number, known, before = len(self._made), _settings(kind), len(self.faults)
         self._made.append((None, 0))
-        for key in sorted({"type", *known}.symmetric_difference(plain)):
+        wrong = {"type", *known}.symmetric_difference(plain) - {*added_settings(kind)}
+        for key in sorted(wrong):
             rule = "be there" if key in known else f"not be there, for a {name} has none"
             self._fault(inner(place, key), rule, plain.get(key, ABSENT))
         values: dict[str, Any] = {}
@@ -234,7 +242,7 @@ class _Reader:
         if len(self.faults) > before:
             return None, calls
         try:
-            made = Sequential(*values["steps"]) if kind is Sequential else kind(**values)
+            made = kind(*values["steps"]) if kind in _IN_A_ROW else kind(**values)
         except (TypeError, ValueError, AttributeError, OverflowError) as error:
             return self._fault(place, f"be a {name} that can be made ({brief(error)})", plain)
         self._made[number] = made, calls

@@ -124,11 +124,13 @@ def tanh(x: ArrayLike) -> Array:
     return on_arrays(functional.tanh, locals())
 
 
-def gelu(x: ArrayLike) -> Array:
+def gelu(x: ArrayLike, approximate: str = "none") -> Array:
     """``x/2 · (1 + erf(x / √2))``. Hendrycks and Gimpel 2016.
 
     Args:
         x: the input.
+        approximate: ``"tanh"`` for ``x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³)))``, ``"none"`` for
+            the function itself.
 
     Input shape:
         x: ``(N, ...)``, any shape, float32 or float64.
@@ -138,6 +140,7 @@ def gelu(x: ArrayLike) -> Array:
 
     Raises:
         ShapeError: a single number.
+        ArgumentError: an approximation that there is not.
         DTypeError: an array of other numbers than float32 or float64.
 
     Example:

@@ -12,25 +12,32 @@ __all__ = ["bce_with_logits", "cross_entropy", "mse"]
 __public__ = {"isoconv": ["*"]}
 
 
-def cross_entropy(logits: ArrayLike, labels: ArrayLike, smoothing: float = 0.0) -> Array:
+def cross_entropy(
+    logits: ArrayLike,
+    labels: ArrayLike,
+    smoothing: float = 0.0,
+    weight: ArrayLike | None = None,
+) -> Array:
     """``-Σ_k t_k · log softmax(logits)_k`` with ``t`` the label's one-hot vector, smoothed.
 
     ``t_k = (1 - smoothing) · [k = label] + smoothing / K``. Szegedy et al. 2015.
 
     Args:
         logits: scores of the classes, before the softmax.
-        labels: class numbers, from 0 to K - 1.
+        labels: class numbers, from 0 to K - 1; -1 for a place of a map that has no label.
         smoothing: share of the uniform distribution, from 0 to below 1.
+        weight: ``(K,)``, a factor for the loss of each class; None for 1.
 
     Input shape:
-        logits: ``(N, K)``, float32 or float64.
-        labels: ``(N,)``, any whole numbers.
+        logits: ``(N, ..., K)``, float32 or float64.
+        labels: ``(N, ...)``, any whole numbers.
 
     Output shape:
-        ``(N,)``, one loss for each image, of the dtype of logits.
+        ``(N,)``, one loss for each image, of the dtype of logits: the mean over its places that
+        have a label.
 
     Raises:
-        ShapeError: logits or labels of another rank.
+        ShapeError: shapes that do not fit.
         DTypeError: labels that are no whole numbers.
         DataError: a label of no class.
         ArgumentError: smoothing outside its range.

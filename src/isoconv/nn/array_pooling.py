@@ -39,7 +39,7 @@ def max_pool1d(
         x: the input.
         kernel_size: size K of the window.
         stride: step S; None for the kernel size.
-        padding: room P around, as in `conv1d`; at most half the kernel.
+        padding: room P around, as in `conv1d`; less than the kernel.
         dilation: distance D between the window's elements.
         ceil_mode: a last window that hangs over the end is kept.
 
@@ -82,7 +82,7 @@ def max_pool2d(
         x: the input.
         kernel_size: size K of the window, one number or one per axis.
         stride: step S; None for the kernel size.
-        padding: room P around, as in `conv2d`; at most half the kernel.
+        padding: room P around, as in `conv2d`; less than the kernel.
         dilation: distance D between the window's elements, one number or one per axis.
         ceil_mode: a last window that hangs over the end is kept.
 
@@ -126,7 +126,7 @@ def max_pool3d(
         x: the input.
         kernel_size: size K of the window, one number or one per axis.
         stride: step S; None for the kernel size.
-        padding: room P around, as in `conv3d`; at most half the kernel.
+        padding: room P around, as in `conv3d`; less than the kernel.
         dilation: distance D between the window's elements, one number or one per axis.
         ceil_mode: a last window that hangs over the end is kept.
 
@@ -159,6 +159,7 @@ def avg_pool1d(
     padding: PaddingSetting = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
+    dilation: PerAxis = 1,
 ) -> Array:
     """The average of each window of arrays, along one axis.
 
@@ -166,17 +167,18 @@ def avg_pool1d(
         x: the input.
         kernel_size: size K of the window.
         stride: step S; None for the kernel size.
-        padding: zeros P around, as in `conv1d`; at most half the kernel.
+        padding: zeros P around, as in `conv1d`; less than the kernel.
         ceil_mode: a last window that hangs over the end is kept; what hangs over is not counted.
         count_include_pad: divide by the window's positions in the padded input (True) or in the
             input alone (False).
+        dilation: distance D between the window's elements.
 
     Input shape:
         x: ``(N, L, C)``, float32 or float64.
 
     Output shape:
         ``(N, L', C)`` of the dtype of x,
-        ``L' = floor((L + 2P - K) / S) + 1``, rounded up with ``ceil_mode``.
+        ``L' = floor((L + 2P - D·(K - 1) - 1) / S) + 1``, rounded up with ``ceil_mode``.
 
     Raises:
         ShapeError: another rank, or a window larger than the padded input.
@@ -200,6 +202,7 @@ def avg_pool2d(
     padding: PaddingSetting = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
+    dilation: PerAxis = 1,
 ) -> Array:
     """The average of each window of arrays, along height and width.
 
@@ -207,17 +210,18 @@ def avg_pool2d(
         x: the input.
         kernel_size: size K of the window, one number or one per axis.
         stride: step S; None for the kernel size.
-        padding: zeros P around, as in `conv2d`; at most half the kernel.
+        padding: zeros P around, as in `conv2d`; less than the kernel.
         ceil_mode: a last window that hangs over the end is kept; what hangs over is not counted.
         count_include_pad: divide by the window's positions in the padded input (True) or in the
             input alone (False).
+        dilation: distance D between the window's elements.
 
     Input shape:
         x: ``(N, H, W, C)``, float32 or float64.
 
     Output shape:
         ``(N, H', W', C)`` of the dtype of x,
-        ``H' = floor((H + 2P - K) / S) + 1``, rounded up with ``ceil_mode``.
+        ``H' = floor((H + 2P - D·(K - 1) - 1) / S) + 1``, rounded up with ``ceil_mode``.
 
     Raises:
         ShapeError: another rank, or a window larger than the padded input.
@@ -242,6 +246,7 @@ def avg_pool3d(
     padding: PaddingSetting = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
+    dilation: PerAxis = 1,
 ) -> Array:
     """The average of each window of arrays, along three axes.
 
@@ -249,17 +254,18 @@ def avg_pool3d(
         x: the input.
         kernel_size: size K of the window, one number or one per axis.
         stride: step S; None for the kernel size.
-        padding: zeros P around, as in `conv3d`; at most half the kernel.
+        padding: zeros P around, as in `conv3d`; less than the kernel.
         ceil_mode: a last window that hangs over the end is kept; what hangs over is not counted.
         count_include_pad: divide by the window's positions in the padded input (True) or in the
             input alone (False).
+        dilation: distance D between the window's elements.
 
     Input shape:
         x: ``(N, D, H, W, C)``, float32 or float64.
 
     Output shape:
         ``(N, D', H', W', C)`` of the dtype of x,
-        ``H' = floor((H + 2P - K) / S) + 1``, rounded up with ``ceil_mode``.
+        ``H' = floor((H + 2P - D·(K - 1) - 1) / S) + 1``, rounded up with ``ceil_mode``.
 
     Raises:
         ShapeError: another rank, or a window larger than the padded input.

@@ -8,9 +8,9 @@ from isoconv.graph.operation import Array
 from isoconv.nn import functional
 from isoconv.nn.arrays import on_arrays
 from isoconv.nn.convolution import Algorithm
-from isoconv.nn.settings import PaddingSetting, PerAxis
+from isoconv.nn.settings import PaddingMode, PaddingSetting, PerAxis
 
-__all__ = ["batch_norm", "conv1d", "conv2d", "conv3d", "layer_norm", "linear"]
+__all__ = ["batch_norm", "conv1d", "conv2d", "conv3d", "layer_norm", "linear", "matmul"]
 __public__ = {"isoconv": ["*"]}
 
 
@@ -23,6 +23,7 @@ def conv1d(
     dilation: PerAxis = 1,
     groups: int = 1,
     flip: bool = False,
+    padding_mode: PaddingMode = "zeros",
 ) -> Array:
     """Convolution of arrays along one axis; see `conv2d` for the formula.
 
@@ -31,10 +32,13 @@ def conv1d(
         weight: the kernel.
         bias: a number for each output channel, or None.
         stride: step S.
-        padding: zeros P on both sides, a pair in a tuple, ``"same"`` or ``"valid"``.
+        padding: zeros P on both sides, a pair in a tuple, ``"same"``, ``"same_lower"`` or
+            ``"valid"``.
         dilation: distance D between kernel elements.
         groups: channels are cut into this many groups that do not see each other.
         flip: True for true convolution.
+        padding_mode: what the padding is: ``"zeros"``,
+            ``"reflect"``, ``"replicate"`` or ``"circular"``.
 
     Input shape:
         x: ``(N, L, C)``, float32 or float64.
@@ -71,6 +75,7 @@ def conv2d(
     groups: int = 1,
     flip: bool = False,
     algorithm: Algorithm = "direct",
+    padding_mode: PaddingMode = "zeros",
 ) -> Array:
     """Convolution of arrays along height and width.
 
@@ -87,12 +92,15 @@ def conv2d(
         bias: a number for each output channel, or None.
         stride: step S, one number or one per axis.
         padding: zeros P around: one number, one per axis, a pair (before, after) per axis,
-            ``"same"`` (``ceil(size / stride)`` outputs) or ``"valid"`` (none).
+            ``"same"`` (``ceil(size / stride)`` outputs, an odd zero after), ``"same_lower"`` (it
+            comes before) or ``"valid"`` (none).
         dilation: distance D between kernel elements, one number or one per axis.
         groups: channels are cut into this many groups that do not see each other.
         flip: True for true convolution.
         algorithm: ``"direct"``, or ``"winograd"`` for a 3×3 kernel with stride 1, dilation 1 and
             one group, not flipped: faster, with other bits.
+        padding_mode: what the padding is: ``"zeros"``,
+            ``"reflect"``, ``"replicate"`` or ``"circular"``.
 
     Input shape:
         x: ``(N, H, W, C)``, float32 or float64.
@@ -129,6 +137,7 @@ def conv3d(
     dilation: PerAxis = 1,
     groups: int = 1,
     flip: bool = False,
+    padding_mode: PaddingMode = "zeros",
 ) -> Array:
     """Convolution of arrays along depth, height and width; see `conv2d` for the formula.
 
@@ -141,6 +150,8 @@ def conv3d(
         dilation: distance D between kernel elements, one number or one per axis.
         groups: channels are cut into this many groups that do not see each other.
         flip: True for true convolution.
+        padding_mode: what the padding is: ``"zeros"``,
+            ``"reflect"``, ``"replicate"`` or ``"circular"``.
 
     Input shape:
         x: ``(N, D, H, W, C)``, float32 or float64.
@@ -196,6 +207,37 @@ def linear(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -> Ar
                [143.]], dtype=float32)
     """
     return on_arrays(functional.linear, locals())
+
+
+def matmul(a: ArrayLike, b: ArrayLike) -> Array:
+    """``Y(n, …, m, p) = Σ_k A(n, …, m, k) · B(n, …, k, p)`` for each image of two arrays.
+
+    The axes between the images and the last two broadcast.
+
+    Args:
+        a: the matrices on the left.
+        b: those on the right, for as many images.
+
+    Input shape:
+        a: ``(N, ..., M, K)``, float32 or float64.
+        b: ``(N, ..., K, P)``, the same dtype.
+
+    Output shape:
+        ``(N, ..., M, P)`` of the dtype of a.
+
+    Raises:
+        ShapeError: arrays that do not fit each other.
+        DTypeError: arrays of other numbers than float32 or float64, or of both.
+
+    Example:
+        >>> import numpy as np
+        >>> import isoconv as ic
+        >>> a = np.array([[[1, 2], [3, 4]]], np.float32)
+        >>> ic.matmul(a, a)[0]
+        array([[ 7., 10.],
+               [15., 22.]], dtype=float32)
+    """
+    return on_arrays(functional.matmul, locals())
 
 
 def batch_norm(

@@ -210,7 +210,8 @@ def _checked_labels(logits: Array, labels: Array) -> Array:
     if labels.dtype.kind not in "biu":
         raise refusal("labels", "be whole numbers", labels, DTypeError, got=f"{labels.dtype}")
     classes = logits.shape[-1] if logits.ndim > 1 else 0
-    wrong = (labels < 0) | (labels >= classes)
+    # A place of a map may have no label.
+    wrong = (labels < (-1 if labels.ndim > 1 else 0)) | (labels >= classes)
     if classes and wrong.any():
         first = int(np.argmax(wrong))
         raise DataError(

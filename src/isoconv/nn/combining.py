@@ -8,14 +8,54 @@ from dataclasses import dataclass
 from isoconv.checks import entries, shown
 from isoconv.errors import ArgumentError, ShapeError, as_given
 from isoconv.nn.module import Module
+from isoconv.nn.settings import added
 from isoconv.nn.shaping import concatenate
 from isoconv.nn.tensor import Tensor, check_tensors
 
-__all__ = ["Add", "Concatenate", "Multiply", "Residual", "Sequential"]
+__all__ = ["Add", "Branches", "Concatenate", "Multiply", "Residual", "Sequential"]
 __public__ = {"isoconv.nn": ["[A-Z]*"]}
 
 
-class Sequential(Module):
+class _Steps(Module):
+    """Modules or functions in a row, named "0", "1", …; what is done with them a subclass says."""
+
+    def __init__(self, *steps: Callable[[Tensor], Tensor]) -> None:
+        kind = type(self).__name__
+        for place, step in enumerate(steps):
+            if not callable(step) or isinstance(step, type):
+                text = f"{kind} takes modules or functions; step {place} is {shown(step)}"
+                raise ArgumentError(text, argument=f"steps[{place}]", value=step)
+        self.steps = steps
+
+    def children(self) -> Iterator[tuple[str, Module]]:
+        """The steps that are modules, named by their place; then what a subclass adds."""
+        for name, child in super().children():
+            yield name.removeprefix("steps."), child
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __getitem__(self, place: int) -> Callable[[Tensor], Tensor]:
+        return self.steps[place]
+
+    def line(self) -> str:
+        """Its class and the number of its steps."""
+        return f"{type(self).__name__}({len(self.steps)} steps)"
+
+    def __iter__(self) -> Iterator[Callable[[Tensor], Tensor]]:
+        return iter(self.steps)
+
+
+def _result(name: str, step: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """What a step gives."""
+    y = step(x)
+    if not isinstance(y, Tensor):
+        text = f"a step must give back a Tensor; {name} gave {shown(y)}"
+        raise ArgumentError(text, argument=name, value=step)
+    return y
+
+
+class Sequential(_Steps):
     """One step after the other; the steps are named "0", "1", ….
 
     Args:
@@ -42,56 +82,64 @@ class Sequential(Module):
         (3, Conv2d(filters=8, kernel_size=3))
     """
 
-    def __init__(self, *steps: Callable[[Tensor], Tensor]) -> None:
-        for place, step in enumerate(steps):
-            if not callable(step) or isinstance(step, type):
-                text = f"Sequential takes modules or functions; step {place} is {shown(step)}"
-                raise ArgumentError(text, argument=f"steps[{place}]", value=step)
-        self.steps = steps
-
-    def children(self) -> Iterator[tuple[str, Module]]:
-        """The steps that are modules, named by their place; then what a subclass adds."""
-        for name, child in super().children():
-            yield name.removeprefix("steps."), child
-
     def forward(self, x: Tensor) -> Tensor:
         """The input through all steps."""
         check_tensors(type(self).__name__, x=x)
         for name, step in entries("steps", self.steps).items():
-            x = step(x)
-            if not isinstance(x, Tensor):
-                text = f"a step must give back a Tensor; {name} gave {shown(x)}"
-                raise ArgumentError(text, argument=name, value=step)
+            x = _result(name, step, x)
         return x
 
-    def __len__(self) -> int:
-        return len(self.steps)
 
-    def __getitem__(self, place: int) -> Callable[[Tensor], Tensor]:
-        return self.steps[place]
+class Branches(_Steps):
+    """Several steps on the same value, their results side by side on the channels.
 
-    def line(self) -> str:
-        """Its class and the number of its steps."""
-        return f"{type(self).__name__}({len(self.steps)} steps)"
+    ``y = [step_0(x), step_1(x), …]``. An empty `Sequential` passes x on as it is, as in DenseNet,
+    where what a block computes stands beside what it read.
 
-    def __iter__(self) -> Iterator[Callable[[Tensor], Tensor]]:
-        return iter(self.steps)
+    Args:
+        *steps: modules, or functions from a tensor to a tensor; at least one.
+
+    Input shape:
+        ``(...)``, what every step takes, float32.
+
+    Output shape:
+        ``(..., Σ C_i)``; the other axes of the steps' results are equal.
+
+    Source:
+        Szegedy et al. 2014, "Going deeper with convolutions".
+
+    Raises:
+        ArgumentError: a step that cannot be called, or is a class; when traced: no step.
+        ShapeError: when traced: results whose other axes differ.
+
+    Example:
+        >>> from isoconv import nn
+        >>> dense = nn.Branches(nn.Sequential(), nn.Conv2d(4, 3, padding=1))
+        >>> nn.trace_model(dense, (8, 8, 3), training=False).output_tensor.shape
+        (8, 8, 7)
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``(..., C)`` to ``(..., Σ C_i)``."""
+        check_tensors("Branches", x=x)
+        steps = entries("steps", self.steps)
+        return concatenate(*(_result(name, step, x) for name, step in steps.items()))
 
 
 class Add(Module):
-    """The sum of several values of one shape, added from the left.
+    """The sum of several values, added from the left; shapes broadcast as NumPy's do.
 
     Input shape:
-        ``(...)`` each, any shape, float32.
+        ``(...)`` each, float32; usually of one shape.
 
     Output shape:
-        ``(...)``, the same.
+        ``(...)``, the shape that they broadcast to.
 
     Source:
         He et al. 2015, "Deep residual learning for image recognition".
 
     Raises:
-        ShapeError: when traced: shapes that differ.
+        ShapeError: when traced: shapes that do not broadcast.
 
     Example:
         >>> from isoconv import nn
@@ -105,8 +153,8 @@ class Add(Module):
     """
 
     def forward(self, *parts: Tensor) -> Tensor:
-        """Several tensors of one shape to their sum."""
-        _check_equal("Add", **entries("parts", parts))
+        """Several tensors to their sum."""
+        check_tensors("Add", **entries("parts", parts))
         total = parts[0]
         for part in parts[1:]:
             total = total + part
@@ -150,8 +198,12 @@ class Multiply(Module):
         return product
 
 
+@dataclass(eq=False, repr=False)
 class Concatenate(Module):
-    """`concatenate` as a layer: values side by side on the channels.
+    """`concatenate` as a layer: values side by side on one axis, usually the channels.
+
+    Args:
+        axis: which, without that of the images; negative ones are counted from the end.
 
     Input shape:
         ``(..., C_i)`` each, float32; other axes are equal.
@@ -176,9 +228,11 @@ class Concatenate(Module):
         (8, 8, 6)
     """
 
+    axis: int = added(-1)
+
     def forward(self, *parts: Tensor) -> Tensor:
         """Tensors ``(spatial..., C_i)`` to ``(spatial..., Σ C_i)``."""
-        return concatenate(*parts)
+        return concatenate(*parts, axis=self.axis)
 
 
 @dataclass(eq=False, repr=False)

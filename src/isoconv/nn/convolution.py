@@ -17,14 +17,18 @@ with its kernels turned around; the difference matters for kernels that are give
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal, get_args
+from typing import ClassVar, Literal, cast, get_args
 
 from isoconv.checks import LARGEST, check_choice, check_count, check_flag
 from isoconv.errors import ArgumentError, ShapeError
 from isoconv.nn.module import Module
+from isoconv.nn.padding import PadMode, pad
 from isoconv.nn.settings import (
+    PADDING_MODES,
+    PaddingMode,
     PaddingSetting,
     PerAxis,
+    added,
     check_rank,
     learned_bias,
     padding_pairs,
@@ -52,6 +56,7 @@ def _convolve(
     groups: int,
     flip: bool,
     algorithm: str = "direct",
+    padding_mode: str = "zeros",
 ) -> Tensor:
     name = f"conv{rank}d"
     check_rank(name, rank, x)
@@ -67,6 +72,8 @@ def _convolve(
     strides = per_axis("stride", stride, rank)
     dilations = per_axis("dilation", dilation, rank)
     pairs = padding_pairs(padding, sides, kernel, strides, dilations)
+    if check_choice("padding_mode", padding_mode, PADDING_MODES) != "zeros":
+        x, pairs = pad(x, pairs, cast("PadMode", padding_mode)), ((0, 0),) * rank
     geometry = ConvGeometry(
         kernel, strides, pairs, dilations, check_count("groups", groups), check_flag("flip", flip)
     )
@@ -109,6 +116,7 @@ def conv1d(
     dilation: PerAxis = 1,
     groups: int = 1,
     flip: bool = False,
+    padding_mode: PaddingMode = "zeros",
 ) -> Tensor:
     """Convolution along one axis; see `conv2d` for all but the shapes.
 
@@ -117,10 +125,12 @@ def conv1d(
         weight: ``(k, C / groups, O)``.
         bias: ``(O,)`` or None.
         stride: step S.
-        padding: zeros P on both sides, a pair in a tuple, ``"same"`` or ``"valid"``.
+        padding: zeros P on both sides, a pair in a tuple, ``"same"``, ``"same_lower"`` or
+            ``"valid"``.
         dilation: distance D between kernel elements.
         groups: channels are cut into this many groups that do not see each other.
         flip: True for true convolution.
+        padding_mode: what the padding is, as for `conv2d`.
 
     Returns:
         ``(L', O)``.
@@ -135,7 +145,9 @@ def conv1d(
         >>> conv1d(x, x.trace.input("parameter", "w", (5, 2, 8))).shape
         (96, 8)
     """
-    return _convolve(1, x, weight, bias, stride, padding, dilation, groups, flip)
+    return _convolve(
+        1, x, weight, bias, stride, padding, dilation, groups, flip, padding_mode=padding_mode
+    )
 
 
 def conv2d(
@@ -148,6 +160,7 @@ def conv2d(
     groups: int = 1,
     flip: bool = False,
     algorithm: Algorithm = "direct",
+    padding_mode: PaddingMode = "zeros",
 ) -> Tensor:
     """Convolution along height and width.
 
@@ -174,13 +187,16 @@ def conv2d(
         bias: ``(O,)`` or None.
         stride: step S, one number or one per axis.
         padding: zeros P around: one number, one per axis, a pair (before, after) per axis,
-            ``"same"`` (``ceil(size / stride)`` outputs) or ``"valid"`` (none).
+            ``"same"`` (``ceil(size / stride)`` outputs, an odd zero after), ``"same_lower"`` (it
+            comes before) or ``"valid"`` (none).
         dilation: distance D between kernel elements, one number or one per axis.
         groups: channels are cut into this many groups that do not see each other; output channel
             o belongs to group ``o // (O / groups)``.
         flip: True for true convolution.
         algorithm: ``"direct"``, or ``"winograd"`` for a 3×3 kernel with stride 1, dilation 1 and
             one group, not flipped.
+        padding_mode: what the padding is: ``"zeros"``, or what `pad` of that mode has beyond the
+            ends of x: ``"reflect"``, ``"replicate"`` or ``"circular"``.
 
     Returns:
         ``(H', W', O)``.
@@ -195,7 +211,9 @@ def conv2d(
         >>> conv2d(x, x.trace.input("parameter", "w", (5, 5, 3, 8)), padding="same").shape
         (28, 28, 8)
     """
-    return _convolve(2, x, weight, bias, stride, padding, dilation, groups, flip, algorithm)
+    return _convolve(
+        2, x, weight, bias, stride, padding, dilation, groups, flip, algorithm, padding_mode
+    )
 
 
 def conv3d(
@@ -207,6 +225,7 @@ def conv3d(
     dilation: PerAxis = 1,
     groups: int = 1,
     flip: bool = False,
+    padding_mode: PaddingMode = "zeros",
 ) -> Tensor:
     """Convolution along depth, height and width; see `conv2d` for all but the shapes.
 
@@ -219,6 +238,7 @@ def conv3d(
         dilation: distance D between kernel elements.
         groups: channels are cut into this many groups that do not see each other.
         flip: True for true convolution.
+        padding_mode: what the padding is, as for `conv2d`.
 
     Returns:
         ``(D', H', W', O)``.
@@ -233,7 +253,9 @@ def conv3d(
         >>> conv3d(x, x.trace.input("parameter", "w", (3, 3, 3, 1, 4)), stride=2).shape
         (3, 3, 3, 4)
     """
-    return _convolve(3, x, weight, bias, stride, padding, dilation, groups, flip)
+    return _convolve(
+        3, x, weight, bias, stride, padding, dilation, groups, flip, padding_mode=padding_mode
+    )
 
 
 @dataclass(eq=False, repr=False)
@@ -241,6 +263,7 @@ class _Conv(Module):
     """A learned convolution; its rank is the subclass's."""
 
     rank: ClassVar[int]
+    width = "filters"
 
     filters: int
     kernel_size: PerAxis
@@ -250,6 +273,7 @@ class _Conv(Module):
     groups: int = 1
     bias: bool = True
     flip: bool = False
+    padding_mode: str = added("zeros", kw_only=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(spatial..., C)`` to ``(spatial'..., filters)``."""
@@ -270,7 +294,7 @@ class _Conv(Module):
         bias = learned_bias(self, x, filters, self.bias)
         return _convolve(
             self.rank, x, weight, bias, self.stride, self.padding, self.dilation, groups, self.flip,
-            self._algorithm(),
+            self._algorithm(), self.padding_mode,
         )  # fmt: skip
 
     def _algorithm(self) -> str:
@@ -311,13 +335,15 @@ class Conv2d(_Conv):
         kernel_size: K, one number or one per axis.
         stride: step S, one number or one per axis.
         padding: zeros P around: one number, one per axis, a pair (before, after) per axis,
-            ``"same"`` or ``"valid"``.
+            ``"same"``, ``"same_lower"`` or ``"valid"``; see `conv2d`.
         dilation: distance D between kernel elements.
         groups: channels are cut into this many groups that do not see each other.
         bias: whether a learned number is added to each channel.
         flip: True for true convolution.
         algorithm: ``"direct"``, or ``"winograd"`` for a 3×3 kernel with stride 1, dilation 1 and
             one group, not flipped: less work, with other bits; see `conv2d`.
+        padding_mode: what the padding is: ``"zeros"``, ``"reflect"``, ``"replicate"`` or
+            ``"circular"``; see `conv2d`.
 
     Input shape:
         ``(H, W, C)``, float32.
@@ -388,6 +414,7 @@ class DepthwiseConv2d(Module):
         multiplier: output channels per input channel.
         bias: whether a learned number is added to each channel.
         flip: True for true convolution.
+        padding_mode: as in `Conv2d`.
 
     Input shape:
         ``(H, W, C)``, float32.
@@ -415,6 +442,7 @@ class DepthwiseConv2d(Module):
     multiplier: int = 1
     bias: bool = True
     flip: bool = False
+    padding_mode: str = added("zeros", kw_only=True)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(H, W, C)`` to ``(H', W', C · multiplier)``."""
@@ -425,6 +453,7 @@ class DepthwiseConv2d(Module):
         filters = channels * multiplier
         weight = x.trace.parameter(self, "weight", (*kernel, 1, filters))
         bias = learned_bias(self, x, filters, self.bias)
-        return conv2d(
-            x, weight, bias, self.stride, self.padding, self.dilation, channels, self.flip
-        )
+        return _convolve(
+            2, x, weight, bias, self.stride, self.padding, self.dilation, channels, self.flip,
+            padding_mode=self.padding_mode,
+        )  # fmt: skip

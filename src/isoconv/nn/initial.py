@@ -30,8 +30,8 @@ def initial_array(spec: ParameterSpec, seed: int, stream: int) -> Array:
     r"""The first value of a parameter, float32.
 
     ``"he_uniform"``: element *i* (row-major) is ``(2 u_i - 1) * sqrt(6 / fan_in)`` with
-    ``u_i`` the i-th uniform number of (seed, purpose 1, stream); fan_in is the product of all
-    axes but the last. The product is rounded once in float64 and once to float32.
+    ``u_i`` the i-th uniform number of (seed, purpose 1, stream); fan_in is the parameter's, or the
+    product of all axes but the last. The product is rounded once in float64 and once to float32.
 
     Args:
         spec: the parameter.
@@ -47,9 +47,12 @@ def initial_array(spec: ParameterSpec, seed: int, stream: int) -> Array:
         return np.zeros(spec.shape, np.float32)
     if spec.initializer == "ones":
         return np.ones(spec.shape, np.float32)
+    if spec.initializer != "he_uniform":
+        return np.full(spec.shape, spec.initializer, np.float32)
     count = prod(spec.shape)
     values: Array = np.empty(count, np.float32)
-    bound = np.sqrt(np.float64(6) / np.float64(prod(spec.shape[:-1])))
+    fan_in = prod(spec.shape[:-1]) if spec.fan_in is None else spec.fan_in
+    bound = np.sqrt(np.float64(6) / np.float64(fan_in))
     for start in range(0, count, _CHUNK):
         index = np.arange(start, min(start + _CHUNK, count))
         uniform = philox.uniform32(

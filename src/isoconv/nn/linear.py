@@ -67,6 +67,8 @@ class Linear(Module):
         (64, 10)
     """
 
+    width = "features"
+
     features: int
     bias: bool = True
 

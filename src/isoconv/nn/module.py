@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from isoconv.cards import Carded
 from isoconv.checks import check_count, check_flag, check_mapping, plain_setting
@@ -16,6 +16,7 @@ from isoconv.nn import storage
 from isoconv.nn.described import Described
 from isoconv.nn.held import own_arrays, put_weights
 from isoconv.nn.initial import build_traced
+from isoconv.nn.settings import added_settings
 from isoconv.nn.shown import module_card, own_settings
 from isoconv.nn.snapshot import changed_together, note_change, whole
 from isoconv.nn.summary import Summary, summarize
@@ -51,6 +52,9 @@ class Module(Described, Carded, card=module_card):
         >>> {name: array.shape for name, array in model.weights.items()}["wide.weight"]
         (3, 3, 3, 4)
     """
+
+    width: ClassVar[str] = ""
+    """Name of the setting that says how many channels a layer gives; "" where none does."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set an attribute; the next prediction looks at them all.
@@ -114,6 +118,17 @@ class Module(Described, Carded, card=module_card):
             prefix = f"{path}." if path else ""
             inside = [(prefix + name, child) for name, child in module.children()]
             waiting.extend(reversed(inside))
+
+    @property
+    def over_batch(self) -> bool:
+        """Whether a layer's training needs whole batches, so that a shard is one.
+
+        Example:
+            >>> from isoconv import nn
+            >>> nn.Sequential(nn.BatchNorm2d(over="batch")).over_batch
+            True
+        """
+        return any(child.over_batch for _, child in self.children())
 
     # Weights
 
@@ -399,7 +414,7 @@ class Module(Described, Carded, card=module_card):
         return found
 
     def line(self) -> str:
-        """This module alone with all its settings, as receipts name it.
+        """This module alone with its settings, as receipts name it.
 
         Of a class that describes itself (``__repr__``) it is that.
 
@@ -410,7 +425,9 @@ class Module(Described, Carded, card=module_card):
         """
         if type(self).__repr__ is not Module.__repr__:
             return repr(self)
-        settings = ", ".join(f"{name}={value!r}" for name, value in own_settings(self).items())
+        usual = added_settings(type(self)).items()
+        told = [each for each in own_settings(self).items() if each not in usual]
+        settings = ", ".join(f"{name}={value!r}" for name, value in told)
         return f"{type(self).__name__}({settings})"
 
 

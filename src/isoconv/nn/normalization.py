@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import prod
 
-from isoconv.checks import check_count, check_flag, check_number, refusal
+from isoconv.checks import check_choice, check_count, check_flag, check_number, refusal
 from isoconv.errors import ShapeError
 from isoconv.nn.module import Module
+from isoconv.nn.settings import added
 from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import BatchNorm as BatchNormAttrs
 from isoconv.ops import CountAttrs, Epsilon, Shape, Sum
@@ -120,19 +121,9 @@ def layer_norm(
         >>> layer_norm(Trace().images((8, 8, 3)), axes=2).shape
         (8, 8, 3)
     """
-    given = {"gamma": gamma, "beta": beta}
-    vectors = {name: vector for name, vector in given.items() if vector is not None}
-    check_tensors("layer_norm", x=x, **vectors)
+    vectors = last_axes("layer_norm", x, axes, gamma=gamma, beta=beta)
     epsilon = Epsilon(float(check_number("eps", eps, least=0)))
-    _check_channels(x, "layer")
-    axes, shape = check_count("axes", axes), x.shape
-    if len(shape) < axes:
-        raise refusal("axes", f"be at most {len(shape)}, those of the input", axes)
-    for name, vector in vectors.items():
-        if vector.batched or vector.shape != x.shape[-axes:]:
-            wanted = f"{name} must have the shape of the last axes, {x.shape[-axes:]}"
-            raise ShapeError(f"{wanted}; got {vector.shape}", argument=name, value=vector)
-    row = prod(x.shape[-axes:])
+    shape, row = x.shape, prod(x.shape[-axes:])
     if axes > 1:
         # Several axes are one row; its factors meet it before it is several again.
         x = apply("reshape", x=x, attrs=Shape((*shape[:-axes], row)))
@@ -146,9 +137,37 @@ def layer_norm(
     return y if axes == 1 else apply("reshape", x=y, attrs=Shape(shape))
 
 
-def _check_channels(x: Tensor, kind: str = "batch") -> None:
+def last_axes(kind: str, x: Tensor, axes: int, **factors: Tensor | None) -> dict[str, Tensor]:
+    """See that a value has so many last axes, and factors for them where there are any.
+
+    Args:
+        kind: what takes them, for messages.
+        x: the value.
+        axes: how many of its last axes are meant.
+        **factors: by the names of the arguments; None for none.
+
+    Returns:
+        The factors that there are.
+
+    Raises:
+        ArgumentError: no tensors, or ``axes`` below 1 or above those of ``x``.
+        ShapeError: no axis at all, or a factor of another shape.
+    """
+    given = {name: factor for name, factor in factors.items() if factor is not None}
+    check_tensors(kind, x=x, **given)
+    _check_channels(x, kind)
+    if len(x.shape) < check_count("axes", axes):
+        raise refusal("axes", f"be at most {len(x.shape)}, those of the input", axes)
+    for name, factor in given.items():
+        if factor.batched or factor.shape != x.shape[-axes:]:
+            wanted = f"{name} must have the shape of the last axes, {x.shape[-axes:]}"
+            raise ShapeError(f"{wanted}; got {factor.shape}", argument=name, value=factor)
+    return given
+
+
+def _check_channels(x: Tensor, kind: str = "batch normalisation") -> None:
     if not x.shape:
-        text = f"{kind} normalisation needs an axis of channels; got shape {x.shape}"
+        text = f"{kind} needs an axis of channels; got shape {x.shape}"
         raise ShapeError(text, argument="x", value=x)
 
 
@@ -160,11 +179,16 @@ class BatchNorm(Module):
     of the shard's images and positions; ``running_mean`` and ``running_var`` follow them with
     ``new = (1 - momentum) · old + momentum · s``, where ``s`` is the average of the shards'
     statistics, weighted by their images. (The variance is the plain one, divided by m.) In
-    inference the running ones are used.
+    inference the running ones are used, and of a `frozen` layer in training, too, where they stay.
 
     Args:
         eps: added to the variance.
         momentum: share of the newest statistics in the running ones.
+        frozen: whether the running statistics are used in training and stay; ``weight`` and
+            ``bias`` are learned all the same.
+        over: whose statistics those of training are: the ``"shard"``'s, or the ``"batch"``'s. For
+            these a shard is as large as the batch: all threads share it, and it takes the memory of
+            all its images at once.
 
     Input shape:
         ``(..., C)``, float32.
@@ -177,7 +201,7 @@ class BatchNorm(Module):
 
     Raises:
         ShapeError: when traced: an input without channels.
-        ArgumentError: when traced: momentum outside 0 to 1, or a negative eps.
+        ArgumentError: when traced: momentum outside 0 to 1, a negative eps, `over` something else.
 
     Example:
         >>> from isoconv import nn
@@ -187,18 +211,26 @@ class BatchNorm(Module):
 
     eps: float = 1e-5
     momentum: float = 0.1
+    frozen: bool = added(False)
+    over: str = added("shard")
+
+    @property
+    def over_batch(self) -> bool:
+        """Whether its training needs whole batches."""
+        return self.over == "batch" and not self.frozen
 
     def forward(self, x: Tensor) -> Tensor:
         """``(spatial..., C)`` to the same shape."""
         check_tensors(type(self).__name__, x=x)
         _check_channels(x)
         momentum = check_number("momentum", self.momentum, least=0, most=1)
+        check_choice("over", self.over, ("shard", "batch"))
         trace, channels = x.trace, x.shape[-1:]
         gamma = trace.parameter(self, "weight", channels, "ones")
         beta = trace.parameter(self, "bias", channels, "zeros")
         running_mean = trace.state(self, "running_mean", channels, 0.0, momentum)
         running_var = trace.state(self, "running_var", channels, 1.0, momentum)
-        if not trace.training:
+        if check_flag("frozen", self.frozen) or not trace.training:
             return batch_norm(x, running_mean, running_var, gamma, beta, self.eps)
         mean, variance = moments(x)
         trace.update_state(self, "running_mean", mean)

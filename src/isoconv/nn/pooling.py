@@ -5,10 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from isoconv.checks import check_flag
+from isoconv.checks import check_choice, check_flag
 from isoconv.errors import as_given
 from isoconv.nn.module import Module
-from isoconv.nn.settings import PaddingSetting, PerAxis, check_rank, padding_pairs, per_axis
+from isoconv.nn.settings import (
+    PaddingSetting,
+    PerAxis,
+    added,
+    check_rank,
+    padding_pairs,
+    per_axis,
+)
 from isoconv.nn.tensor import Tensor, apply
 from isoconv.ops import AvgPool, WindowGeometry
 
@@ -25,11 +32,16 @@ __all__ = [
     "max_pool1d",
     "max_pool2d",
     "max_pool3d",
+    "window_of",
 ]
-__public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
+__public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["*_pool?d"]}
 
 
-def _window(
+_RESULTS = {"values": "max_pool", "indices": "max_pool_places"}
+"""What is asked of max pooling, and the operation that gives it."""
+
+
+def window_of(
     kind: str,
     rank: int,
     x: Tensor,
@@ -39,6 +51,7 @@ def _window(
     dilation: PerAxis,
     ceil_mode: bool,
 ) -> WindowGeometry:
+    """How a window moves over a value, from settings as people write them."""
     check_rank(kind, rank, x)
     kernel = per_axis("kernel_size", kernel_size, rank)
     strides = kernel if stride is None else per_axis("stride", stride, rank)
@@ -56,10 +69,12 @@ def _max_pool(
     padding: PaddingSetting,
     dilation: PerAxis,
     ceil_mode: bool,
+    result: str = "values",
 ) -> Tensor:
     name = f"max_pool{rank}d"
-    window = _window(name, rank, x, kernel_size, stride, padding, dilation, ceil_mode)
-    return apply("max_pool", x=x, attrs=window)
+    window = window_of(name, rank, x, kernel_size, stride, padding, dilation, ceil_mode)
+    kind = check_choice("result", result, _RESULTS)
+    return apply(_RESULTS[kind], x=x, attrs=window)
 
 
 def max_pool1d(
@@ -97,7 +112,7 @@ def max_pool2d(
         x: ``(H, W, C)``.
         kernel_size: size K of the window, one number or one per axis.
         stride: step S; None for the kernel size.
-        padding: room P around, as in `conv2d`; at most half the kernel.
+        padding: room P around, as in `conv2d`; less than the kernel.
         dilation: distance D between the window's elements.
         ceil_mode: a last window that hangs over the end is kept.
 
@@ -142,9 +157,10 @@ def _avg_pool(
     padding: PaddingSetting,
     ceil_mode: bool,
     count_include_pad: bool,
+    dilation: PerAxis,
 ) -> Tensor:
     name = f"avg_pool{rank}d"
-    window = _window(name, rank, x, kernel_size, stride, padding, 1, ceil_mode)
+    window = window_of(name, rank, x, kernel_size, stride, padding, dilation, ceil_mode)
     return apply(
         "avg_pool", x=x, attrs=AvgPool(window, check_flag("count_include_pad", count_include_pad))
     )
@@ -157,6 +173,7 @@ def avg_pool1d(
     padding: PaddingSetting = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
+    dilation: PerAxis = 1,
 ) -> Tensor:
     """The average of each window, along one axis; see `avg_pool2d`.
 
@@ -165,7 +182,7 @@ def avg_pool1d(
         >>> avg_pool1d(Trace().images((100, 2)), 4).shape
         (25, 2)
     """
-    return _avg_pool(1, x, kernel_size, stride, padding, ceil_mode, count_include_pad)
+    return _avg_pool(1, x, kernel_size, stride, padding, ceil_mode, count_include_pad, dilation)
 
 
 def avg_pool2d(
@@ -175,6 +192,7 @@ def avg_pool2d(
     padding: PaddingSetting = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
+    dilation: PerAxis = 1,
 ) -> Tensor:
     """The average of each window: ``Y(i, j, c) = 1/(K·K) Σ_m Σ_n X(i·S + m, j·S + n, c)``.
 
@@ -182,10 +200,11 @@ def avg_pool2d(
         x: ``(H, W, C)``.
         kernel_size: size K of the window, one number or one per axis.
         stride: step S; None for the kernel size.
-        padding: zeros P around, as in `conv2d`; at most half the kernel.
+        padding: zeros P around, as in `conv2d`; less than the kernel.
         ceil_mode: a last window that hangs over the end is kept; what hangs over is not counted.
         count_include_pad: divide by the window's positions in the padded input (True) or in the
             input alone (False).
+        dilation: distance D between the window's elements.
 
     Returns:
         ``(H', W', C)``.
@@ -199,7 +218,7 @@ def avg_pool2d(
         >>> avg_pool2d(Trace().images((28, 28, 8)), 2).shape
         (14, 14, 8)
     """
-    return _avg_pool(2, x, kernel_size, stride, padding, ceil_mode, count_include_pad)
+    return _avg_pool(2, x, kernel_size, stride, padding, ceil_mode, count_include_pad, dilation)
 
 
 def avg_pool3d(
@@ -209,6 +228,7 @@ def avg_pool3d(
     padding: PaddingSetting = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
+    dilation: PerAxis = 1,
 ) -> Tensor:
     """The average of each window, along three axes; see `avg_pool2d`.
 
@@ -217,7 +237,7 @@ def avg_pool3d(
         >>> avg_pool3d(Trace().images((8, 8, 8, 2)), 2).shape
         (4, 4, 4, 2)
     """
-    return _avg_pool(3, x, kernel_size, stride, padding, ceil_mode, count_include_pad)
+    return _avg_pool(3, x, kernel_size, stride, padding, ceil_mode, count_include_pad, dilation)
 
 
 @dataclass(eq=False, repr=False)
@@ -229,12 +249,13 @@ class _MaxPool(Module):
     padding: PaddingSetting = 0
     dilation: PerAxis = 1
     ceil_mode: bool = False
+    result: str = added("values")
 
     def forward(self, x: Tensor) -> Tensor:
         """``(spatial..., C)`` to ``(spatial'..., C)``."""
         return _max_pool(
             self.rank, x, self.kernel_size, self.stride, self.padding, self.dilation,
-            self.ceil_mode,
+            self.ceil_mode, self.result,
         )  # fmt: skip
 
 
@@ -267,9 +288,10 @@ class MaxPool2d(_MaxPool):
     Args:
         kernel_size: size K of the window, one number or one per axis.
         stride: step S; None for the kernel size.
-        padding: room P around, at most half the kernel; it never wins.
+        padding: room P around, less than the kernel; it never wins.
         dilation: distance D between the window's elements.
         ceil_mode: a last window that hangs over the end is kept.
+        result: "values", or "indices": the places of these, ``i·W + j`` each, for `max_unpool2d`.
 
     Input shape:
         ``(H, W, C)``, float32.
@@ -327,12 +349,13 @@ class _AvgPool(Module):
     padding: PaddingSetting = 0
     ceil_mode: bool = False
     count_include_pad: bool = True
+    dilation: PerAxis = added(1)
 
     def forward(self, x: Tensor) -> Tensor:
         """``(spatial..., C)`` to ``(spatial'..., C)``."""
         return _avg_pool(
             self.rank, x, self.kernel_size, self.stride, self.padding, self.ceil_mode,
-            self.count_include_pad,
+            self.count_include_pad, self.dilation,
         )  # fmt: skip
 
 
@@ -343,7 +366,7 @@ class AvgPool1d(_AvgPool):
         ``(L, C)``, float32.
 
     Output shape:
-        ``(L', C)``, ``L' = floor((L + 2P - K) / S) + 1``;
+        ``(L', C)``, ``L' = floor((L + 2P - D·(K - 1) - 1) / S) + 1``;
         rounded up with ``ceil_mode``.
 
     Source:
@@ -365,15 +388,16 @@ class AvgPool2d(_AvgPool):
     Args:
         kernel_size: size K of the window, one number or one per axis.
         stride: step S; None for the kernel size.
-        padding: zeros P around, at most half the kernel.
+        padding: zeros P around, less than the kernel.
         ceil_mode: a last window that hangs over the end is kept.
         count_include_pad: whether zeros around count in the average.
+        dilation: distance D between the window's elements.
 
     Input shape:
         ``(H, W, C)``, float32.
 
     Output shape:
-        ``(H', W', C)``, ``H' = floor((H + 2P - K) / S) + 1``;
+        ``(H', W', C)``, ``H' = floor((H + 2P - D·(K - 1) - 1) / S) + 1``;
         rounded up with ``ceil_mode``.
 
     Source:
@@ -400,7 +424,7 @@ class AvgPool3d(_AvgPool):
         ``(D, H, W, C)``, float32.
 
     Output shape:
-        ``(D', H', W', C)``, ``H' = floor((H + 2P - K) / S) + 1``;
+        ``(D', H', W', C)``, ``H' = floor((H + 2P - D·(K - 1) - 1) / S) + 1``;
         rounded up with ``ceil_mode``.
 
     Source:

@@ -293,6 +293,22 @@ class Maybe(Schema):
 # Values inside others
 
 
+@dataclass(frozen=True)
+class Either(Schema):
+    """What one of several schemas of single values says."""
+
+    schemas: tuple[Schema, ...]
+
+    def __init__(self, *schemas: Schema) -> None:
+        object.__setattr__(self, "schemas", schemas)
+
+    def faults(self, value: Any, place: str) -> Iterator[Fault]:
+        """None if there are none by one of them, otherwise one with all rules."""
+        found = [list(schema.faults(value, place)) for schema in self.schemas]
+        if all(found):
+            yield Fault(place, ", or ".join(faults[0].rule for faults in found), value)
+
+
 class Plain(Schema):
     """Whatever JSON can hold: it is kept for a person, and nothing is computed from it."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from dataclasses import field, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from isoconv.checks import LARGEST, check_flag, check_shape, refusal, whole
 from isoconv.errors import ShapeError
@@ -14,8 +15,15 @@ if TYPE_CHECKING:
     from isoconv.nn.module import Module
 
 __all__ = [
+    "PADDING_MODES",
+    "Axes",
+    "PaddingMode",
     "PaddingSetting",
     "PerAxis",
+    "added",
+    "added_settings",
+    "axes_of",
+    "axis_of",
     "check_rank",
     "image_shape",
     "learned_bias",
@@ -24,10 +32,47 @@ __all__ = [
     "with_bias",
 ]
 
+
+def added(default: Any, *, kw_only: bool = False) -> Any:
+    """The field of a setting that a layer did not always have.
+
+    Records and receipts leave it out where it has its default, so that those of models from before
+    stay as they are.
+
+    Args:
+        default: its value where nobody gives one.
+        kw_only: whether it is given by name alone, so that settings behind it keep their places.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> @dataclass
+        ... class Layer:
+        ...     size: int
+        ...     frozen: bool = added(False)
+        >>> added_settings(Layer)
+        {'frozen': False}
+    """
+    return field(default=default, kw_only=kw_only, metadata={"added": True})
+
+
+def added_settings(kind: type) -> dict[str, Any]:
+    """The settings of a class that are `added`, with their defaults."""
+    known = fields(kind) if is_dataclass(kind) else ()
+    return {each.name: each.default for each in known if "added" in each.metadata}
+
+
 PerAxis = int | tuple[int, ...]
 """One number for all axes, or one per axis."""
-PaddingSetting = int | tuple[int, ...] | tuple[tuple[int, int], ...] | Literal["same", "valid"]
-"""One number, one per axis, a pair (before, after) per axis, or "same" or "valid"."""
+PaddingSetting = (
+    int | tuple[int, ...] | tuple[tuple[int, int], ...] | Literal["same", "same_lower", "valid"]
+)
+"""One number, one per axis, a pair (before, after) per axis, or "same", "same_lower", "valid"."""
+Axes = int | tuple[int, ...]
+"""One axis of an image's shape or several; negative ones count from the end."""
+
+PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
+"""What lies beyond the ends of an axis."""
+PADDING_MODES = get_args(PaddingMode)
 
 AXES = {0: "(C,)", 1: "(L, C)", 2: "(H, W, C)", 3: "(D, H, W, C)"}
 
@@ -114,6 +159,47 @@ def per_axis(name: str, value: PerAxis, rank: int, least: int = 1) -> tuple[int,
     return values
 
 
+def axes_of(name: str, value: Axes | None, rank: int, *, ordered: bool = False) -> tuple[int, ...]:
+    """Axes of an image's shape of so many, from 0 on in increasing order; None for all.
+
+    Args:
+        name: of the setting, for the message.
+        value: one axis or several, none twice; negative ones are counted from the end.
+        rank: how many axes there are.
+        ordered: the order in which they are given stays.
+
+    Raises:
+        ArgumentError: what is no axis, or the same one twice.
+
+    Example:
+        >>> axes_of("axes", (-1, 0), rank=3)
+        (0, 2)
+    """
+    every = tuple(range(rank)) if value is None else value
+    given = tuple(every) if isinstance(every, (tuple, list)) else (every,)
+    numbers = [number for entry in given if (number := whole(entry)) is not None]
+    places = [number % rank for number in numbers if -rank <= number < rank]
+    if not len(places) == len(given) == len(set(places)):
+        raise refusal(name, f"be different axes of the input, which has {rank}", value)
+    return tuple(places if ordered else sorted(places))
+
+
+def axis_of(name: str, value: object, rank: int) -> int:
+    """One axis of an image's shape of so many, from 0 on.
+
+    Raises:
+        ArgumentError: it is none.
+
+    Example:
+        >>> axis_of("axis", -1, rank=3)
+        2
+    """
+    number = whole(value)
+    if number is None or not -rank <= number < rank:
+        raise refusal(name, f"be an axis of the input, which has {rank}", value)
+    return number % rank
+
+
 def padding_pairs(
     value: PaddingSetting,
     sides: Sequence[int],
@@ -123,7 +209,8 @@ def padding_pairs(
 ) -> tuple[tuple[int, int], ...]:
     """Padding (before, after) per axis.
 
-    ``"valid"`` is none; ``"same"`` gives ``ceil(size / stride)`` outputs, an odd one after.
+    ``"valid"`` is none; ``"same"`` gives ``ceil(size / stride)`` outputs, an odd one after, and
+    ``"same_lower"`` an odd one before; see `same_padding`.
 
     Raises:
         ArgumentError: another text, the wrong number of entries, or a negative one.
@@ -137,9 +224,9 @@ def padding_pairs(
     rank = len(sides)
     if isinstance(value, str) and value == "valid":
         return ((0, 0),) * rank
-    if isinstance(value, str) and value == "same":
+    if isinstance(value, str) and value in ("same", "same_lower"):
         return tuple(
-            same_padding(side, k, s, d)
+            same_padding(side, k, s, d, lower=value == "same_lower")
             for side, k, s, d in zip(sides, kernel, stride, dilation, strict=True)
         )
     entries = (value,) * rank if not isinstance(value, (tuple, list)) else tuple(value)
@@ -148,7 +235,8 @@ def padding_pairs(
     if len(valid) != rank:
         raise refusal(
             "padding",
-            f'be "same", "valid", a number from 0, {rank} of them, or {rank} pairs (before, after)',
+            f'be "same", "same_lower", "valid", a number from 0, {rank} of them, or {rank} pairs '
+            "(before, after)",
             value,
         )
     return tuple(valid)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from isoconv.checks import check_count, entries, refusal
+from isoconv.errors import ShapeError
 from isoconv.nn.module import Module
-from isoconv.nn.settings import PaddingSetting, check_rank, padding_pairs
+from isoconv.nn.settings import PaddingSetting, axis_of, check_rank, padding_pairs
 from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import Padding, Slice
 
@@ -68,28 +69,41 @@ def zero_pad(x: Tensor, padding: PaddingSetting) -> Tensor:
     return apply("pad", x=x, attrs=Padding(padding_pairs(padding, sides, ones, ones, ones)))
 
 
-def concatenate(*parts: Tensor) -> Tensor:
-    """Values side by side on the last axis (channels).
+def concatenate(*parts: Tensor, axis: int = -1) -> Tensor:
+    """Values side by side on one axis, the last (channels) unless another is named.
 
     Args:
-        *parts: ``(spatial..., C_i)`` with the same spatial sizes.
+        *parts: with the same sides on all other axes.
+        axis: which, without that of the images; negative ones are counted from the end.
 
     Returns:
-        ``(spatial..., Σ C_i)``.
+        The shape of the parts, with the sum of their sides on this axis.
 
     Raises:
         ShapeError: other axes differ.
-        ArgumentError: nothing is given.
+        ArgumentError: nothing is given, or an axis that there is not.
 
     Example:
         >>> from isoconv.nn import Trace
         >>> x = Trace().images((8, 8, 3))
-        >>> concatenate(x, x).shape
-        (8, 8, 6)
+        >>> concatenate(x, x).shape, concatenate(x, x, axis=0).shape
+        ((8, 8, 6), (16, 8, 3))
     """
     named = entries("parts", parts)
     check_tensors("concatenate", **named)
-    return parts[0] if len(parts) == 1 else apply("concat", **named)
+    first = parts[0].shape
+    place = axis_of("axis", axis, len(first)) if first else 0
+    if len(parts) == 1:
+        return parts[0]
+    if place >= len(first) - 1 or any(len(part.shape) != len(first) for part in parts):
+        return apply("concat", **named)
+    # In row-major order this axis and those behind it are one.
+    for name, part in named.items():
+        if part.shape[place + 1 :] != first[place + 1 :]:
+            rule = f"have the sides of the first, {first}, on all axes but one"
+            raise refusal(name, rule, part, ShapeError, got=f"{part.shape}")
+    flat = {name: part.reshape(*part.shape[:place], -1) for name, part in named.items()}
+    return apply("concat", **flat).reshape(*first[:place], -1, *first[place + 1 :])
 
 
 def slice_channels(x: Tensor, start: int, stop: int) -> Tensor:

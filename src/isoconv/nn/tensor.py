@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from isoconv.checks import plain, shown, whole
+from isoconv.checks import entries, plain, shown, whole
 from isoconv.errors import ArgumentError, IsoconvError, ShapeError
 from isoconv.graph.ir import DType
 from isoconv.graph.operation import operation
@@ -16,7 +16,7 @@ from isoconv.ops import Constant, Shape
 if TYPE_CHECKING:
     from isoconv.nn.trace import Trace
 
-__all__ = ["Tensor", "apply", "check_tensors", "raised"]
+__all__ = ["Tensor", "apply", "check_tensors", "joined", "raised"]
 __public__ = {"isoconv.nn": ["Tensor"]}
 
 
@@ -27,7 +27,8 @@ class Tensor:
     The shape is that of one image: a batch of feature maps ``(N, H, W, C)`` has shape
     ``(H, W, C)``. ``+ - * / **`` take another tensor of the same trace (NumPy's broadcasting on
     trailing axes) or a number, Python's or NumPy's. ``x / number`` multiplies by the number's
-    reciprocal. The left operand of ``**`` is a tensor.
+    reciprocal (`divide` divides). ``> >= < <=`` take the same and give 1.0 where they hold, else
+    0.0; ``==`` asks whether two names stand for one tensor (`equal` compares elements).
 
     Args:
         trace: the trace that this value belongs to.
@@ -93,6 +94,24 @@ class Tensor:
             )
         return self.trace.add("reshape", self, attrs=Shape(wanted, self.batched))
 
+    def transpose(self, *axes: int) -> Tensor:
+        """Its axes in another order: axis d of the result is axis ``axes[d]`` of this.
+
+        Args:
+            *axes: each axis once, without that of the images; negative ones count from the end.
+
+        Raises:
+            ArgumentError: not each axis once.
+
+        Example:
+            >>> from isoconv.nn import Trace
+            >>> Trace().images((28, 20, 3)).transpose(2, 0, 1).shape
+            (3, 28, 20)
+        """
+        from isoconv.nn.moving import transpose
+
+        return transpose(self, axes)
+
     def power(self, exponent: Tensor | float) -> Tensor:
         """This to the power of another tensor or of a number; ``x ** y`` is the same.
 
@@ -117,7 +136,7 @@ class Tensor:
     def _lifted(self, rank: int) -> Tensor:
         """Operands with an image axis need all axes of the result: sides of 1 go in front."""
         missing = rank - len(self.shape)
-        if not self.batched or missing == 0 or not self.shape:
+        if not self.batched or missing == 0:
             return self
         return self.reshape(*(1,) * missing, *self.shape)
 
@@ -163,6 +182,31 @@ class Tensor:
     def __pow__(self, other: Tensor | float) -> Tensor:
         return raised(self, other, "other")
 
+    def __rpow__(self, other: float) -> Tensor:
+        return joined("power", other=other, self=self)
+
+    def __gt__(self, other: Tensor | float) -> Tensor:
+        return joined("greater", self=self, other=other)
+
+    def __ge__(self, other: Tensor | float) -> Tensor:
+        return joined("greater_equal", self=self, other=other)
+
+    def __lt__(self, other: Tensor | float) -> Tensor:
+        return joined("greater", other=other, self=self)
+
+    def __le__(self, other: Tensor | float) -> Tensor:
+        return joined("greater_equal", other=other, self=self)
+
+    def __abs__(self) -> Tensor:
+        return self.trace.add("abs", self)
+
+    def __bool__(self) -> bool:
+        text = (
+            "a tensor is neither true nor false, since it stands for the values of all images; "
+            "functional.where chooses element by element"
+        )
+        raise ArgumentError(text, argument="self", value=self)
+
     def __neg__(self) -> Tensor:
         return self.trace.add("neg", self)
 
@@ -184,6 +228,38 @@ def raised(x: Tensor, exponent: Tensor | float, argument: str) -> Tensor:
     return x.trace.add("raised", x, attrs=Constant(float(number)))
 
 
+def joined(op: str, **operands: Tensor | float) -> Tensor:
+    """An operation of several values that broadcast; a number among them is there everywhere.
+
+    Args:
+        op: its name.
+        **operands: in its order, by the names that a person gives them under.
+
+    Raises:
+        ArgumentError: an operand that is neither tensor nor number, or no tensor at all.
+        ShapeError: shapes that do not broadcast.
+    """
+    numbers = {name: _number(op, value, name) for name, value in operands.items()}
+    tensors = {name: value for name, value in operands.items() if numbers[name] is None}
+    if not tensors:
+        name, value = min(operands.items())
+        text = f"{op} takes a tensor at least; got numbers alone"
+        raise ArgumentError(text, argument=name, value=value)
+    check_tensors(op, **tensors)
+    like: Any = next(iter(tensors.values()))
+    given: dict[str, Any] = {}
+    for name, number in numbers.items():
+        given[name] = operands[name]
+        if number is not None:
+            try:
+                given[name] = apply("full_like", like=like, attrs=Constant(float(number)))
+            except IsoconvError as error:
+                error.within(given=operands, names={"value": name})
+                raise
+    rank = max(len(each.shape) for each in given.values())
+    return apply(op, **{name: each._lifted(rank) for name, each in given.items()})
+
+
 def apply(op: str, *, attrs: Any = None, **inputs: Tensor) -> Tensor:
     """Add an operation of the catalogue to the trace of its inputs; see ``Trace.add``.
 
@@ -202,6 +278,7 @@ def apply(op: str, *, attrs: Any = None, **inputs: Tensor) -> Tensor:
     except IsoconvError as error:
         rule = inspect.signature(operation(op).infer)
         names = dict(zip([*rule.parameters][1:], inputs, strict=False))
+        names |= dict(zip(entries("inputs", inputs), inputs, strict=True))
         error.within(given=inputs, names=names)
         raise
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 __all__ = ["Call", "Initializer", "ParameterSpec", "StateSpec", "Trace", "Traced", "trace_model"]
 __public__ = {"isoconv.nn": ["ParameterSpec", "StateSpec", "Trace", "Traced", "trace_model"]}
 
-Initializer = Literal["he_uniform", "zeros", "ones"]
 INITIALIZERS = ("he_uniform", "zeros", "ones")
+Initializer = Literal["he_uniform", "zeros", "ones"] | float
+"""How a parameter begins; a number is that of each element."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +44,15 @@ class ParameterSpec:
     Attributes:
         name: path of its layer and its own name, ``"features.0.weight"``.
         shape: its shape.
-        initializer: ``"he_uniform"``, ``"zeros"`` or ``"ones"``.
+        initializer: ``"he_uniform"``, ``"zeros"`` or ``"ones"``, or a number for each element.
+        fan_in: numbers that are added up for each result; None for the product of all axes but
+            the last.
     """
 
     name: str
     shape: tuple[int, ...]
     initializer: Initializer
+    fan_in: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +108,17 @@ class Trace:
         model: the model whose modules get their names from it; None to use functions alone.
         training: dropout drops and batch normalisation uses the shard's own statistics.
         dtype: of parameters and activations.
+        frozen: paths of modules that compute as in inference whatever `training` says.
 
     Attributes:
         builder: the graph so far.
-        training: as given.
+        training: as given; within a frozen module False.
         dtype: as given.
         parameters: by name, in the order in which the model asked for them.
         states: likewise.
         calls: uses of modules, in the order in which they ended.
+        owners: the module of each parameter and state by name, in the order of first use.
+        frozen: as given.
 
     Example:
         >>> from isoconv.nn import Trace, functional
@@ -121,7 +128,12 @@ class Trace:
     """
 
     def __init__(
-        self, model: Module | None = None, *, training: bool = False, dtype: DType = "float32"
+        self,
+        model: Module | None = None,
+        *,
+        training: bool = False,
+        dtype: DType = "float32",
+        frozen: Collection[str] = (),
     ) -> None:
         if model is not None:
             _check_module("model", model)
@@ -132,7 +144,11 @@ class Trace:
         self.states: dict[str, StateSpec] = {}
         self.calls: list[Call] = []
         self.owners: dict[str, Module] = {}
-        self._model = model
+        if not isinstance(frozen, (set, frozenset, list, tuple)):
+            raise refusal("frozen", "be paths of modules", frozen)
+        self.frozen = frozenset(
+            check_text(name, path) for name, path in entries("frozen", frozen).items()
+        )
         self._paths = _paths(model)
         self._updates: dict[str, list[Tensor]] = {}
         self._streams = 0
@@ -191,6 +207,7 @@ class Trace:
         name: str,
         shape: Sequence[int],
         initializer: Initializer = "he_uniform",
+        fan_in: float | None = None,
     ) -> Tensor:
         """A learned array of a module; asked for again, it is the same one.
 
@@ -198,16 +215,23 @@ class Trace:
             module: the module that owns it.
             name: its name within the module.
             shape: its shape.
-            initializer: ``"he_uniform"`` (uniform within ±sqrt(6 / fan_in), where fan_in is the
-                product of all axes but the last), ``"zeros"`` or ``"ones"``.
+            initializer: ``"he_uniform"`` (uniform within ±sqrt(6 / fan_in)), ``"zeros"`` or
+                ``"ones"``, or a number for each element.
+            fan_in: above 0; None for the product of all axes but the last.
 
         Raises:
             ShapeError: the module is used twice with inputs that ask for different shapes.
-            ArgumentError: an unknown initializer, or a module that the model does not hold.
+            ArgumentError: an unknown initializer, a fan_in that is none, or a module that the model
+                does not hold.
         """
-        check_choice("initializer", initializer, INITIALIZERS)
+        if isinstance(initializer, (int, float)):
+            initializer = float(check_number("initializer", initializer))
+        else:
+            check_choice("initializer", initializer, INITIALIZERS)
+        if fan_in is not None:
+            fan_in = float(check_number("fan_in", fan_in, above=0))
         full = self._claim(module, name)
-        spec = ParameterSpec(full, check_shape("shape", shape), initializer)
+        spec = ParameterSpec(full, check_shape("shape", shape), initializer, fan_in)
         known = self.parameters.setdefault(full, spec)
         _check_same(full, known.shape, spec.shape)
         return self.input("parameter", full, spec.shape, self.dtype)
@@ -273,6 +297,7 @@ class Trace:
             self._open[-1].pause(len(self.builder))
         call.resume(len(self.builder))
         self._open.append(call)
+        outer, self.training = self.training, self.training and path not in self.frozen
         try:
             with self.builder.layer(path):
                 output = self._forward(module, inputs)
@@ -284,6 +309,7 @@ class Trace:
             error.within(f"{where}, {named(module)}, on input {shapes}", layer=path)
             raise
         finally:
+            self.training = outer
             self._open.pop()
         call.pause(len(self.builder))
         if self._open:

@@ -1,11 +1,12 @@
 """Activations, the pointwise gradients that have operations of their own, and binary losses.
 
-GELU, SiLU and binary cross-entropy are computed wholly in float64 and rounded once; the slopes of
-GELU and SiLU are rounded to the tensor's dtype before they meet the cotangent.
+Binary cross-entropy is computed wholly in float64 and rounded once; ``smooth.py`` has the
+activations of which that holds.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import NoneType
@@ -14,19 +15,19 @@ from typing import Any
 import numpy as np
 
 from isoconv.arithmetic import elementary
+from isoconv.checks import settle
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import Array, Gradient, Operation, register
 from isoconv.ops.check import require_constants, require_float, shape_error
 from isoconv.ops.pointwise import Constant, register_unary
 
-__all__ = ["LeakyRelu"]
+__all__ = ["Bounds", "LeakyRelu", "register_equal", "wide"]
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]
 
-ROOT_HALF = 0.7071067811865476
-INVERSE_ROOT_TAU = 0.3989422804014327
+SIXTH = 1.0 / 6.0
 
 
 # -- attributes ------------------------------------------------------------------------------
@@ -43,10 +44,26 @@ class LeakyRelu:
     slope: float
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Between what values are kept.
+
+    Attributes:
+        minimum: the least, rounded to the tensor's dtype; -0.0 counts as 0.0.
+        maximum: the greatest, likewise. Where it is below the minimum all values become it.
+    """
+
+    minimum: float = -math.inf
+    maximum: float = math.inf
+
+    def __post_init__(self) -> None:
+        settle(self, minimum=self.minimum + 0.0, maximum=self.maximum + 0.0)
+
+
 # -- shape rule of operations of several equal values ----------------------------------------
 
 
-def _register_equal(
+def register_equal(
     name: str,
     summary: str,
     arguments: tuple[str, ...],
@@ -57,7 +74,18 @@ def _register_equal(
     attrs: type[Any] = NoneType,
     asks_for_sign: tuple[int, ...] = (),
 ) -> None:
-    """Register a pointwise operation of float values that must all be alike."""
+    """Register a pointwise operation of float values that must all be alike.
+
+    Args:
+        name: of the operation.
+        summary: one sentence with the formula.
+        arguments: names of its inputs.
+        compute: ``compute(attrs, *arrays)``, the reference.
+        gradient: the gradient rule.
+        why_no_gradient: the reason where there is none.
+        attrs: the record of its settings.
+        asks_for_sign: positions of the inputs of which it only asks where they are positive.
+    """
 
     def infer(attrs: Any, *specs: TensorSpec) -> TensorSpec:
         named = dict(zip(arguments, specs, strict=True))
@@ -110,6 +138,18 @@ def _one_minus(b: GraphBuilder, value: int) -> int:
     return b.add("offset", b.add("neg", value), attrs=Constant(1.0))
 
 
+def _gradient_clip(b: GraphBuilder, node: int, dy: int) -> Flows:
+    return (b.add("clip_grad", node, dy, attrs=b[node].attrs),)
+
+
+def _gradient_clip_grad(b: GraphBuilder, node: int, ddx: int) -> Flows:
+    return None, b.add("clip_grad", b[node].inputs[0], ddx, attrs=b[node].attrs)
+
+
+def _gradient_hardswish(b: GraphBuilder, node: int, dy: int) -> Flows:
+    return (b.add("hardswish_grad", b[node].inputs[0], dy),)
+
+
 def _gradient_sigmoid(b: GraphBuilder, node: int, dy: int) -> Flows:
     """With y = sigmoid(x): dx = dy (y (1 - y))."""
     return (b.add("mul", dy, b.add("mul", node, _one_minus(b, node))),)
@@ -118,14 +158,6 @@ def _gradient_sigmoid(b: GraphBuilder, node: int, dy: int) -> Flows:
 def _gradient_tanh(b: GraphBuilder, node: int, dy: int) -> Flows:
     """With y = tanh(x): dx = dy (1 - y^2)."""
     return (b.add("mul", dy, _one_minus(b, b.add("square", node))),)
-
-
-def _gradient_gelu(b: GraphBuilder, node: int, dy: int) -> Flows:
-    return (b.add("gelu_grad", b[node].inputs[0], dy),)
-
-
-def _gradient_silu(b: GraphBuilder, node: int, dy: int) -> Flows:
-    return (b.add("silu_grad", b[node].inputs[0], dy),)
 
 
 def _gradient_bce(b: GraphBuilder, node: int, dy: int) -> Flows:
@@ -160,48 +192,58 @@ def _leaky_relu_grad(attrs: LeakyRelu, x: Array, dy: Array) -> Array:
     return np.where(x > 0, dy, dy * dy.dtype.type(attrs.slope))
 
 
-def _wide(x: Array) -> Array:
+def _between(x: Array, minimum: float, maximum: float) -> Array:
+    low, high = x.dtype.type(minimum), x.dtype.type(maximum)
+    x = np.where(x < low, low, x)
+    return np.where(x > high, high, x)
+
+
+def _inside(y: Array, minimum: float, maximum: float) -> Array:
+    return np.asarray((y > y.dtype.type(minimum)) & (y < y.dtype.type(maximum)))
+
+
+def _clip(attrs: Bounds, x: Array) -> Array:
+    return _between(x, attrs.minimum, attrs.maximum)
+
+
+def _clip_grad(attrs: Bounds, y: Array, dy: Array) -> Array:
+    return np.where(_inside(y, attrs.minimum, attrs.maximum), dy, dy.dtype.type(0))
+
+
+def _hard_gate(x: Array) -> Array:
+    return _between(x + x.dtype.type(3), 0.0, 6.0)
+
+
+def _hardswish(_: None, x: Array) -> Array:
+    return np.asarray(x * (_hard_gate(x) * x.dtype.type(SIXTH)))
+
+
+def _hardswish_grad(_: None, x: Array, dy: Array) -> Array:
+    h, sixth = _hard_gate(x), x.dtype.type(SIXTH)
+    rise = np.where(_inside(h, 0.0, 6.0), x * sixth, x.dtype.type(0))
+    return np.asarray((h * sixth + rise) * dy)
+
+
+def wide(x: Array) -> Array:
+    """The same numbers in float64."""
     return x.astype(np.float64)
 
 
-def _gelu(_: None, x: Array) -> Any:
-    v = _wide(x)
-    return ((0.5 * v) * (1.0 + elementary.erf(v * ROOT_HALF))).astype(x.dtype)
-
-
-def _gelu_grad(_: None, x: Array, dy: Array) -> Any:
-    v = _wide(x)
-    below = 0.5 * (1.0 + elementary.erf(v * ROOT_HALF))
-    density = INVERSE_ROOT_TAU * elementary.exp((-0.5 * v) * v)
-    return (below + v * density).astype(x.dtype) * dy
-
-
-def _silu(_: None, x: Array) -> Any:
-    v = _wide(x)
-    return (v * elementary.sigmoid(v)).astype(x.dtype)
-
-
-def _silu_grad(_: None, x: Array, dy: Array) -> Any:
-    v = _wide(x)
-    s = elementary.sigmoid(v)
-    return (s * (1.0 + v * (1.0 - s))).astype(x.dtype) * dy
-
-
 def _bce(_: None, x: Array, target: Array) -> Any:
-    v, z = _wide(x), _wide(target)
+    v, z = wide(x), wide(target)
     positive = np.where((v > 0) | np.isnan(v), v, 0.0)
     tail = elementary.log1p(elementary.exp(-np.abs(v)))
     return ((positive - v * z) + tail).astype(x.dtype)
 
 
 def _bce_grad(_: None, x: Array, target: Array, dy: Array) -> Any:
-    return (elementary.sigmoid(_wide(x)) - _wide(target)).astype(x.dtype) * dy
+    return (elementary.sigmoid(wide(x)) - wide(target)).astype(x.dtype) * dy
 
 
 # -- registration ----------------------------------------------------------------------------
 
 register_unary("relu", "y = x where x > 0 or x is NaN, else 0.", _relu, _gradient_relu)
-_register_equal(
+register_equal(
     "relu_grad",
     "dx = dy where y > 0, else 0.",
     ("y", "dy"),
@@ -216,13 +258,43 @@ register_unary(
     _gradient_leaky_relu,
     attrs=LeakyRelu,
 )
-_register_equal(
+register_equal(
     "leaky_relu_grad",
     "dx = dy where x > 0, else slope * dy.",
     ("x", "dy"),
     _leaky_relu_grad,
     _gradient_leaky_relu_grad,
     attrs=LeakyRelu,
+)
+register_unary(
+    "clip",
+    "y = minimum where x < minimum, maximum where what that leaves is > maximum, else x.",
+    _clip,
+    _gradient_clip,
+    attrs=Bounds,
+    cheap=True,
+)
+register_equal(
+    "clip_grad",
+    "dx = dy where minimum < y < maximum, else 0.",
+    ("y", "dy"),
+    _clip_grad,
+    _gradient_clip_grad,
+    attrs=Bounds,
+)
+register_unary(
+    "hardswish",
+    "y = x * (h * (1 / 6)) with h = x + 3, kept between 0 and 6.",
+    _hardswish,
+    _gradient_hardswish,
+    cheap=True,
+)
+register_equal(
+    "hardswish_grad",
+    "dx = (h * (1 / 6) + (x * (1 / 6) where 0 < h < 6, else 0)) * dy with the h of hardswish.",
+    ("x", "dy"),
+    _hardswish_grad,
+    why_no_gradient="second derivatives of hardswish are not offered",
 )
 register_unary(
     "sigmoid", "y = 1 / (1 + e^-x).", lambda _, x: elementary.sigmoid(x), _gradient_sigmoid
@@ -233,30 +305,14 @@ register_unary(
     lambda _, x: elementary.tanh(x),
     _gradient_tanh,
 )
-register_unary("gelu", "y = 0.5 * x * (1 + erf(x / sqrt(2))), in float64.", _gelu, _gradient_gelu)
-_register_equal(
-    "gelu_grad",
-    "dx = (Phi(x) + x * phi(x)) * dy with the normal distribution Phi and its density phi.",
-    ("x", "dy"),
-    _gelu_grad,
-    why_no_gradient="second derivatives of gelu are not offered",
-)
-register_unary("silu", "y = x * sigmoid(x), in float64.", _silu, _gradient_silu)
-_register_equal(
-    "silu_grad",
-    "dx = (s * (1 + x * (1 - s))) * dy with s = sigmoid(x).",
-    ("x", "dy"),
-    _silu_grad,
-    why_no_gradient="second derivatives of silu are not offered",
-)
-_register_equal(
+register_equal(
     "bce_with_logits",
     "y = max(x, 0) - x * target + log(1 + e^-|x|): binary cross-entropy, in float64.",
     ("x", "target"),
     _bce,
     _gradient_bce,
 )
-_register_equal(
+register_equal(
     "bce_grad",
     "dx = (sigmoid(x) - target) * dy.",
     ("x", "target", "dy"),

@@ -7,7 +7,7 @@ worked example: cross-correlation), or :math:`(K - 1 - m) D` with `flip` (the no
 
 Each element of each result is one chain of fused multiply-adds that starts at +0.0. The three
 operations are one another's gradients, so that derivatives of every order exist. Rank 0, a kernel
-with no axes, is the linear layer.
+with no axes, is the linear layer; `conv_grad_input` used forward is the transposed convolution.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from isoconv.ops.check import (
     shape_error,
 )
 from isoconv.ops.geometry import ConvGeometry
-from isoconv.ops.reach import convolved
+from isoconv.ops.reach import convolved, transposed
 from isoconv.ops.window import at, covered, kernel_positions, met_by, offsets, read, take
 
 __all__ = ["ConvGradInput"]
@@ -149,7 +149,7 @@ register(
 
 @dataclass(frozen=True, slots=True)
 class ConvGradInput:
-    """A convolution run backwards.
+    """A convolution run backwards: its gradient by the input, or a transposed convolution.
 
     Attributes:
         geometry: of the forward convolution.
@@ -237,13 +237,17 @@ register(
     Operation(
         name="conv_grad_input",
         attrs=ConvGradInput,
-        summary="dx[i, c] = sum over m, o with pS - P + mD = i of dy[p, o] w[m, c, o].",
+        summary="dx[i, c] = sum over m, o with pS - P + mD = i of dy[p, o] w[m, c, o]: of a "
+        "convolution the gradient by its input, or a transposed convolution of dy.",
         infer=_infer_grad_input,
         gradient=_gradient_grad_input,
         reference=_grad_input,
         epilogue=True,
         terms=_terms_grad_input,
         kernels="contraction",
+        heavy=True,
+        multiply_adds=lambda _, dy, w: dy.size * prod(w.shape[:-1]),
+        reads=transposed,
     )
 )
 

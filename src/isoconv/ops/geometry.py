@@ -74,8 +74,20 @@ def _padding_pair(padding: object) -> tuple[int, int]:
     return sides[0], sides[1]
 
 
-def same_padding(size: int, kernel: int, stride: int = 1, dilation: int = 1) -> tuple[int, int]:
-    """Padding (before, after) that gives ``ceil(size / stride)`` outputs, the odd one after.
+def same_padding(
+    size: int, kernel: int, stride: int = 1, dilation: int = 1, *, lower: bool = False
+) -> tuple[int, int]:
+    """Padding (before, after) that gives ``ceil(size / stride)`` outputs.
+
+    The whole is ``max(0, (outputs - 1) · stride + dilation · (kernel - 1) + 1 - size)``, half of it
+    on each side; an odd one comes after, as in TensorFlow's ``SAME`` and ONNX's ``SAME_UPPER``.
+
+    Args:
+        size: of the input.
+        kernel: its size.
+        stride: step.
+        dilation: distance between kernel elements.
+        lower: the odd one comes before, as in ONNX's ``SAME_LOWER``.
 
     Raises:
         ArgumentError: a size, stride or dilation that is no whole number or below 1.
@@ -83,14 +95,16 @@ def same_padding(size: int, kernel: int, stride: int = 1, dilation: int = 1) -> 
     Example:
         >>> same_padding(28, kernel=5)
         (2, 2)
-        >>> same_padding(28, kernel=2)
-        (0, 1)
+        >>> same_padding(28, kernel=3, stride=2), same_padding(28, kernel=3, stride=2, lower=True)
+        ((0, 1), (1, 0))
     """
+    lower = check_flag("lower", lower)
     size, kernel = check_count("size", size), check_count("kernel", kernel)
     stride, dilation = check_count("stride", stride), check_count("dilation", dilation)
     outputs = -(-size // stride)
     total = max(0, (outputs - 1) * stride + dilation * (kernel - 1) + 1 - size)
-    return total // 2, total - total // 2
+    half = total // 2
+    return (total - half, half) if lower else (half, total - half)
 
 
 def _other_rank(rank: int, sides: Sequence[int]) -> ShapeError:
@@ -165,7 +179,7 @@ class WindowGeometry:
     """How a pooling window moves over the input.
 
     Padding is not part of the data: max pooling ignores it, average pooling counts it only with
-    ``count_include_pad``. At most half the kernel, so that every window meets the input.
+    ``count_include_pad``. Less than the kernel's extent, so that every window meets the input.
     """
 
     kernel: tuple[int, ...]
@@ -178,9 +192,9 @@ class WindowGeometry:
         sides = {"kernel": self.kernel, "stride": self.stride, "dilation": self.dilation}
         _check(len(self.kernel), sides, self.padding)
         for k, d, pair in zip(self.kernel, self.dilation, self.padding, strict=True):
-            if max(pair) > (d * (k - 1) + 1) // 2:
+            if max(pair) > d * (k - 1):
                 raise ArgumentError(
-                    "pooling padding must be at most half the kernel's extent: padding "
+                    "pooling padding must be less than the kernel's extent: padding "
                     f"{self.padding}, kernel {self.kernel}, dilation {self.dilation}",
                     argument="padding",
                     value=self.padding,

@@ -1,7 +1,7 @@
 """Arithmetic element by element: of two values, of one, and with a constant.
 
-Two values are broadcast as NumPy does, within what `isoconv.ops.reduce.fits` allows; each result is
-rounded once. Constants are Python floats, rounded to the tensor's dtype.
+Two values are broadcast as NumPy does; each result is rounded once. Constants are Python floats,
+rounded to the tensor's dtype.
 """
 
 from __future__ import annotations
@@ -19,9 +19,16 @@ from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import DType, TensorSpec
 from isoconv.graph.operation import Array, Gradient, Operation, register
 from isoconv.ops.check import FLOATS, require_constants, require_float, shape_error
-from isoconv.ops.reduce import fits, reduce_like
+from isoconv.ops.reduce import joined, reduce_like
 
-__all__ = ["Constant", "Convert", "register_unary"]
+__all__ = [
+    "Constant",
+    "Convert",
+    "infer_binary",
+    "like_operands",
+    "register_binary",
+    "register_unary",
+]
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]
@@ -70,61 +77,68 @@ class Convert:
 # -- two values: shape rule ------------------------------------------------------------------
 
 
-def _infer_binary(op: str, x: TensorSpec, y: TensorSpec) -> TensorSpec:
-    require_float(op, x=x, y=y)
-    if fits(y.shape, x.shape):
-        shape = x.shape
-    elif fits(x.shape, y.shape):
-        shape = y.shape
-    else:
-        rule = "the shapes must be equal, or one of them (), (C,) or (1, ..., 1, C)"
-        raise shape_error(op, rule, x=x, y=y)
-    if any(spec.batched and len(spec.shape) != len(shape) for spec in (x, y)):
+def infer_binary(op: str, **specs: TensorSpec) -> TensorSpec:
+    """The shape rule of an operation of several values that broadcast.
+
+    Args:
+        op: its name.
+        **specs: the values by the names of the arguments.
+    """
+    require_float(op, **specs)
+    known = specs.values()
+    shape = joined(*(spec.shape for spec in known))
+    if shape is None:
+        rule = "the sides of each axis, from the last on, must be equal or 1"
+        raise shape_error(op, rule, **specs)
+    if any(spec.batched and len(spec.shape) != len(shape) for spec in known):
         rule = "an operand with an image axis must have all axes of the result; reshape it first"
-        raise shape_error(op, rule, x=x, y=y)
-    return TensorSpec(shape, x.dtype, x.batched or y.batched)
+        raise shape_error(op, rule, **specs)
+    return TensorSpec(shape, next(iter(known)).dtype, any(spec.batched for spec in known))
 
 
 # -- two values: gradient rules --------------------------------------------------------------
 
 
-def _like_operands(b: GraphBuilder, node: int, dx: int, dy: int) -> Flows:
-    x, y = b[node].inputs
-    return reduce_like(b, dx, b.spec(x)), reduce_like(b, dy, b.spec(y))
+def like_operands(b: GraphBuilder, node: int, *flows: int | None) -> Flows:
+    """Cotangents of the result's shape, one for each operand, as sums of the operands' shapes."""
+    return tuple(
+        None if flow is None else reduce_like(b, flow, b.spec(source))
+        for source, flow in zip(b[node].inputs, flows, strict=True)
+    )
 
 
 def _gradient_add(b: GraphBuilder, node: int, dz: int) -> Flows:
-    return _like_operands(b, node, dz, dz)
+    return like_operands(b, node, dz, dz)
 
 
 def _gradient_sub(b: GraphBuilder, node: int, dz: int) -> Flows:
-    return _like_operands(b, node, dz, b.add("neg", dz))
+    return like_operands(b, node, dz, b.add("neg", dz))
 
 
 def _gradient_mul(b: GraphBuilder, node: int, dz: int) -> Flows:
     x, y = b[node].inputs
-    return _like_operands(b, node, b.add("mul", dz, y), b.add("mul", dz, x))
+    return like_operands(b, node, b.add("mul", dz, y), b.add("mul", dz, x))
 
 
 def _gradient_div(b: GraphBuilder, node: int, dz: int) -> Flows:
     """With z = x / y: dx = dz / y and dy = -(dz z) / y."""
     y = b[node].inputs[1]
     down = b.add("neg", b.add("div", b.add("mul", dz, node), y))
-    return _like_operands(b, node, b.add("div", dz, y), down)
+    return like_operands(b, node, b.add("div", dz, y), down)
 
 
 def _gradient_maximum(b: GraphBuilder, node: int, dz: int) -> Flows:
     """The chosen one takes all; of equals the first."""
     x, y = b[node].inputs
     second = b.add("relu_grad", b.add("sub", y, x), dz)
-    return _like_operands(b, node, b.add("sub", dz, second), second)
+    return like_operands(b, node, b.add("sub", dz, second), second)
 
 
 def _gradient_minimum(b: GraphBuilder, node: int, dz: int) -> Flows:
     """The chosen one takes all; of equals the first."""
     x, y = b[node].inputs
     second = b.add("relu_grad", b.add("sub", x, y), dz)
-    return _like_operands(b, node, b.add("sub", dz, second), second)
+    return like_operands(b, node, b.add("sub", dz, second), second)
 
 
 def _gradient_power(b: GraphBuilder, node: int, dz: int) -> Flows:
@@ -138,7 +152,7 @@ def _gradient_power(b: GraphBuilder, node: int, dz: int) -> Flows:
     slope = b.add("mul", y, b.add("power", x, below))
     log = b.add("relu_grad", b.add("abs", x), b.add("log", x))
     by_y = b.add("mul", node, log)
-    return _like_operands(b, node, b.add("mul", dz, slope), b.add("mul", dz, by_y))
+    return like_operands(b, node, b.add("mul", dz, slope), b.add("mul", dz, by_y))
 
 
 # -- two values: references and registration -------------------------------------------------
@@ -152,7 +166,7 @@ def _minimum(x: Array, y: Array) -> Array:
     return np.where((x <= y) | np.isnan(x), x, y)
 
 
-def _register_binary(
+def register_binary(
     name: str,
     summary: str,
     compute: Callable[[Array, Array], Any],
@@ -160,8 +174,18 @@ def _register_binary(
     *,
     cheap: bool = False,
 ) -> None:
+    """Register an operation of two float values that broadcast.
+
+    Args:
+        name: of the operation.
+        summary: one sentence with the formula.
+        compute: ``compute(x, y)``, the reference.
+        gradient: the gradient rule.
+        cheap: a result costs less to compute again than to load.
+    """
+
     def infer(attrs: None, x: TensorSpec, y: TensorSpec) -> TensorSpec:  # noqa: ARG001
-        return _infer_binary(name, x, y)
+        return infer_binary(name, x=x, y=y)
 
     def reference(attrs: None, x: Array, y: Array, *, images: int) -> Array:  # noqa: ARG001
         with np.errstate(all="ignore"):
@@ -171,13 +195,13 @@ def _register_binary(
     register(entry)
 
 
-_register_binary("add", "z = x + y.", np.add, _gradient_add, cheap=True)
-_register_binary("sub", "z = x - y.", np.subtract, _gradient_sub, cheap=True)
-_register_binary("mul", "z = x * y.", np.multiply, _gradient_mul, cheap=True)
-_register_binary("div", "z = x / y.", np.divide, _gradient_div)
-_register_binary("maximum", "z = x where x >= y or x is NaN, else y.", _maximum, _gradient_maximum)
-_register_binary("minimum", "z = x where x <= y or x is NaN, else y.", _minimum, _gradient_minimum)
-_register_binary("power", "z = x^y, as IEEE 754 has it.", elementary.power, _gradient_power)
+register_binary("add", "z = x + y.", np.add, _gradient_add, cheap=True)
+register_binary("sub", "z = x - y.", np.subtract, _gradient_sub, cheap=True)
+register_binary("mul", "z = x * y.", np.multiply, _gradient_mul, cheap=True)
+register_binary("div", "z = x / y.", np.divide, _gradient_div)
+register_binary("maximum", "z = x where x >= y or x is NaN, else y.", _maximum, _gradient_maximum)
+register_binary("minimum", "z = x where x <= y or x is NaN, else y.", _minimum, _gradient_minimum)
+register_binary("power", "z = x^y, as IEEE 754 has it.", elementary.power, _gradient_power)
 
 
 # -- one value: shape rule -------------------------------------------------------------------
@@ -254,6 +278,14 @@ def _gradient_log(b: GraphBuilder, node: int, dy: int) -> Flows:
     return (b.add("div", dy, b[node].inputs[0]),)
 
 
+def _gradient_expm1(b: GraphBuilder, node: int, dy: int) -> Flows:
+    return (b.add("mul", dy, b.add("offset", node, attrs=Constant(1.0))),)
+
+
+def _gradient_log1p(b: GraphBuilder, node: int, dy: int) -> Flows:
+    return (b.add("div", dy, b.add("offset", b[node].inputs[0], attrs=Constant(1.0))),)
+
+
 def _gradient_erf(b: GraphBuilder, node: int, dy: int) -> Flows:
     """The derivative is 2 / sqrt(pi) exp(-x^2)."""
     bell = b.add("exp", b.add("neg", b.add("square", b[node].inputs[0])))
@@ -297,7 +329,11 @@ register_unary("square", "y = x * x.", lambda _, x: x * x, _gradient_square)
 register_unary("sqrt", "y = sqrt(x).", lambda _, x: np.sqrt(x), _gradient_sqrt)
 register_unary("reciprocal", "y = 1 / x.", lambda _, x: x.dtype.type(1) / x, _gradient_reciprocal)
 register_unary("exp", "y = e^x.", lambda _, x: elementary.exp(x), _gradient_exp)
+register_unary("expm1", "y = e^x - 1.", lambda _, x: elementary.expm1(x), _gradient_expm1)
 register_unary("log", "y = log(x), to base e.", lambda _, x: elementary.log(x), _gradient_log)
+register_unary(
+    "log1p", "y = log(1 + x), to base e.", lambda _, x: elementary.log1p(x), _gradient_log1p
+)
 register_unary(
     "erf",
     "y = erf(x) = 2 / sqrt(pi) * (integral of exp(-t^2) from 0 to x).",

@@ -28,7 +28,7 @@ from isoconv.ops.window import (
     take,
 )
 
-__all__ = ["AvgPool", "AvgPoolGrad"]
+__all__ = ["AvgPool", "AvgPoolGrad", "pooled_spec", "window_elements", "winners"]
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]
@@ -36,7 +36,7 @@ Flows = tuple[int | None, ...]
 SECOND = "the second derivative of a maximum is zero wherever it exists"
 
 
-def _pooled(op: str, window: WindowGeometry, x: TensorSpec) -> TensorSpec:
+def pooled_spec(op: str, window: WindowGeometry, x: TensorSpec) -> TensorSpec:
     """The result's shape; every window must meet the input."""
     require_float(op, x=x)
     require_batched(op, x=x)
@@ -81,7 +81,7 @@ def _counts(window: WindowGeometry, sides: tuple[int, ...], *, padded: bool) -> 
     return counts
 
 
-def _window(
+def window_elements(
     window: WindowGeometry, sides: tuple[int, ...], image: tuple[int, ...], place: tuple[int, ...]
 ) -> tuple[Element, ...]:
     """The elements of operand 0 that one window covers, in order; `place` ends in the channel."""
@@ -113,14 +113,14 @@ def _windows_over(
 
 
 def _infer_max_pool(attrs: WindowGeometry, x: TensorSpec) -> TensorSpec:
-    return _pooled("max_pool", attrs, x)
+    return pooled_spec("max_pool", attrs, x)
 
 
 def _gradient_max_pool(b: GraphBuilder, node: int, dy: int) -> Flows:
     return (b.add("max_pool_grad", b[node].inputs[0], dy, attrs=b[node].attrs),)
 
 
-def _winners(attrs: WindowGeometry, x: Array) -> tuple[Array, Array]:
+def winners(attrs: WindowGeometry, x: Array) -> tuple[Array, Array]:
     """Each window's maximum and its kernel position's number, both ``(N, outputs..., C)``.
 
     The first of equals in row-major order wins; the first NaN wins over all.
@@ -139,11 +139,13 @@ def _winners(attrs: WindowGeometry, x: Array) -> tuple[Array, Array]:
 
 
 def _max_pool(attrs: WindowGeometry, x: Array, *, images: int) -> Array:  # noqa: ARG001
-    return _winners(attrs, x)[0]
+    return winners(attrs, x)[0]
 
 
 def _terms_max_pool(asked: Asked) -> Largest:
-    return Largest(_window(asked.attrs, asked.operands[0].shape[:-1], asked.image, asked.place))
+    return Largest(
+        window_elements(asked.attrs, asked.operands[0].shape[:-1], asked.image, asked.place)
+    )
 
 
 register(
@@ -169,14 +171,14 @@ register(
 def _infer_max_pool_grad(attrs: WindowGeometry, x: TensorSpec, dy: TensorSpec) -> TensorSpec:
     op = "max_pool_grad"
     require_float(op, x=x, dy=dy)
-    result = _pooled(op, attrs, x)
+    result = pooled_spec(op, attrs, x)
     if dy != result:
         raise shape_error(op, f"dy must be as the pooled result, {result}", x=x, dy=dy)
     return x
 
 
 def _max_pool_grad(attrs: WindowGeometry, x: Array, dy: Array, *, images: int) -> Array:
-    _, winner = _winners(attrs, x)
+    _, winner = winners(attrs, x)
     dx = np.zeros_like(x)
     for number, position in enumerate(kernel_positions(attrs.kernel)):
         _scatter(dx, attrs, position, np.where(winner == number, dy, 0), winner == number, images)
@@ -212,7 +214,7 @@ def _terms_max_pool_grad(asked: Asked) -> Running:
     here = Element(0, asked.index)
     terms = []
     for output in _windows_over(window, dy, asked.place):
-        choice = Largest(_window(window, x.shape[:-1], asked.image, output))
+        choice = Largest(window_elements(window, x.shape[:-1], asked.image, output))
         wins = Wins(choice, choice.terms.index(here))
         terms.append(When(wins, Element(1, (*asked.image, *output))))
     return Running(tuple(terms))
@@ -251,7 +253,7 @@ class AvgPool:
 
 
 def _infer_avg_pool(attrs: AvgPool, x: TensorSpec) -> TensorSpec:
-    return _pooled("avg_pool", attrs.window, x)
+    return pooled_spec("avg_pool", attrs.window, x)
 
 
 def _gradient_avg_pool(b: GraphBuilder, node: int, dy: int) -> Flows:
@@ -279,7 +281,7 @@ def _count(window: WindowGeometry, sides: tuple[int, ...], place: tuple[int, ...
 
 def _terms_avg_pool(asked: Asked) -> Formula:
     attrs, sides = asked.attrs, asked.operands[0].shape[:-1]
-    total = Running(_window(attrs.window, sides, asked.image, asked.place))
+    total = Running(window_elements(attrs.window, sides, asked.image, asked.place))
     count = _count(attrs.window, sides, asked.place, padded=attrs.count_include_pad)
     return Formula("{0} / {1}", (total, count), np.divide)
 
@@ -326,7 +328,7 @@ def _infer_avg_pool_grad(attrs: AvgPoolGrad, dy: TensorSpec) -> TensorSpec:
     if not dy.shape:
         raise shape_error(op, "dy must have an axis of channels", dy=dy)
     x = TensorSpec((*attrs.sides, dy.shape[-1]), dy.dtype)
-    result = _pooled(op, attrs.window, x)
+    result = pooled_spec(op, attrs.window, x)
     if dy != result:
         raise shape_error(op, f"dy must be as the pooled result, {result}", dy=dy)
     return x

@@ -11,7 +11,17 @@ from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import Box
 from isoconv.ops.geometry import ConvGeometry, WindowGeometry
 
-__all__ = ["beside", "convolved", "inside", "moved", "pooled"]
+__all__ = [
+    "beside",
+    "convolved",
+    "inside",
+    "moved",
+    "multiplied",
+    "permuted",
+    "pooled",
+    "taken",
+    "transposed",
+]
 
 
 def _whole(spec: TensorSpec) -> Box:
@@ -48,6 +58,37 @@ def convolved(
     return _kept((*_windows(attrs, box, x.shape[:-1]), channels)), (*_whole(w)[:-1], box[-1])
 
 
+def transposed(
+    attrs: Any, box: Box, result: TensorSpec, x: TensorSpec, w: TensorSpec
+) -> tuple[Box | None, ...]:
+    """A convolution run backwards reads what the kernel spreads into a box."""
+    geometry, found = attrs.geometry, []
+    axes = zip(box, x.shape, geometry.kernel, geometry.stride, geometry.padding,
+               geometry.dilation, strict=False)  # fmt: skip
+    for (low, high), side, kernel, stride, (before, _), dilation in axes:
+        ahead = np.arange(low, high + 1)[:, None] + before - np.arange(kernel) * dilation
+        places = ahead[ahead % stride == 0] // stride
+        met = places[(places >= 0) & (places < side)]
+        found.append((int(met.min()), int(met.max())) if met.size else (1, 0))
+    inner, filters = (spec.shape[-1] // geometry.groups for spec in (result, x))
+    first, last = (at // inner for at in box[-1])
+    channels = (first * filters, (last + 1) * filters - 1)
+    return _kept((*found, channels)), (*_whole(w)[:-1], channels)
+
+
+def multiplied(
+    _: Any, box: Box, __: TensorSpec, a: TensorSpec, b: TensorSpec
+) -> tuple[Box | None, ...]:
+    """A product of matrices reads rows of the first and columns of the second."""
+    *lead, rows, columns = box
+    found = []
+    for spec, last in ((a, (rows, (0, a.shape[-1] - 1))), (b, ((0, b.shape[-2] - 1), columns))):
+        outer = spec.shape[:-2]
+        sides = zip(lead[len(lead) - len(outer) :], outer, strict=True)
+        found.append((*((0, 0) if side == 1 else at for at, side in sides), *last))
+    return tuple(found)
+
+
 def pooled(attrs: Any, box: Box, _: TensorSpec, x: TensorSpec) -> tuple[Box | None, ...]:
     """Pooling reads its windows, channel by channel."""
     window = attrs if isinstance(attrs, WindowGeometry) else attrs.window
@@ -81,3 +122,16 @@ def moved(attrs: Any, box: Box, _: TensorSpec, x: TensorSpec) -> tuple[Box | Non
 def inside(attrs: Any, box: Box, _: TensorSpec, x: TensorSpec) -> tuple[Box | None, ...]:
     """A cropped value reads what was kept."""
     return _shifted(box, x, [before for before, _ in attrs.pairs])
+
+
+def permuted(attrs: Any, box: Box, _: TensorSpec, __: TensorSpec) -> tuple[Box | None, ...]:
+    """A transposed value reads the same box, its axes in the order of x."""
+    return (tuple(box[attrs.axes.index(axis)] for axis in range(len(box))),)
+
+
+def taken(box: Box, axis: int, places: Sequence[int]) -> Box | None:
+    """A box whose one axis reads these places of x; -1 is none."""
+    met = [place for place in places if place >= 0]
+    found = list(box)
+    found[axis] = (min(met), max(met)) if met else (1, 0)
+    return _kept(tuple(found))

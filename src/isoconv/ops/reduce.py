@@ -5,6 +5,7 @@ A mean is `sum` followed by `divide_by_count`.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -20,7 +21,8 @@ from isoconv.graph.terms import Asked, Element, Formula, Partials
 from isoconv.ops.check import require_float, require_unbatched, shape_error
 from isoconv.ops.shape import Shape
 
-__all__ = ["Broadcast", "CountAttrs", "Sum", "fits", "reduce_like"]
+__all__ = ["Broadcast", "CountAttrs", "Sum", "SumAxes", "joined", "reduce_like",
+           "reshaped", "summed"]  # fmt: skip
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]
@@ -29,24 +31,55 @@ Flows = tuple[int | None, ...]
 # -- what broadcasting allows ----------------------------------------------------------------
 
 
-def fits(small: tuple[int, ...], whole: tuple[int, ...]) -> bool:
-    """Whether a per-image shape may stand for a whole one: equal, (), (C,) or (1, ..., 1, C).
+def joined(*shapes: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The per-image shape to which these are broadcast, as NumPy has it; None where they are not.
+
+    Counted from the last one, the sides of an axis are equal or 1.
 
     Example:
-        >>> fits((3,), (4, 4, 3)), fits((1, 1, 3), (4, 4, 3)), fits((4, 3), (4, 4, 3))
-        (True, True, False)
+        >>> joined((4, 1, 3), (5, 1)), joined((4, 4, 3), (4,))
+        ((4, 5, 3), None)
     """
-    if small in (whole, ()):
-        return True
-    ones = (1,) * (len(small) - 1)
-    return len(small) <= len(whole) and small == (*ones, whole[-1])
+    rank = max(map(len, shapes))
+    padded = [(1,) * (rank - len(shape)) + shape for shape in shapes]
+    sides = [{*given} - {1} for given in zip(*padded, strict=True)]
+    if any(len(given) > 1 for given in sides):
+        return None
+    return tuple(max(given, default=1) for given in sides)
+
+
+def summed(b: GraphBuilder, value: int, axes: Collection[int], *, batched: bool) -> int:
+    """Sum over some axes, which go.
+
+    Args:
+        b: the builder to which nodes are added.
+        value: position of what is summed.
+        axes: of its shape without the image axis.
+        batched: whether the image axis stays.
+
+    Returns:
+        Position of the sum, whose shape has the axes that are left.
+    """
+    spec = b.spec(value)
+    last = len(spec.shape) - 1
+    kept = [axis for axis in range(last + 1) if axis not in axes]
+    if not axes and batched == spec.batched:
+        return value
+    if kept in ([], [last]):
+        return b.add("sum", value, attrs=Sum(len(kept), batched))
+    if axes:
+        attrs = SumAxes(tuple(sorted(axes)), batched, spec.batched)
+        return b.add("sum_axes", value, attrs=attrs)
+    # Only the image axis goes: every element is a channel of its own.
+    flat = reshaped(b, value, (spec.size,))
+    return reshaped(b, b.add("sum", flat, attrs=Sum(1, False)), spec.shape)
 
 
 def reduce_like(b: GraphBuilder, cotangent: int, target: TensorSpec) -> int:
     """Sum a cotangent over everything along which a value of `target` was repeated.
 
     Args:
-        b: the builder to which `sum` and `reshape` nodes are added.
+        b: the builder to which sums and `reshape` nodes are added.
         cotangent: position of the cotangent of the broadcast result.
         target: what the operand is: shape and image axis.
 
@@ -59,17 +92,21 @@ def reduce_like(b: GraphBuilder, cotangent: int, target: TensorSpec) -> int:
     whole = b.spec(cotangent)
     if whole == target:
         return cotangent
-    if not fits(target.shape, whole.shape) or target.batched > whole.batched:
+    if joined(target.shape, whole.shape) != whole.shape or target.batched > whole.batched:
         raise GraphError(f"{whole} is no broadcast result of {target}")
-    if target.shape == whole.shape != ():
-        # Only the image axis goes: every element is a channel of its own.
-        flat = _reshaped(b, cotangent, (whole.size,))
-        return _reshaped(b, b.add("sum", flat, attrs=Sum(1, False)), target.shape)
-    total = b.add("sum", cotangent, attrs=Sum(min(len(target.shape), 1), target.batched))
-    return _reshaped(b, total, target.shape)
+    axes: list[int] = []
+    if target.shape != whole.shape:
+        last = len(whole.shape) - 1
+        ones = (1,) * (last + 1 - len(target.shape))
+        sides = enumerate(zip((*ones, *target.shape), whole.shape, strict=True))
+        axes = [axis for axis, (own, side) in sides if own == 1 and (side > 1 or axis != last)]
+        if not target.shape:
+            axes = [*range(last + 1)]
+    return reshaped(b, summed(b, cotangent, axes, batched=target.batched), target.shape)
 
 
-def _reshaped(b: GraphBuilder, value: int, shape: tuple[int, ...]) -> int:
+def reshaped(b: GraphBuilder, value: int, shape: tuple[int, ...]) -> int:
+    """The value under a shape; itself where that is its own."""
     spec = b.spec(value)
     if spec.shape == shape:
         return value
@@ -95,14 +132,23 @@ class Sum:
         if self.keep not in (0, 1):
             raise refusal("keep", "be 0 or 1", self.keep)
 
+    def kept(self, rank: int) -> tuple[int, ...]:
+        """The axes that stay, of so many."""
+        return tuple(range(rank - self.keep, rank))
+
 
 def _infer_sum(attrs: Sum, x: TensorSpec) -> TensorSpec:
-    require_float("sum", x=x)
-    if attrs.batched and not x.batched:
-        raise shape_error("sum", "an image axis can stay only where there is one", x=x)
     if attrs.keep > len(x.shape):
         raise shape_error("sum", f"x must have an axis to keep (keep={attrs.keep})", x=x)
-    return TensorSpec(x.shape[len(x.shape) - attrs.keep :], x.dtype, attrs.batched)
+    return _left("sum", attrs, x)
+
+
+def _left(op: str, attrs: Sum | SumAxes, x: TensorSpec) -> TensorSpec:
+    require_float(op, x=x)
+    if attrs.batched and not x.batched:
+        raise shape_error(op, "an image axis can stay only where there is one", x=x)
+    sides = tuple(x.shape[axis] for axis in attrs.kept(len(x.shape)))
+    return TensorSpec(sides, x.dtype, attrs.batched)
 
 
 def _gradient_sum(b: GraphBuilder, node: int, dy: int) -> Flows:
@@ -120,12 +166,13 @@ def _sum(attrs: Sum, x: Array, *, images: int) -> Array:  # noqa: ARG001
 
 def _terms_sum(asked: Asked) -> Partials:
     x = asked.operands[0]
-    summed = x.shape[: len(x.shape) - asked.attrs.keep]
-    lead = asked.image
-    if x.batched and not asked.attrs.batched:
-        summed = (asked.images, *summed)
-    places = product(*map(range, summed))
-    return Partials(tuple(Element(0, (*lead, *place, *asked.place)) for place in places))
+    kept = dict(zip(asked.attrs.kept(len(x.shape)), asked.place, strict=True))
+    sides: list[Sequence[int]] = [
+        range(side) if axis not in kept else (kept[axis],) for axis, side in enumerate(x.shape)
+    ]
+    if x.batched:
+        sides.insert(0, asked.image or range(asked.images))
+    return Partials(tuple(Element(0, place) for place in product(*sides)))
 
 
 register(
@@ -136,6 +183,69 @@ register(
         infer=_infer_sum,
         gradient=_gradient_sum,
         reference=_sum,
+        sums=True,
+        heavy=True,
+        terms=_terms_sum,
+    )
+)
+
+
+# -- sum_axes --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SumAxes:
+    """Which axes are summed over; they go.
+
+    Attributes:
+        axes: without the image axis, in increasing order.
+        batched: whether the image axis stays.
+        source_batched: whether the value that is summed has one.
+    """
+
+    axes: tuple[int, ...]
+    batched: bool
+    source_batched: bool
+
+    def __post_init__(self) -> None:
+        if not self.axes or [*self.axes] != sorted({*self.axes}) or self.axes[0] < 0:
+            raise refusal("axes", "be axes from 0 on in increasing order", self.axes)
+
+    def kept(self, rank: int) -> tuple[int, ...]:
+        """The axes that stay, of so many."""
+        return tuple(axis for axis in range(rank) if axis not in self.axes)
+
+
+def _infer_sum_axes(attrs: SumAxes, x: TensorSpec) -> TensorSpec:
+    if x.batched != attrs.source_batched:
+        rule = f"source_batched={attrs.source_batched} must say whether x has an image axis"
+        raise shape_error("sum_axes", rule, x=x)
+    if attrs.axes[-1] >= len(x.shape):
+        raise shape_error("sum_axes", f"x must have the axes {attrs.axes}", x=x)
+    return _left("sum_axes", attrs, x)
+
+
+def _gradient_sum_axes(b: GraphBuilder, node: int, dy: int) -> Flows:
+    x, axes = b.spec(b[node].inputs[0]), b[node].attrs.axes
+    ones = tuple(1 if axis in axes else side for axis, side in enumerate(x.shape))
+    attrs = Broadcast(x.shape, x.batched, b[node].attrs.batched)
+    return (b.add("broadcast", reshaped(b, dy, ones), attrs=attrs),)
+
+
+def _sum_axes(attrs: SumAxes, x: Array, *, images: int) -> Array:  # noqa: ARG001
+    first = int(attrs.source_batched)
+    images_go = [0] if first and not attrs.batched else []
+    return partial_sum(x, [*images_go, *(axis + first for axis in attrs.axes)])
+
+
+register(
+    Operation(
+        name="sum_axes",
+        attrs=SumAxes,
+        summary="y = sum of x over some axes, row-major, in eight partial sums.",
+        infer=_infer_sum_axes,
+        gradient=_gradient_sum_axes,
+        reference=_sum_axes,
         sums=True,
         heavy=True,
         terms=_terms_sum,
@@ -171,8 +281,8 @@ def _infer_broadcast(attrs: Broadcast, s: TensorSpec) -> TensorSpec:
     if s.batched != attrs.source_batched:
         rule = f"source_batched={attrs.source_batched} must say whether s has an image axis"
         raise shape_error("broadcast", rule, s=s)
-    if not fits(s.shape, attrs.shape):
-        rule = f"s must have shape (), (C,), (1, ..., 1, C) or that of the result, {attrs.shape}"
+    if joined(s.shape, attrs.shape) != attrs.shape:
+        rule = f"each axis of s, from the last on, must be 1 or as in the result, {attrs.shape}"
         raise shape_error("broadcast", rule, s=s)
     return TensorSpec(attrs.shape, s.dtype, attrs.batched)
 
@@ -201,7 +311,7 @@ register(
     Operation(
         name="broadcast",
         attrs=Broadcast,
-        summary="y[..., c] = s[c]: s is repeated along leading axes and the image axis.",
+        summary="y = s, repeated along axes of one, leading axes and the image axis.",
         infer=_infer_broadcast,
         gradient=_gradient_broadcast,
         reference=_broadcast,

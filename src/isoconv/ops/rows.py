@@ -256,16 +256,23 @@ def _check_labels(op: str, logits: TensorSpec, labels: TensorSpec) -> None:
     require_float(op, logits=logits)
     require_dtype(op, "int32", labels=labels)
     require_batched(op, logits=logits, labels=labels)
-    if len(logits.shape) != 1 or labels.shape != ():
-        rule = "logits must have shape (N, K) and labels (N)"
+    if not logits.shape or labels.shape != logits.shape[:-1]:
+        rule = "logits must have shape (N, ..., K) and labels (N, ...)"
         raise shape_error(op, rule, logits=logits, labels=labels)
+
+
+def _own(x: Array, labels: Array) -> Array:
+    """The element of each row at its label; 0 for a label that is no class."""
+    known = (labels >= 0) & (labels < x.shape[-1])
+    found = np.take_along_axis(x, np.where(known, labels, 0)[..., None], axis=-1)[..., 0]
+    return np.where(known, found, x.dtype.type(0))
 
 
 def _targets(attrs: CrossEntropy, logits: Array, labels: Array) -> Array:
     kind, classes = logits.dtype.type, logits.shape[-1]
     low = attrs.smoothing / classes
     high = 1.0 - attrs.smoothing + low
-    hot = np.arange(classes) == labels[:, None]
+    hot = np.arange(classes) == labels[..., None]
     return np.asarray(np.where(hot, kind(high), kind(low)))
 
 
@@ -275,7 +282,7 @@ def _infer_cross_entropy(
     labels: TensorSpec,
 ) -> TensorSpec:
     _check_labels("cross_entropy", logits, labels)
-    return TensorSpec((), logits.dtype)
+    return TensorSpec(labels.shape, logits.dtype)
 
 
 def _gradient_cross_entropy(b: GraphBuilder, node: int, dy: int) -> Flows:
@@ -284,11 +291,17 @@ def _gradient_cross_entropy(b: GraphBuilder, node: int, dy: int) -> Flows:
 
 
 @np.errstate(all="ignore")
-def _cross_entropy(attrs: CrossEntropy, logits: Array, labels: Array, *, images: int) -> Array:
+def _cross_entropy(
+    attrs: CrossEntropy,
+    logits: Array,
+    labels: Array,
+    *,
+    images: int,  # noqa: ARG001
+) -> Array:
     shifted, _, total = _shifted(logits)
     surprise = elementary.log(total) - shifted
     if attrs.smoothing == 0:
-        return np.asarray(surprise[np.arange(images), labels])
+        return _own(surprise, labels)
     return np.asarray(_row_sum(_targets(attrs, logits, labels) * surprise)[..., 0])
 
 
@@ -300,7 +313,7 @@ def _target_terms(attrs: CrossEntropy, label: Element, classes: int) -> list[Whe
 
 
 def _terms_cross_entropy(asked: Asked) -> Term:
-    label = Element(1, asked.image)
+    label = Element(1, asked.index)
     shifted, _, total = _shifted_terms(_row(asked))
     log = _log(total)
     surprise = [log - d for d in shifted]
@@ -315,7 +328,7 @@ register(
         name="cross_entropy",
         attrs=CrossEntropy,
         summary="y = sum over classes i of t_i * (log(sum over j of exp(x_j - m)) - (x_i - m)), "
-        "with m = max x and the smoothed target t.",
+        "with m = max x and the smoothed target t, along the last axis.",
         infer=_infer_cross_entropy,
         gradient=_gradient_cross_entropy,
         reference=_cross_entropy,
@@ -339,8 +352,9 @@ def _infer_cross_entropy_grad(
     _check_labels(op, logits, labels)
     require_float(op, logits=logits, dy=dy)
     require_batched(op, dy=dy)
-    if dy.shape != ():
-        raise shape_error(op, "dy must have shape (N)", logits=logits, labels=labels, dy=dy)
+    if dy.shape != labels.shape:
+        rule = "dy must have the shape of the labels"
+        raise shape_error(op, rule, logits=logits, labels=labels, dy=dy)
     return logits
 
 
@@ -354,14 +368,15 @@ def _cross_entropy_grad(
     images: int,  # noqa: ARG001
 ) -> Array:
     _, powers, total = _shifted(logits)
-    return np.asarray((powers / total - _targets(attrs, logits, labels)) * dy[:, None])
+    return np.asarray((powers / total - _targets(attrs, logits, labels)) * dy[..., None])
 
 
 def _terms_cross_entropy_grad(asked: Asked) -> Formula:
-    i, label = asked.index[-1], Element(1, asked.image)
+    *lead, i = asked.index
+    label = Element(1, (*lead,))
     _, powers, total = _shifted_terms(_row(asked))
     target = _target_terms(asked.attrs, label, len(powers))[i]
-    return (powers[i] / total - target) * Element(2, asked.image)
+    return (powers[i] / total - target) * Element(2, (*lead,))
 
 
 register(
@@ -399,15 +414,16 @@ class Hits:
 
 def _infer_hits(attrs: Hits, logits: TensorSpec, labels: TensorSpec) -> TensorSpec:  # noqa: ARG001
     _check_labels("hits", logits, labels)
-    return TensorSpec((), logits.dtype)
+    return TensorSpec(labels.shape, logits.dtype)
 
 
 @np.errstate(all="ignore")
-def _hits(attrs: Hits, logits: Array, labels: Array, *, images: int) -> Array:
-    own = logits[np.arange(images), labels][:, None]
-    earlier = np.arange(logits.shape[-1]) < labels[:, None]
+def _hits(attrs: Hits, logits: Array, labels: Array, *, images: int) -> Array:  # noqa: ARG001
+    own = _own(logits, labels)[..., None]
+    earlier = np.arange(logits.shape[-1]) < labels[..., None]
     beats = (logits > own) | ((logits == own) & earlier)
-    hit = (np.count_nonzero(beats, axis=1) < attrs.k) & ~np.isnan(own[:, 0])
+    known = (labels >= 0) & (labels < logits.shape[-1])
+    hit = (np.count_nonzero(beats, axis=-1) < attrs.k) & ~np.isnan(own[..., 0]) & known
     return np.asarray(hit, dtype=logits.dtype)
 
 
@@ -417,7 +433,7 @@ def _terms_hits(asked: Asked) -> Formula:
     def compute(label: Array, *logits: Array) -> Array:
         return _hits(attrs, np.stack(logits, axis=1), label, images=1)
 
-    return Formula(HITS, (Element(1, asked.image), *row), compute)
+    return Formula(HITS, (Element(1, asked.index), *row), compute)
 
 
 register(

@@ -62,7 +62,7 @@ class Executor(Protocol):
 
         Args:
             first: number of the first step within the epoch.
-            hyper: float32 (steps, scalars of the update), a row for each step.
+            hyper: float32 (steps, scalars of the updates), a row for each step.
 
         Returns:
             float32 (steps done, metrics): sums over each batch. A row whose loss is not finite is

@@ -36,14 +36,15 @@ class StepGraph:
     Attributes:
         shard: work on one shard; outputs ``grad:<parameter>``, ``state:<state>`` and
             ``metric:<metric>``, all sums over the shard's images.
-        update: work on the flat vectors; inputs ``parameter``, ``gradient``, ``slot:<name>`` and
-            scalars, outputs ``parameter`` and ``slot:<name>``.
+        updates: work on the flat vectors, for each group of parameters that lie behind one another;
+            inputs ``parameter``, ``gradient``, ``slot:<name>`` and scalars, outputs ``parameter``
+            and ``slot:<name>``.
         size: length of the flat vectors.
-        parameters: shape of each parameter, in the order in which they lie.
-        states: shape of each state.
-        momenta: share of the new value in each state's running mean.
+        parameters: shape of each parameter that is learned, in the order in which they lie.
+        states: shape of each state, and of each parameter that stays as it is.
+        momenta: share of the new value in each state's running mean; what has none stays as it is.
         slots: the optimizer's vectors.
-        hyper: scalars of the update, in the order of the columns of ``steps``' table.
+        hyper: scalars of an update; ``steps``' table has a column for each, group by group.
         metrics: names, the loss first.
         clip_norm: largest global norm of the gradient; the update then has a scalar
             ``gradient_scale``.
@@ -51,7 +52,7 @@ class StepGraph:
     """
 
     shard: Graph
-    update: Graph
+    updates: tuple[Graph, ...]
     size: int
     parameters: Mapping[str, tuple[int, ...]]
     states: Mapping[str, tuple[int, ...]]
@@ -61,6 +62,11 @@ class StepGraph:
     metrics: tuple[str, ...]
     clip_norm: float | None = None
     constants: Mapping[str, Array] = field(default_factory=dict)
+
+    @property
+    def columns(self) -> int:
+        """Columns of ``steps``' table."""
+        return len(self.hyper) * len(self.updates)
 
 
 class StepPlan:
@@ -87,14 +93,17 @@ class StepPlan:
         self.target = target
         self.layout = FlatLayout(step.parameters)
         self.states = FlatLayout(step.states)
-        if self.layout.size != step.size:
+        updated = 0
+        for graph in step.updates:
+            updated += _length(graph)
+        if not self.layout.size == step.size == updated:
             raise ShapeError(
-                f"the update graph must be for {self.layout.size} elements; got {step.size}"
+                f"the updates must be for {self.layout.size} elements; got {step.size}, {updated}"
             )
         self.sums = FlatLayout(
             {
                 **{f"grad:{name}": shape for name, shape in step.parameters.items()},
-                **{f"state:{name}": shape for name, shape in step.states.items()},
+                **{f"state:{name}": step.states[name] for name in step.momenta},
                 **{f"metric:{name}": () for name in step.metrics},
             }
         )
@@ -107,7 +116,7 @@ class StepPlan:
         self.metrics = MetricsSpec(
             tuple(self.sums.offsets[f"metric:{name}"] for name in step.metrics)
         )
-        self.hyper = HyperSpec(len(step.hyper))
+        self.hyper = HyperSpec(step.columns)
         self.clip: tuple[ClipBlocksSpec, ClipFactorSpec] | None = None
         if step.clip_norm is not None:
             limit = float(np.float32(step.clip_norm))
@@ -137,47 +146,48 @@ class StepPlan:
 
     def _place(self, kind: str, name: str, spec: TensorSpec) -> Placement:
         """Where an input of the shard graph lies."""
-        if kind == "parameter":
+        if kind == "parameter" and name in self.layout.shapes:
             return _vector_place(kind, self.layout, name, spec)
-        if kind == "state":
-            return _vector_place(kind, self.states, name, spec)
+        if kind in ("parameter", "state"):
+            return _vector_place("state", self.states, name, spec)
         return dense_placement(Buffer(kind, name, 0), spec)
 
     def _lower_update(self) -> list[Call]:
-        """The optimizer over the flat vectors; its results replace what it read."""
-        places: dict[str, Placement] = {}
-        for column, name in enumerate(self.step.hyper):
-            places[name] = Placement(Buffer("scalar", "hyper", 0), "float32", (), 0, column)
-        places["gradient_scale"] = Placement(
-            Buffer("scalar", "gradient_scale", 0), "float32", (), 0, 0
-        )
-        bytes_ = 4 * self.step.size
-        places["gradient"] = Placement(Buffer("sums", "sums", bytes_), "float32", (1,), 0, 0)
-        for name in ("parameter", *(f"slot:{slot}" for slot in self.step.slots)):
-            buffer = Buffer("parameter", name, bytes_)
-            places[name] = Placement(buffer, "float32", (1,), 0, 0)
-        lowered = lower(
-            self.step.update,
-            self.target,
-            capacity=1,
-            inputs=places,
-            outputs={name: places[name] for name, _ in self.step.update.outputs},
-        )
-        return lowered.shard
+        """The optimizer over the flat vectors, group by group; its results replace what it read."""
+        calls: list[Call] = []
+        start = column = 0
+        for graph in self.step.updates:
+            size = _length(graph)
+            places = {
+                "gradient_scale": _scalar_place("gradient_scale", 0),
+                "gradient": _part("sums", "sums", start, size),
+            }
+            for number, name in enumerate(self.step.hyper, column):
+                places[name] = _scalar_place("hyper", number)
+            for name in ("parameter", *(f"slot:{slot}" for slot in self.step.slots)):
+                places[name] = _part("parameter", name, start, size)
+            lowered = lower(
+                graph,
+                self.target,
+                capacity=1,
+                inputs=places,
+                outputs={name: places[name] for name, _ in graph.outputs},
+            )
+            calls += lowered.shard
+            start, column = start + size, column + len(self.step.hyper)
+        return calls
 
     def _lower_states(self) -> list[Call]:
         """Running statistics: ``(1 - m) * old + m * (sum / N)``."""
-        if not self.step.states:
+        if not self.step.momenta:
             return []
         b = GraphBuilder()
         inverse = b.input("scalar", "inverse_batch", ())
-        inputs: dict[str, Placement] = {
-            "inverse_batch": Placement(Buffer("scalar", "inverse_batch", 4), "float32", (), 0, 0)
-        }
+        inputs: dict[str, Placement] = {"inverse_batch": _scalar_place("inverse_batch", 0, 4)}
         outputs: dict[str, Placement] = {}
         results: list[tuple[str, int]] = []
-        for name, shape in self.step.states.items():
-            momentum = self.step.momenta[name]
+        for name, momentum in self.step.momenta.items():
+            shape = self.step.states[name]
             old = b.input("state", f"state:{name}", shape)
             new = b.input("state", f"sum:{name}", shape)
             kept = b.add("scale", old, attrs=Constant(1.0 - momentum))
@@ -189,6 +199,20 @@ class StepPlan:
             inputs[f"sum:{name}"] = _vector_place("sums", self.sums, f"state:{name}", spec)
         lowered = lower(b.graph(results), self.target, capacity=1, inputs=inputs, outputs=outputs)
         return lowered.shard
+
+
+def _length(update: Graph) -> int:
+    """Elements of the vectors that an update works on."""
+    return update[update.output("parameter")].spec.size
+
+
+def _scalar_place(name: str, column: int, bytes_: int = 0) -> Placement:
+    return Placement(Buffer("scalar", name, bytes_), "float32", (), 0, column)
+
+
+def _part(region: str, name: str, start: int, size: int) -> Placement:
+    """So many elements of a flat vector."""
+    return Placement(Buffer(region, name, 4 * size, start=4 * start), "float32", (1,), 0, 0)
 
 
 def _vector_place(region: str, layout: FlatLayout, name: str, spec: TensorSpec) -> Placement:

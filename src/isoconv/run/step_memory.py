@@ -55,7 +55,7 @@ class StepMemory:
         self._slots = {slot: ("parameter", f"slot:{slot}") for slot in plan.step.slots}
         self._samples = sample_count(data)
         self._sums: dict[SumsBuffer, Array] = {}
-        self.hyper = _zeros(len(plan.step.hyper) + 1)
+        self.hyper = _zeros(plan.step.columns + 1)
         self.gradient_scale = aligned_copy(np.ones(1, np.float32))
         self.squares = _zeros(-(-plan.step.size // BLOCK))
         self._arrays: dict[Place, Array] = {

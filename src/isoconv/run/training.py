@@ -130,7 +130,7 @@ class TrainingEngine:
         self._update_workspace = Workspace(self.plan.update_memory, self.threads, arenas=1)
         self._control: Array = CONTROL.zeros(1)
         self._counters = np.zeros(8, np.int64)
-        self._table = np.zeros(_CAPACITY * max(1, len(step.hyper)), np.float32)
+        self._table = np.zeros(_CAPACITY * max(1, step.columns), np.float32)
         self._metrics = np.zeros(_CAPACITY * len(step.metrics), np.float32)
         self._scripts: dict[tuple[int, range, bool], _Scripts] = {}
 
@@ -275,7 +275,7 @@ class TrainingEngine:
 
         Args:
             first: number of the first step within the epoch.
-            hyper: float32 (steps, scalars of the update), a row for each step.
+            hyper: float32 (steps, scalars of the updates), a row for each step.
 
         Returns:
             float32 (steps done, metrics): sums over each batch. A row whose loss is not finite is
@@ -337,7 +337,7 @@ class TrainingEngine:
         Args:
             step: number of the step within the epoch.
             total: float32 (sums,), over all shards of the step.
-            hyper: float32 (scalars of the update,).
+            hyper: float32 (scalars of the updates,).
 
         Returns:
             float32 (metrics,): sums over the batch. If the loss is not finite, nothing was updated.
@@ -382,8 +382,8 @@ class TrainingEngine:
         self._memory.set_images(images)
         turns = 1
         if hyper is not None:
-            if hyper.shape[1:] != (len(self.step.hyper),):
-                rule = f"have a column for each of {self.step.hyper}"
+            if hyper.shape[1:] != (self.step.columns,):
+                rule = f"have a column for each of {self.step.hyper * len(self.step.updates)}"
                 raise refusal("hyper", rule, hyper, ShapeError, got=f"{hyper.shape}")
             self._table[: hyper.size] = hyper.astype(np.float32).ravel()
             turns = len(hyper)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from isoconv.errors import CheckpointError, NotFiniteError
+from isoconv.errors import CheckpointError, NotEnoughMemoryError, NotFiniteError
 from isoconv.nn.saved import record_of
 from isoconv.nn.snapshot import changed_together
 from isoconv.run.executor import Executor, HeldExecutor
@@ -13,8 +15,10 @@ from isoconv.run.team import PER_CORE, team_size
 from isoconv.signals import number_of
 from isoconv.train.context import TrainingContext
 from isoconv.train.differing import difference_table, differing
+from isoconv.train.given import TITLES
 from isoconv.train.layout import exact_metrics
 from isoconv.train.metrics import Evaluator
+from isoconv.train.once import Once
 from isoconv.train.progress import Reporter, reporter_for
 from isoconv.train.run import Interrupted, Run, way_on
 from isoconv.train.session import Session
@@ -77,8 +81,11 @@ class Conduct:
         for line in run.notes:
             if line not in self._prepared.of_data:
                 reporter.warn(line)
-        if self._settled.why:
-            reporter.say(self._settled.why)
+        if self._settled.taken is not None:
+            reporter.say(self._settled.taken.words)
+        for line in (self._settled.why, self._prepared.frozen):
+            if line:
+                reporter.say(line)
         weights: Mapping[str, Any] = start.weights
         best = self._best_before(start)
         with changed_together():
@@ -159,9 +166,14 @@ class Conduct:
         evaluator: Evaluator | None = None
         executor: Executor | None = None
         try:
+            known = self._once(start.weights, reporter)
+            step, arrays = self._prepared.step, self._context.arrays()
+            if (once := known.get("train")) is not None:
+                step = replace(step, shard=once.graph)
+                arrays = {"labels": arrays["labels"], **once.rows}
             made = settled.executor(
-                self._prepared.step,
-                self._context.arrays(),
+                step,
+                arrays,
                 batch_size=settled.batch_size,
                 shard_size=settled.shard_size,
                 seed=settled.seed,
@@ -169,9 +181,9 @@ class Conduct:
                 threads=settled.threads,
                 target=settled.target,
             )
-            executor = HeldExecutor(made, self._prepared.step)
+            executor = HeldExecutor(made, step)
             if self._prepared.validation is not None:
-                evaluator = self._prepared.evaluator(reporter.compiling)
+                evaluator = self._prepared.evaluator(reporter.compiling, known.get("validation"))
             executor.load(start.parameters, start.states, start.slots)
             session = Session(executor, self._context, reporter, evaluator, best)
             return self._train(session, start, executor.weights)
@@ -186,6 +198,23 @@ class Conduct:
                 evaluator.close()
             if executor is not None:
                 executor.close()
+
+    def _once(self, weights: Mapping[str, Any], reporter: Reporter) -> Mapping[str, Once]:
+        """What frozen layers give for the images of each part, where there is memory to keep it."""
+        parts = {"train": self._prepared.train, "validation": self._prepared.validation}
+        found: dict[str, Once] = {}
+        for name, part in parts.items():
+            if part is None:
+                continue
+            told = partial(reporter.computing, TITLES[name])
+            try:
+                once = self._prepared.once(part, weights, told)
+            except NotEnoughMemoryError as error:
+                reporter.note(f"the frozen layers work anew in each epoch: {error}")
+                continue
+            if once is not None:
+                found[name] = once
+        return found
 
     def _train(
         self, session: Session, start: Checkpoint, weights: Callable[[], dict[str, Any]]

@@ -13,7 +13,6 @@ from isoconv.data import table
 from isoconv.run.executor import Executor
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.learning_rate import Schedule
-from isoconv.train.optim import Optimizer
 from isoconv.train.prepare import Prepared
 from isoconv.train.record import Recorder
 from isoconv.train.run import Run
@@ -79,15 +78,26 @@ class TrainingContext:
         order = permutation(self.images, self.settled.seed, Purpose.DATA_ORDER, epoch)
         executor.begin_epoch(epoch, order, self._tables(epoch))
 
-    def learning_rate(self, step: int) -> float:
-        """The learning rate of a step of the run, in float64."""
-        settled = self.settled
-        return rate_of(settled.optimizer, settled.schedule, self.stretches, self.per_epoch, step)
+    def learning_rate(self, step: int, rate: float | None = None) -> float:
+        """The learning rate of a step of the run, in float64.
+
+        Args:
+            step: its number in the run.
+            rate: that the schedule's factor multiplies; None for that of the optimizer.
+        """
+        rate = self.settled.optimizer.learning_rate if rate is None else rate
+        return rate_of(rate, self.settled.schedule, self.stretches, self.per_epoch, step)
 
     def hyper(self, first: int, count: int) -> Array:
-        """The scalars of some steps, float32 ``(count, scalars)``."""
+        """The scalars of some steps, float32 ``(count, scalars)``, group by group."""
+        optimizer, own = self.settled.optimizer, self.settled.backbone_lr
+        rates = [None] if own is None else [own, None]
         rows = [
-            self.settled.optimizer.hyper_row(step, self.learning_rate(step))
+            [
+                value
+                for rate in rates
+                for value in optimizer.hyper_row(step, self.learning_rate(step, rate))
+            ]
             for step in range(first, first + count)
         ]
         # A learning rate beyond float32 is infinite, and the loss that comes of it stops the run.
@@ -96,12 +106,12 @@ class TrainingContext:
 
 
 def rate_of(
-    optimizer: Optimizer, schedule: Schedule, stretches: Stretches, per_epoch: int, step: int
+    rate: float, schedule: Schedule, stretches: Stretches, per_epoch: int, step: int
 ) -> float:
     """The learning rate of a step of a run, in float64.
 
     Args:
-        optimizer: whose rate the schedule's factor multiplies.
+        rate: that the schedule's factor multiplies.
         schedule: of each stretch.
         stretches: the epochs, as they were asked for.
         per_epoch: steps of an epoch.
@@ -109,4 +119,4 @@ def rate_of(
     """
     stretch = stretches.at(step // per_epoch)
     begin, end = stretch.after * per_epoch, stretch.until * per_epoch
-    return float(optimizer.learning_rate) * schedule.at(step - begin, end - begin, per_epoch)
+    return float(rate) * schedule.at(step - begin, end - begin, per_epoch)

@@ -29,6 +29,7 @@ class Given:
         names: of the classes that the labels are to be numbers of; None for those of the
             training data.
         whose: these names are, for messages.
+        alike: names that count likewise if the training data have just these classes.
         written: samples and digest of each part, as the run that is gone on with has them.
 
     Attributes:
@@ -52,6 +53,7 @@ class Given:
         *,
         names: tuple[str, ...] | None = None,
         whose: str = "the model",
+        alike: tuple[str, ...] = (),
         written: Mapping[str, Any] | None = None,
     ) -> None:
         self.how: Mapping[str, Any] = {}
@@ -74,6 +76,8 @@ class Given:
                 check_counted(every, _title(parts))
             # Counted from the labels of each part alone: one may lack the last ones.
             names = max((data.class_names for data in parts.values()), key=len)
+        if not names and set(alike) == set(parts["train"].class_names):
+            names = alike
         if names:
             parts["train"] = in_classes(parts["train"], names, whose)
         train = parts["train"]

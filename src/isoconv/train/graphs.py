@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -29,6 +29,8 @@ from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import DType, Graph
 from isoconv.nn import Module, Tensor, Trace
 from isoconv.nn import losses as nn_losses
+from isoconv.nn.activations import softmax
+from isoconv.nn.ranking import one_hot
 from isoconv.nn.ready import constants_of, normalised
 from isoconv.ops import Augment, Broadcast, Hits, Sum
 from isoconv.ops.image import TABLE_COLUMNS
@@ -45,6 +47,7 @@ __all__ = [
     "Preparation",
     "build_evaluation",
     "build_step",
+    "loss_of",
     "measure",
     "step_of",
     "targets_for",
@@ -52,7 +55,7 @@ __all__ = [
 __public__ = {"isoconv.train": ["Loss", "Normalisation", "Preparation"]}
 
 Array = NDArray[Any]
-LossName = Literal["cross_entropy", "mse", "bce"]
+LossName = Literal["cross_entropy", "focal", "dice", "mse", "l1", "smooth_l1", "bce"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +67,22 @@ class LossKind:
         unit: of its values, in words; "" for none.
         contains: the activation that it contains, and that a prediction then puts behind the
             model's result; "" for none.
+        by_class: its labels are class numbers; otherwise targets of the shape of the result.
     """
 
     title: str
     unit: str = ""
     contains: str = ""
+    by_class: bool = False
 
 
 LOSSES: Mapping[str, LossKind] = {
-    "cross_entropy": LossKind("cross-entropy", "nats per image", "softmax"),
+    "cross_entropy": LossKind("cross-entropy", "nats per image", "softmax", by_class=True),
+    "focal": LossKind("focal loss", "", "softmax", by_class=True),
+    "dice": LossKind("Dice loss", "", "softmax", by_class=True),
     "mse": LossKind("mean squared error"),
+    "l1": LossKind("mean absolute error"),
+    "smooth_l1": LossKind("smooth L1 loss"),
     "bce": LossKind("binary cross-entropy", "nats per output", "sigmoid"),
 }
 """Every loss by its name."""
@@ -84,8 +93,9 @@ class Loss:
     """What is minimised.
 
     Args:
-        name: ``"cross_entropy"`` (class numbers as labels), ``"mse"`` (float targets) or ``"bce"``
-            (binary cross-entropy of logits; targets from 0 to 1).
+        name: ``"cross_entropy"``, ``"focal"`` or ``"dice"`` (class numbers as labels, one for each
+            image or for each place of a map), ``"mse"``, ``"l1"`` or ``"smooth_l1"`` (float
+            targets) or ``"bce"`` (binary cross-entropy of logits; targets from 0 to 1).
         label_smoothing: share of the uniform distribution in cross-entropy, 0 to below 1.
 
     Raises:
@@ -214,13 +224,27 @@ class Measured:
     metrics: dict[str, Tensor] = field(default_factory=dict)
 
 
-def measure(model: Module, preparation: Preparation, loss: Loss, *, training: bool) -> Measured:
+def measure(
+    model: Module,
+    preparation: Preparation,
+    loss: Loss,
+    *,
+    training: bool,
+    frozen: Collection[str] = (),
+) -> Measured:
     """Trace a model behind the preparation of its images, and in front of its loss.
+
+    Args:
+        model: the model.
+        preparation: of the images.
+        loss: behind its result.
+        training: as for `isoconv.nn.Trace`.
+        frozen: likewise.
 
     Raises:
         ShapeError, ArgumentError: as `build_step`.
     """
-    trace = Trace(model, training=training)
+    trace = Trace(model, training=training, frozen=frozen)
     images = preparation.apply(trace, training=training)
     output = model(images)
     contained = LOSSES[loss.name].contains
@@ -231,21 +255,42 @@ def measure(model: Module, preparation: Preparation, loss: Loss, *, training: bo
             argument="loss",
             value=loss.name,
         )
-    if loss.name != "cross_entropy":
+    if not LOSSES[loss.name].by_class:
         target = trace.input("dataset", "labels", output.shape)
-        values = nn_losses.mse if loss.name == "mse" else nn_losses.bce_with_logits
-        return Measured(preparation, trace, output, {"loss": values(output, target)})
-    if len(output.shape) != 1:
+        return Measured(preparation, trace, output, {"loss": loss_of(loss, output, target)})
+    if not output.shape:
         raise ShapeError(
-            f"loss 'cross_entropy' takes one logit per class, shape (K,); the model gives "
-            f"{output.shape}"
+            f"loss {loss.name!r} takes one logit per class, shape (..., K); the model gives ()"
         )
-    labels = trace.input("dataset", "labels", (), "int32")
-    metrics = {"loss": nn_losses.cross_entropy(output, labels, loss.label_smoothing)}
-    metrics["top1"] = trace.add("hits", output, labels, attrs=Hits(1))
-    if output.shape[0] > 5:
-        metrics["top5"] = trace.add("hits", output, labels, attrs=Hits(5))
+    labels = trace.input("dataset", "labels", output.shape[:-1], "int32")
+    metrics = {"loss": loss_of(loss, output, labels)}
+    for most in (1, 5) if output.shape[-1] > 5 else (1,):
+        hits = trace.add("hits", output, labels, attrs=Hits(most))
+        of_map = bool(labels.shape)
+        metrics[f"top{most}"] = nn_losses.over_labels(hits, output, labels) if of_map else hits
     return Measured(preparation, trace, output, metrics)
+
+
+def loss_of(loss: Loss, output: Tensor, labels: Tensor) -> Tensor:
+    """The loss of each image.
+
+    Args:
+        loss: which one.
+        output: of the model; logits where the loss contains an activation.
+        labels: class numbers, int32, or targets of the shape of the output.
+    """
+    match loss.name:
+        case "cross_entropy":
+            return nn_losses.cross_entropy(output, labels, loss.label_smoothing)
+        case "focal":
+            return nn_losses.focal(output, labels)
+        case "dice":
+            hot = one_hot(labels, output.shape[-1])
+            return nn_losses.dice(softmax(output), hot)
+        case "bce":
+            return nn_losses.bce_with_logits(output, labels)
+    of_numbers = {"mse": nn_losses.mse, "l1": nn_losses.l1, "smooth_l1": nn_losses.smooth_l1}
+    return of_numbers[loss.name](output, labels)
 
 
 def build_step(
@@ -267,8 +312,8 @@ def build_step(
         clip_norm: gradients of a greater global norm are scaled down to it.
 
     Returns:
-        Graphs with the metrics ``loss`` and, for cross-entropy, ``top1`` and (of more than 5
-        classes) ``top5``, all as sums over images.
+        Graphs with the metrics ``loss`` and, of classes, ``top1`` and (of more than 5) ``top5``,
+        all as sums over images; of a map a share of its places.
 
     Raises:
         ShapeError: images, model or loss do not fit together; names the layer.
@@ -286,18 +331,35 @@ def build_step(
     return step_of(measure(model, preparation, loss, training=True), optimizer, clip_norm)
 
 
-def step_of(measured: Measured, optimizer: Optimizer, clip_norm: float | None = None) -> StepGraph:
+def step_of(
+    measured: Measured,
+    optimizer: Optimizer,
+    clip_norm: float | None = None,
+    groups: Sequence[Sequence[str]] | None = None,
+) -> StepGraph:
     """What one step of training computes, of a model that was traced in training.
+
+    Of parameters that learn nothing no gradient is taken; they stand among the states, which no
+    optimizer changes.
+
+    Args:
+        measured: the traced model.
+        optimizer: how the parameters follow.
+        clip_norm: as for `build_step`.
+        groups: the parameters that learn, each group at a rate of its own; None for all at one.
 
     Raises:
         ArgumentError: as `build_step`.
     """
     trace, b = measured.trace, measured.trace.builder
+    groups = [tuple(trace.parameters)] if groups is None else groups
     inverse = b.input("scalar", "inverse_batch", ())
     seed = b.add("broadcast", inverse, attrs=Broadcast((), batched=True, source_batched=False))
+    shapes = {name: trace.parameters[name].shape for group in groups for name in group}
     places = {
         name: b.input("parameter", name, spec.shape, trace.dtype)
         for name, spec in trace.parameters.items()
+        if name in shapes
     }
     gradients = differentiate(b, {measured.metrics["loss"].index: seed}, list(places.values()))
     idle = [name for name, place in places.items() if place not in gradients]
@@ -308,18 +370,21 @@ def step_of(measured: Measured, optimizer: Optimizer, clip_norm: float | None = 
             value=idle,
         )
     outputs = {f"grad:{name}": gradients[place] for name, place in places.items()}
-    outputs |= {f"state:{name}": index for name, index in trace.state_updates().items()}
+    updates = trace.state_updates()
+    outputs |= {f"state:{name}": index for name, index in updates.items()}
     for name, value in measured.metrics.items():
         outputs[f"metric:{name}"] = b.add("sum", value.index, attrs=Sum(0, False))
-    shapes = {name: spec.shape for name, spec in trace.parameters.items()}
-    size = FlatLayout(shapes).size
+    sizes = [FlatLayout({name: shapes[name] for name in group}).size for group in groups]
     return StepGraph(
         shard=b.graph(_apart(b, outputs)),
-        update=optimizer.update_graph(size, clip_norm is not None),
-        size=size,
+        updates=tuple(optimizer.update_graph(size, clip_norm is not None) for size in sizes),
+        size=FlatLayout(shapes).size,
         parameters=shapes,
-        states={name: spec.shape for name, spec in trace.states.items()},
-        momenta={name: spec.momentum for name, spec in trace.states.items()},
+        states={
+            **{name: spec.shape for name, spec in trace.states.items()},
+            **{name: p.shape for name, p in trace.parameters.items() if name not in shapes},
+        },
+        momenta={name: spec.momentum for name, spec in trace.states.items() if name in updates},
         slots=optimizer.slots,
         hyper=optimizer.hyper,
         metrics=tuple(measured.metrics),
@@ -332,8 +397,8 @@ def build_evaluation(model: Module, preparation: Preparation, loss: Loss) -> Gra
     """What measures a model: per image its output, its probabilities and the metrics.
 
     Returns:
-        A graph with the batched outputs ``output``, ``probabilities`` (softmax for cross-entropy,
-        sigmoid for bce, none for mse) and the metrics of `build_step`.
+        A graph with the batched outputs ``output``, ``probabilities`` (softmax of classes, sigmoid
+        for bce, none of other targets) and the metrics of `build_step`.
 
     Raises:
         ShapeError: images, model or loss do not fit together; names the layer.
@@ -364,14 +429,15 @@ def targets_for(data: Dataset, loss: Loss, output: tuple[int, ...]) -> Array:
         output: shape of the model's result for one image.
 
     Returns:
-        int32 ``(N,)`` for cross-entropy, otherwise float32 ``(N, *output)``.
+        int32 ``(N, *output[:-1])`` of classes, otherwise float32 ``(N, *output)``.
 
     Raises:
         DataError: labels of the wrong kind or shape, or out of range; names the first such sample.
+        ShapeError: a map of logits for images with one class each.
     """
     labels = data.labels
-    if loss.name == "cross_entropy":
-        return _class_numbers(data, output[-1])
+    if LOSSES[loss.name].by_class:
+        return _class_numbers(data, loss, output)
     if labels.dtype.kind in "iu" and loss.name == "bce" and output in {(), (1,)}:
         labels = labels.astype(np.float32)
     if labels.dtype.kind in "iu":
@@ -397,21 +463,34 @@ def targets_for(data: Dataset, loss: Loss, output: tuple[int, ...]) -> Array:
     return np.ascontiguousarray(labels, np.float32)
 
 
-def _class_numbers(data: Dataset, classes: int) -> Array:
-    if data.labels.dtype.kind not in "iu":
+def _class_numbers(data: Dataset, loss: Loss, output: tuple[int, ...]) -> Array:
+    labels, (*sides, classes) = data.labels, output
+    if labels.dtype.kind not in "iu":
         raise DataError(
-            f"{data.name}: loss 'cross_entropy' takes classes as labels; got float targets of "
-            f"shape {data.labels.shape}{classes_hint(data.labels)}; numbers are learned with "
+            f"{data.name}: loss {loss.name!r} takes classes as labels; got float targets of "
+            f"shape {labels.shape}{classes_hint(labels)}; numbers are learned with "
             "loss='mse' or loss='bce'"
         )
-    wrong = (data.labels < 0) | (data.labels >= classes)
+    if sides and labels.ndim == 1:
+        raise ShapeError(
+            f"loss {loss.name!r} takes one logit per class, shape (K,), for one label per image; "
+            f"the model gives {output}"
+        )
+    if labels.shape[1:] != (*sides,):
+        raise DataError(
+            f"{data.name}: labels must be one for each place of the model's result, {(*sides,)}; "
+            f"got {labels.shape[1:]}"
+        )
+    # A place of a map may have no label.
+    wrong = ((labels < (-1 if sides else 0)) | (labels >= classes)).reshape(len(labels), -1)
     if wrong.any():
-        sample = int(wrong.argmax())
+        sample = int(wrong.any(axis=1).argmax())
+        number = int(labels[sample].reshape(-1)[wrong[sample]][0])
         raise DataError(
             f"{data.name}: labels must lie in 0 … {classes - 1}, the model has {classes} outputs; "
-            f"sample {sample} has {int(data.labels[sample])}"
+            f"sample {sample} has {number}"
         )
-    return np.ascontiguousarray(data.labels, np.int32)
+    return np.ascontiguousarray(labels, np.int32)
 
 
 def _apart(b: GraphBuilder, outputs: Mapping[str, int]) -> list[tuple[str, int]]:

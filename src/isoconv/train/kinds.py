@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from isoconv.nn.schema import Schema
 
 __all__ = [
-    "AUGMENTATION", "CALLBACKS", "EARLY_STOPPING", "EXECUTOR", "FLAG", "LOSS", "NORMALISE",
-    "OPTIMIZER", "PROGRESS", "SCHEDULE", "TEXT", "Kind", "choice", "number", "whole",
+    "AUGMENTATION", "CALLBACKS", "EARLY_STOPPING", "EXECUTOR", "FLAG", "FREEZE", "LOSS",
+    "NORMALISE", "OPTIMIZER", "PROGRESS", "SCHEDULE", "START", "TEXT", "Kind", "choice", "number",
+    "whole",
 ]  # fmt: skip
 
 
@@ -201,6 +202,45 @@ def _stored_normalise() -> Schema:
     return Exactly(True, False, "keep", "anew")
 
 
+def _start(name: str, value: Any) -> Any:
+    from pathlib import Path
+
+    from isoconv.checks import check_path, refusal
+    from isoconv.nn import Module
+    from isoconv.train.start import Start
+
+    if isinstance(value, (Module, Start)):
+        return value
+    if not isinstance(value, (str, Path)):
+        raise refusal(name, "be a Module, or the path or name of a model", value)
+    check_path(name, value)
+    return value
+
+
+def _freeze(name: str, value: Any) -> Any:
+    from isoconv.checks import check_count, check_text, entries, refusal, whole
+
+    if isinstance(value, str) and value in _FREEZE:
+        return str(value)
+    if whole(value) is not None:
+        return check_count(name, value)
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if not isinstance(value, (list, tuple)) or not value or "" in value:
+        raise refusal(name, "be 'all', 'none', a number of layers or names of layers", value)
+    return tuple(check_text(place, each) for place, each in entries(name, value).items())
+
+
+_FREEZE = ("all", "none")
+
+
+def _stored_freeze() -> Schema:
+    from isoconv.checks import LARGEST
+    from isoconv.nn.schema import Either, Exactly, Rows, Text, Whole
+
+    return Either(Exactly(*_FREEZE), Whole(1, LARGEST), Rows(Text(longest=4096), least=1))
+
+
 def _executor(name: str, value: Any) -> Any:
     from isoconv.checks import refusal
 
@@ -232,6 +272,8 @@ def _progress(_: str, value: Any) -> Any:
 LOSS = Kind(_loss, _stored_loss)
 AUGMENTATION = Kind(_augmentation, _stored_augmentation)
 NORMALISE = Kind(_normalise, _stored_normalise)
+START = Kind(_start)
+FREEZE = Kind(_freeze, _stored_freeze)
 EXECUTOR = Kind(_executor)
 CALLBACKS = Kind(_callbacks)
 PROGRESS = Kind(_progress)

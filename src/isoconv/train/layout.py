@@ -34,6 +34,7 @@ from isoconv.train.settings import ALL, HELD
 __all__ = [
     "DETAILS",
     "FORMAT",
+    "FROM",
     "HEAD",
     "LAST",
     "MOST_EPOCHS",
@@ -54,6 +55,8 @@ HEAD = (
 """What a receipt says of a run before its first epoch; run.json says the same."""
 SKIPPED = "skipped"
 """What both say besides, of a run whose source has files that cannot be read and were left out."""
+FROM = "from"
+"""What both say besides, of a run that began from another model."""
 
 NO_METRICS = ("epoch", "seconds", "images_per_second")
 """Columns of the history that depend on the clock, or count."""
@@ -83,7 +86,7 @@ def head_of(content: Mapping[str, Any]) -> dict[str, Any]:
         >>> head_of({"format": 2, "skipped": ["cat/1.jpg"], "epochs": []})
         {'format': 2, 'skipped': ['cat/1.jpg']}
     """
-    return {name: content[name] for name in (*HEAD, SKIPPED) if name in content}
+    return {name: content[name] for name in (*HEAD, SKIPPED, FROM) if name in content}
 
 
 # How a run began
@@ -123,9 +126,12 @@ def _settings(found: Mapping[str, Any]) -> _Places:
 _STRETCH = Fields({"after": Whole(0, MOST_EPOCHS), "until": Whole(1, MOST_EPOCHS)})
 _SETTINGS = Checked(
     Fields(
-        {name: ALL[name].schema(name) for name in HELD},
-        # Only of a run of which other epochs were asked for later.
-        {"stretches": Rows(_STRETCH, least=1)},
+        {name: ALL[name].schema(name) for name in HELD if not ALL[name].sparse},
+        {
+            **{name: ALL[name].schema(name) for name in HELD if ALL[name].sparse},
+            # Only of a run of which other epochs were asked for later.
+            "stretches": Rows(_STRETCH, least=1),
+        },
     ),
     _settings,
 )
@@ -143,6 +149,14 @@ _HEAD = {
     "start": Exactly("seed", "given"),
 }
 _PATHS = Rows(Text("(?s).+", "the path of a file"), least=1)
+_FROM = Fields(
+    {
+        "digest": SHA256,
+        "new": Rows(_NAME),
+        "taken_sha256": SHA256,
+        "weights_sha256": SHA256,
+    }
+)
 _FINAL = Fields(
     {
         "best_epoch": Whole(0, MOST_EPOCHS),
@@ -176,6 +190,7 @@ RUN = Fields(
         "result": _FINAL,
         "further": Rows(_FURTHER, least=1),
         SKIPPED: _PATHS,
+        FROM: _FROM,
     },
 )
 """``run.json``."""
@@ -258,7 +273,7 @@ RECEIPT = Checked(
             "final": Maybe(_FINAL),
             "machine": Named(PLAIN),
         },
-        {"within": Rows(_WITHIN, least=1, most=2), SKIPPED: _PATHS},
+        {"within": Rows(_WITHIN, least=1, most=2), SKIPPED: _PATHS, FROM: _FROM},
     ),
     _receipt,
 )

@@ -1,4 +1,4 @@
-"""A trained model from wherever it was kept: a run folder, a saved model, a checkpoint."""
+"""A model from wherever it is: a run folder, a saved model, a checkpoint, a file of others."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from isoconv.train.checkpoint import RunFolder
 from isoconv.train.files import read_rows
 from isoconv.train.layout import ROW
 from isoconv.train.plain_settings import from_plain
+from isoconv.train.sources import kind_of
 from isoconv.train.words import doubt_of_best
 from isoconv.wording import offered, setting
 
@@ -29,6 +30,7 @@ def load(
     model: Module | None = None,
     best: bool = False,
     epoch: int | None = None,
+    normalise: str | None = None,
 ) -> Module:
     """A model that predicts, with all that belongs to it.
 
@@ -36,16 +38,20 @@ def load(
     from the file. Nothing of it is executed.
 
     Args:
-        path: a run folder, a file that ``model.save`` wrote, or a checkpoint.
+        path: a run folder, a file that ``model.save`` wrote, a checkpoint, or anything else of
+            which a model can be made (`isoconv.train.sources`).
         model: a model of a person's own class, whose architecture no file holds.
         best: of a run folder, the weights of the best epoch in place of the final ones. Where the
             last epoch recognised clearly more validation images, a `DataWarning` says so; so does
             one of a run that is gone on with and has the weights of its earlier end alone.
         epoch: of a run folder that keeps checkpoints, the weights after this epoch; 0 for the
             first weights.
+        normalise: of a file that does not say how pictures are prepared, as an ONNX file: by which
+            rule, ``"imagenet"``, ``"half"``, ``"unit"`` or ``"none"`` (docs/onnx.md).
 
     Raises:
-        ArgumentError: both ``best`` and ``epoch``, or one of them for a file.
+        ArgumentError: both ``best`` and ``epoch``, one of them for a file, or ``normalise`` for
+            what says it itself.
         CheckpointError: there is no model, it cannot be read, was altered, or needs ``model``.
 
     Example:
@@ -67,6 +73,17 @@ def load(
         text = f"give best or epoch; got both, epoch={epoch}"
         raise ArgumentError(text, argument="best", value=best)
     place = check_path("path", path)
+    kind = kind_of(path)
+    if normalise is not None and (kind is None or kind.says):
+        text = f"normalise is for files that do not say it themselves; {printable(place)} does"
+        raise ArgumentError(text, argument="normalise", value=normalise, path=place)
+    if kind is not None:
+        given = {"model": model, "best": best, "epoch": epoch}
+        for name, value in given.items():
+            if value is not None and value is not False:
+                text = f"{name} is for runs and saved models; {printable(place)} is {kind.title}"
+                raise ArgumentError(text, argument=name, value=value, path=place)
+        return kind.read(path, normalise)
     if not place.exists():
         raise CheckpointError(
             f"there is no run and no saved model at {printable(place)}",

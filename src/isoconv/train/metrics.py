@@ -23,6 +23,7 @@ from isoconv.nn.inference import checked_images
 from isoconv.nn.snapshot import whole
 from isoconv.run.inference import Predictor
 from isoconv.train.graphs import (
+    LOSSES,
     Loss,
     LossName,
     Normalisation,
@@ -99,6 +100,7 @@ class Evaluator:
         progress: called with (kernels ready, kernels in all).
         graph: what is computed, as `isoconv.train.graphs.build_evaluation` gives it of these; None
             to trace the model here.
+        rows: what the graph takes of each image beside the image and its label, of one data set.
 
     Raises:
         ArgumentError: an argument of another kind.
@@ -115,6 +117,7 @@ class Evaluator:
         target: str | None = None,
         progress: Callable[[int, int], None] | None = None,
         graph: Graph | None = None,
+        rows: Mapping[str, Array] | None = None,
     ) -> None:
         check_kind("model", model, Module, "a Module")
         check_kind("preparation", preparation, Preparation, "a Preparation")
@@ -126,6 +129,7 @@ class Evaluator:
         check_kind("graph", graph, Graph, "a Graph, or None")
         self.output: tuple[int, ...] = graph[graph.output("output")].spec.shape
         self._preparation = preparation
+        self._rows = {} if rows is None else dict(check_mapping("rows", rows))
         self._predictor = Predictor(graph, threads=threads, target=target, progress=progress)
 
     def run(self, weights: Mapping[str, Array], data: Dataset) -> Evaluation:
@@ -143,16 +147,18 @@ class Evaluator:
         check_images(data, self._preparation)
         labels = targets_for(data, self.loss, self.output)
         results = self._predictor.run(
-            {**weights, **self._preparation.constants}, {"images": data.images, "labels": labels}
+            {**weights, **self._preparation.constants},
+            {"images": data.images, "labels": labels, **self._rows},
         )
         metrics = {
             name: _mean(results[name]) if name in results else None for name in ("top1", "top5")
         }
         output = results["output"]
         confusion, accuracy = np.zeros((0, 0), np.int64), np.zeros(0)
-        if self.loss.name == "cross_entropy":
-            output = output.argmax(axis=1)
-            confusion, accuracy = _confusion(labels, output, self.output[0])
+        if LOSSES[self.loss.name].by_class:
+            output = output.argmax(axis=-1)
+            labelled = labels >= 0
+            confusion, accuracy = _confusion(labels[labelled], output[labelled], self.output[-1])
         return Evaluation(
             loss=_mean(results["loss"]),
             **metrics,
@@ -196,7 +202,7 @@ def evaluate(
     Args:
         model: a built model.
         data: a data set, or images and labels.
-        loss: ``"cross_entropy"``, ``"mse"`` or ``"bce"``.
+        loss: its name, as a `Loss` has it.
         label_smoothing: of cross-entropy.
         normalisation: constants per channel; None for those with which the model was trained.
         scale: what each value of the images is to be multiplied with, as for ``model.predict``.

@@ -11,7 +11,7 @@ import numpy as np
 
 from isoconv.arithmetic import ARITHMETIC_VERSION
 from isoconv.checks import refusal
-from isoconv.data import normalisation
+from isoconv.data import Dataset, normalisation
 from isoconv.errors import ArgumentError, CheckpointError, DataError, ShapeError
 from isoconv.graph.ir import DType, Graph
 from isoconv.nn import storage
@@ -22,6 +22,7 @@ from isoconv.nn.snapshot import changed_together
 from isoconv.nn.trace import Trace
 from isoconv.run.step import StepGraph
 from isoconv.train.callbacks import EarlyStopping
+from isoconv.train.freezing import Learning
 from isoconv.train.given import Given
 from isoconv.train.graphs import (
     LOSSES,
@@ -32,8 +33,9 @@ from isoconv.train.graphs import (
     step_of,
     targets_for,
 )
-from isoconv.train.layout import FORMAT, NO_METRICS, SKIPPED, head_of
+from isoconv.train.layout import FORMAT, FROM, NO_METRICS, SKIPPED, head_of
 from isoconv.train.metrics import Evaluator, check_images
+from isoconv.train.once import Once
 from isoconv.train.plain_settings import to_plain, versions
 from isoconv.train.settled import Settled
 from isoconv.train.state import Checkpoint
@@ -75,13 +77,27 @@ class Prepared:
         self.test = given.parts.get("test")
         dtype: DType = "uint8" if self.train.images.dtype == np.uint8 else "float32"
         self._check_shape()
+        self._check_augmentation()
         self.preparation = Preparation(
             self.train.image_shape, dtype, self._normalisation(dtype), settled.augmentation
         )
         measured = measure(settled.model, self.preparation, settled.loss, training=True)
         self.first_weights = self._build_model(measured.trace)
         self._check_normalisation(dtype)
-        self.step: StepGraph = step_of(measured, settled.optimizer, settled.clip_norm)
+        learning = Learning.of(settled.model, measured.trace, settled.freeze, settled.backbone_lr)
+        if learning.frozen:
+            measured = measure(
+                settled.model,
+                self.preparation,
+                settled.loss,
+                training=True,
+                frozen=learning.frozen,
+            )
+        self.step: StepGraph = step_of(
+            measured, settled.optimizer, settled.clip_norm, learning.groups
+        )
+        self.fixed = learning.fixed(measured.trace)
+        self.frozen = learning.words(measured.trace)
         self.output = measured.output.shape
         self.labels = targets_for(self.train, settled.loss, self.output)
         for part in (self.validation, self.test):
@@ -99,9 +115,21 @@ class Prepared:
                 f"{self.train.name} has {shape}"
             )
 
+    def _check_augmentation(self) -> None:
+        changes = self.settled.augmentation
+        if self.train.has_maps and changes is not None and changes.moves:
+            raise refusal(
+                "augmentation",
+                "leave images where they are, for their labels are of places and do not move with "
+                "them",
+                changes,
+            )
+
     def _build_model(self, trace: Trace) -> FirstWeights:
         """See that the model has weights; returns where they come from."""
         model, seed = self.settled.model, self.settled.seed
+        if self.settled.taken is not None:
+            return "given"
         if model.input_shape is None:
             # The model's parameters, those that are trained, a gradient, the optimizer's vectors.
             check_memory(trace, 3 + len(self.settled.optimizer.slots))
@@ -173,11 +201,37 @@ class Prepared:
     def _evaluation(self) -> Graph:
         return build_evaluation(self.settled.model, self.preparation, self.settled.loss)
 
-    def evaluator(self, progress: Callable[[int, int], None] | None = None) -> Evaluator:
+    def once(
+        self, part: Dataset, weights: Mapping[str, Any], progress: Callable[[int, int], None]
+    ) -> Once | None:
+        """What frozen layers give for a part that is learned from or measured in each epoch.
+
+        Args:
+            part: the one that is learned from, or another.
+            weights: of the model.
+            progress: as for `Once.of`.
+
+        Raises:
+            NotEnoughMemoryError: there is no memory to keep it.
+        """
+        return Once.of(
+            self.step.shard if part is self.train else self._evaluation,
+            {*self.fixed, *self.preparation.constants} if self.fixed else (),
+            {**weights, **self.preparation.constants},
+            part.images,
+            threads=self.settled.threads,
+            target=self.settled.target,
+            progress=progress,
+        )
+
+    def evaluator(
+        self, progress: Callable[[int, int], None] | None = None, once: Once | None = None
+    ) -> Evaluator:
         """What measures the model, whichever part it is to measure.
 
         Args:
             progress: as for `Evaluator`.
+            once: what is known of a part, the only one that is measured then.
         """
         settled = self.settled
         return Evaluator(
@@ -187,7 +241,8 @@ class Prepared:
             threads=settled.threads,
             target=settled.target,
             progress=progress,
-            graph=self._evaluation,
+            graph=self._evaluation if once is None else once.graph,
+            rows=None if once is None else once.rows,
         )
 
     def _check_names(self) -> None:
@@ -197,7 +252,7 @@ class Prepared:
             DataError: there are more classes than outputs.
         """
         names = self.train.class_names
-        if self.settled.loss.name != "cross_entropy" or self.given.numbered:
+        if not LOSSES[self.settled.loss.name].by_class or self.given.numbered or not names:
             return
         outputs = self.output[-1]
         if len(names) > outputs:
@@ -267,6 +322,7 @@ class Prepared:
             "split": to_plain(self.given.how),
             "start": self.first_weights,
             **({SKIPPED: self.given.skipped_paths} if self.given.skipped_paths else {}),
+            **({} if self.settled.taken is None else {FROM: self.settled.taken.plain()}),
         }
 
     @staticmethod

@@ -60,6 +60,16 @@ class Reporter:
         if ready >= total:
             self.close()
 
+    def computing(self, data: str, done: int, images: int) -> None:
+        """What frozen layers give is known of so many images of some data."""
+        if self._bars:
+            if not self._bar.begun:
+                self._bar.begin(f"frozen layers, {data}", images)
+            self._bar.advance(done, f"{done:,}/{images:,}", images)
+        if done >= images:
+            self.close()
+            self.say(f"what the frozen layers give for the {data} is computed once")
+
     def begin_epoch(self, epoch: int, epochs: int, images: int, done: int) -> None:
         """An epoch of so many images begins, some of them done already."""
         if self._bars:

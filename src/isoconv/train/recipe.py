@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
     from isoconv.data import Augmentation, Dataset
     from isoconv.train.learning_rate import Schedule
     from isoconv.train.optim import Optimizer
 
-__all__ = ["AMOUNTS", "MODEL", "PLENTY", "RULES", "USUAL", "Recipe", "in_words", "shard_size_for"]
+__all__ = [
+    "AMOUNTS", "MODEL", "PLENTY", "RULES", "USUAL", "Recipe", "Tunes", "in_words",
+    "shard_size_for",
+]  # fmt: skip
 __public__ = {"isoconv.train": ["Recipe"]}
 
 MODEL = "small_resnet"
@@ -39,6 +42,11 @@ USUAL: Mapping[str, Mapping[str, float]] = {
     "adamw": {"learning_rate": 0.002, "weight_decay": 0.01},
 }
 """Settings of an optimizer of which no more is said than its name; the last one is the usual."""
+
+HEAD_DECAY = 5.0
+"""Weight decay where the head alone learns: many numbers for each image, and few images."""
+Tunes = Literal["head", "part", "all"]
+"""What learns of a model that was trained before: its head, what is not frozen, or all of it."""
 
 LEAST_PHOTOGRAPH = 24
 """Coloured images whose shorter side has so many pixels are taken for photographs."""
@@ -66,14 +74,20 @@ def _by_amount(place: int) -> str:
 RULES: Mapping[str, str] = {
     "model": f"`{MODEL}`, sized to the images",
     "batch_size": _by_amount(1),
-    "shard_size": "a quarter of the batch, at least 8 and at most 32",
-    "epochs": _by_amount(2),
+    "shard_size": "a quarter of the batch, at least 8 and at most 32; the batch where a layer's "
+    "statistics are over that",
+    "epochs": f"{_by_amount(2)}; with `start` half as many",
     "optimizer": f"`AdamW({USUAL['adamw']['learning_rate']}, "
-    f"weight_decay={USUAL['adamw']['weight_decay']})`",
+    f"weight_decay={USUAL['adamw']['weight_decay']})`; where the head alone learns, with a weight "
+    f"decay of {HEAD_DECAY:g}",
     "schedule": "`OneCycle()`",
+    "freeze": "with `start` all layers but the head, or none if there is a `backbone_lr`; without "
+    "it none",
     "augmentation": f"coloured images of {LEAST_PHOTOGRAPH} pixels or more: mirrored, and moved by "
     "up to an eighth of their shorter side; others: moved by up to a 16th, at least one pixel from "
-    f"{LEAST_MOVED} pixels on, and not mirrored, for they may be letters",
+    f"{LEAST_MOVED} pixels on, and not mirrored, for they may be letters. None where layers are "
+    "frozen with `start`, so that what those give is computed once, and where labels are of the "
+    "places of an image, which do not move with it",
 }
 """The settings that follow from the data, and how, in words."""
 
@@ -102,6 +116,7 @@ class Recipe:
         optimizer: how parameters follow their gradients.
         schedule: of the learning rate.
         augmentation: random changes to training images, or None.
+        freeze: layers that stay as they are; None where nothing was learned before.
 
     Example:
         >>> from isoconv.data import load
@@ -119,38 +134,51 @@ class Recipe:
     optimizer: Optimizer
     schedule: Schedule
     augmentation: Augmentation | None
+    freeze: Literal["all", "none"] | None = None
 
     @classmethod
-    def of(cls, train: Dataset, batch_size: int | None = None) -> Recipe:
+    def of(
+        cls,
+        train: Dataset,
+        batch_size: int | None = None,
+        *,
+        tunes: Tunes | None = None,
+    ) -> Recipe:
         """The recipe for these images.
 
         Args:
             train: what is to be learned from.
             batch_size: what a person gave, or None; the size of a shard follows from it.
+            tunes: what learns of a model that was trained before; None for one that was not.
 
         Raises:
             ArgumentError: no data set, or a batch of no image.
         """
-        from isoconv.checks import check_count, check_kind
+        from isoconv.checks import check_choice, check_count, check_kind
         from isoconv.data import Dataset
         from isoconv.train.learning_rate import OneCycle
         from isoconv.train.optim import AdamW
 
         check_kind("train", train, Dataset, "a Dataset")
+        if tunes is not None:
+            check_choice("tunes", tunes, get_args(Tunes))
         count = len(train)
         rows = (row[1:] for row in AMOUNTS if count < row[0])
         usual, epochs = next(rows, PLENTY)
+        frozen = tunes in ("head", "part")
+        decay = {"weight_decay": HEAD_DECAY} if tunes == "head" else {}
         batch = usual if batch_size is None else check_count("batch_size", batch_size)
         return cls(
             images=count,
             image_shape=train.image_shape,
             model=MODEL,
-            epochs=epochs,
+            epochs=epochs if tunes is None else epochs // 2,
             batch_size=batch,
             shard_size=shard_size_for(batch),
-            optimizer=AdamW(**USUAL["adamw"]),
+            optimizer=AdamW(**{**USUAL["adamw"], **decay}),
             schedule=OneCycle(),
-            augmentation=_augmentation(train.image_shape),
+            augmentation=None if frozen or train.has_maps else _augmentation(train.image_shape),
+            freeze=None if tunes is None else "all" if frozen else "none",
         )
 
 
@@ -173,9 +201,12 @@ def in_words(recipe: Recipe, chosen: Collection[str]) -> str:
         "shard_size": f"shards of {recipe.shard_size}",
         "optimizer": _short(recipe.optimizer),
         "schedule": _short(recipe.schedule),
+        "freeze": {"all": "all layers frozen but the head", "none": "no layer frozen"}.get(
+            recipe.freeze or ""
+        ),
         "augmentation": _changes(recipe.augmentation),
     }
-    found = [text for name, text in words.items() if name in chosen]
+    found = [text for name, text in words.items() if name in chosen and text]
     height, width, channels = recipe.image_shape
     images = f"{recipe.images:,} training images of {height}x{width}x{channels}"
     return f"chosen by the {images}: {', '.join(found)}" if found else ""

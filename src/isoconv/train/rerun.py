@@ -20,7 +20,7 @@ from isoconv.train.context import TrainingContext
 from isoconv.train.covered import NotCovered
 from isoconv.train.differing import differing, told
 from isoconv.train.given import Given
-from isoconv.train.layout import SKIPPED, exact_metrics
+from isoconv.train.layout import FROM, SKIPPED, exact_metrics
 from isoconv.train.prepare import Prepared
 from isoconv.train.progress import reporter_for
 from isoconv.train.receipt import Receipt
@@ -28,6 +28,7 @@ from isoconv.train.record import Recorder, tensors_of
 from isoconv.train.run import Interrupted, Run
 from isoconv.train.settings import TrainSettings, read_settings
 from isoconv.train.settled import settle
+from isoconv.train.start import taken_digest
 from isoconv.train.state import Checkpoint
 
 if TYPE_CHECKING:
@@ -88,7 +89,11 @@ class Rerun:
         self._settled = settle(settings, fresh, given.train, receipt.planned)
         self._prepared = Prepared(self._settled, given, receipt.content["record"])
         self._described = self._prepared.describe(receipt.stretches, None, {})
+        if FROM in receipt.content:
+            self._described[FROM] = receipt.content[FROM]
         self._head = self._prepared.receipt_head(self._described)
+        # What a start of another model is held against, whatever weights are loaded later.
+        self._drawn = self._prepared.start().weights if FROM in receipt.content else {}
         self._run = Run(fresh, self._described)
 
     def run(self, first: int, last: int) -> Difference | None:
@@ -98,6 +103,9 @@ class Rerun:
         if found is not None:
             return found
         start = self._start(first - 1)
+        found = self._check_taken(start)
+        if found is not None:
+            return found
         recorder = Recorder(self._head, {})
         if first == 1:
             recorder.begin(start)
@@ -203,6 +211,33 @@ class Rerun:
                 return Difference("samples.csv", 0, note=note)
         # The same samples, which stand elsewhere.
         self._free.leave("samples.csv", "path")
+        return None
+
+    def _check_taken(self, start: Checkpoint) -> Difference | None:
+        """The first weights of a run that began from another model: taken over, or of the seed."""
+        taken = self._receipt.content.get(FROM)
+        if taken is None:
+            return None
+        # Which model they are of is known to whoever has it.
+        self._free.add("receipt.json", f"{FROM}.digest", f"{FROM}.weights_sha256")
+        if start.epoch > 0:
+            if 0 not in RunFolder(self._receipt.folder).kept_epochs():
+                self._free.leave("receipt.json", f"{FROM}.taken_sha256")
+                return None
+            start = self._fitting(RunFolder(self._receipt.folder).load_kept(0))
+        found = taken_digest(start.weights, taken["new"])
+        if found != taken["taken_sha256"]:
+            note = f"{FROM}.taken_sha256: receipt {taken['taken_sha256']}, found {found}"
+            return Difference("the state before the first step", 0, note=note)
+        drawn = self._drawn
+        wrong = [
+            name
+            for name in taken["new"]
+            if name not in drawn or drawn[name].tobytes() != start.weights[name].tobytes()
+        ]
+        if wrong:
+            note = f"{FROM}.new: {wrong[0]} is not what the seed gives"
+            return Difference("the state before the first step", 0, note=note)
         return None
 
     def _start(self, epoch: int) -> Checkpoint:

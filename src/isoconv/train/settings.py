@@ -9,8 +9,9 @@ when it checks.
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, Literal
 
 from isoconv.checks import refusal
@@ -21,11 +22,13 @@ from isoconv.train.kinds import (
     EARLY_STOPPING,
     EXECUTOR,
     FLAG,
+    FREEZE,
     LOSS,
     NORMALISE,
     OPTIMIZER,
     PROGRESS,
     SCHEDULE,
+    START,
     TEXT,
     Kind,
     choice,
@@ -36,19 +39,23 @@ from isoconv.train.recipe import AMOUNTS, MODEL, PLENTY, RULES, USUAL
 from isoconv.wording import named
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
 
     from isoconv.data import Augmentation
+    from isoconv.nn import Module
     from isoconv.nn.schema import Schema
     from isoconv.run.executor import ExecutorFactory
     from isoconv.train.callbacks import Callback
     from isoconv.train.graphs import Loss, LossName
     from isoconv.train.learning_rate import Schedule
     from isoconv.train.optim import Optimizer
+    from isoconv.train.start import Start
 
 __all__ = [
     "ALL", "BESIDE", "HELD", "OPTIONS", "SETTINGS", "STORED", "Option", "Setting", "TrainSettings",
-    "check_shard", "read_settings", "sentence", "told_settings",
+    "check_shard", "is_absent", "read_settings", "sentence", "told_settings",
 ]  # fmt: skip
 
 
@@ -85,7 +92,8 @@ class Option:
     @property
     def parameter(self) -> str:
         """The name of the command's parameter."""
-        return self.names[0].lstrip("-").replace("-", "_")
+        name = self.names[0].lstrip("-").replace("-", "_")
+        return f"{name}_" if iskeyword(name) else name
 
     @property
     def help(self) -> str:
@@ -106,6 +114,8 @@ class Setting:
         usual: what holds then, in words, where the value does not say it; its rule may say more.
         decides: whether the bits depend on it.
         stored: whether run.json holds it under its name.
+        sparse: whether it holds it only where it is not the default, as it is with settings that
+            runs do not know which were made before there were these.
         options: of the command line, where they are not one of its own name; none for a program.
         metavar: what stands for its value there.
     """
@@ -117,6 +127,7 @@ class Setting:
     usual: str = ""
     decides: bool = True
     stored: bool = True
+    sparse: bool = False
     options: tuple[Option, ...] | None = None
     metavar: str | None = None
 
@@ -141,7 +152,8 @@ class Setting:
         if self.kind.schema is None:
             raise ValueError(f"no file holds {name}")
         found = self.kind.schema()
-        return found if name in RULES or self.default is not None else Maybe(found)
+        always = self.sparse or name in RULES or self.default is not None
+        return found if always else Maybe(found)
 
     def options_of(self, name: str) -> tuple[Option, ...]:
         """Its options on the command line."""
@@ -176,6 +188,30 @@ class TrainSettings:
         8
     """
 
+    start: Module | str | Path | Start | None = field(default=None, metadata=_is(
+        START,
+        "what to begin from: a run, a saved model or whatever else a model is read from",
+        "in the place of `model`. Its weights are taken over, its head is made new unless the "
+        "classes are its own, and images enter as it had them",
+        stored=False,
+        options=(
+            Option(("--from",), TEXT,
+                   "a trained model to begin from: a run folder, a file or a name; its head is "
+                   "made new unless the classes are its own", metavar="MODEL"),
+        ),
+    ))  # fmt: skip
+    freeze: str | int | Sequence[str] | None = field(default=None, metadata=_is(
+        FREEZE,
+        "layers that stay as they are: all but the head, none, the first so many with weights, or "
+        "those of some names",
+        '``"all"``, ``"none"``, a number or a list of names',
+        sparse=True, metavar="all|none|N|NAME,…",
+    ))  # fmt: skip
+    backbone_lr: float | None = field(default=None, metadata=_is(
+        number(above=0, single=True),
+        "learning rate of what learns before the head", "None for that of the optimizer",
+        sparse=True,
+    ))  # fmt: skip
     optimizer: Optimizer | None = field(default=None, metadata=_is(
         OPTIMIZER,
         "how parameters follow their gradients", "None for AdamW",
@@ -203,7 +239,9 @@ class TrainSettings:
     ))  # fmt: skip
     loss: LossName | Loss = field(default="cross_entropy", metadata=_is(
         LOSS,
-        "what is made small", '``"cross_entropy"`` of classes, ``"mse"`` or ``"bce"``',
+        "what is made small",
+        '``"cross_entropy"``, ``"focal"`` or ``"dice"`` of classes, ``"mse"``, ``"l1"``, '
+        '``"smooth_l1"`` or ``"bce"`` of targets',
         options=(),
     ))  # fmt: skip
     label_smoothing: float = field(default=0.0, metadata=_is(
@@ -217,7 +255,7 @@ class TrainSettings:
     shard_size: int | None = field(default=None, metadata=_is(
         whole(), "images that one thread takes at a time",
         "batch statistics are over a shard. None for a quarter of the batch, at least 8 and at "
-        "most 32",
+        "most 32, or the batch where a layer's statistics are over that",
         usual="a quarter of the batch, 8 to 32",
     ))  # fmt: skip
     augmentation: Augmentation | Literal["auto"] | None = field(default="auto", metadata=_is(
@@ -300,7 +338,11 @@ class TrainSettings:
         """All that decides the bits, as run.json holds it."""
         from isoconv.train.plain_settings import to_plain
 
-        return {name: to_plain(getattr(self, name)) for name in STORED}
+        return {
+            name: to_plain(value)
+            for name in STORED
+            if not is_absent(name, value := getattr(self, name))
+        }
 
 
 SETTINGS: Mapping[str, Setting] = {
@@ -329,6 +371,11 @@ HELD = tuple(sorted(name for name, each in ALL.items() if each.decides and each.
 """What run.json holds: what decides the bits."""
 STORED = tuple(name for name in HELD if name in SETTINGS)
 """What it holds of the record."""
+
+
+def is_absent(name: str, value: Any) -> bool:
+    """Whether run.json does not hold a setting, for it is what a run has that does not know it."""
+    return ALL[name].sparse and value == ALL[name].default
 
 
 def told_settings(indent: str) -> str:
@@ -362,7 +409,11 @@ def read_settings(plain: Any, title: str) -> dict[str, Any]:
             for name, value in dict(plain).items()
             if name not in ("epochs", "early_stopping", "stretches")
         }
-        wrong = set(found).symmetric_difference(STORED)
+        wrong = {
+            name
+            for name in set(found).symmetric_difference(STORED)
+            if name in found or not ALL[name].sparse
+        }
         if wrong:
             raise ArgumentError(f"missing or unknown {', '.join(sorted(wrong))}")
         TrainSettings(**found)
@@ -372,12 +423,19 @@ def read_settings(plain: Any, title: str) -> dict[str, Any]:
     return found
 
 
-def check_shard(shard_size: int, batch_size: int) -> None:
-    """See that a shard is no larger than a batch.
+def check_shard(shard_size: int, batch_size: int, *, whole: bool = False) -> None:
+    """See that a shard is no larger than a batch, and no smaller where it has to be `whole`.
 
     Raises:
         ArgumentError: it is.
     """
+    if whole and shard_size < batch_size:
+        raise ArgumentError(
+            f"{named('shard_size')} must be {batch_size}, the batch, over which a layer takes its "
+            f"statistics; got {shard_size}",
+            argument="shard_size",
+            value=shard_size,
+        )
     if shard_size > batch_size:
         got = f"{shard_size} > {batch_size}"
         raise refusal("shard_size", f"be at most {named('batch_size')}", shard_size, got=got)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from isoconv.checks import refusal
@@ -14,12 +14,14 @@ from isoconv.nn import Module, models
 from isoconv.run.executor import ExecutorFactory
 from isoconv.run.training import TrainingEngine
 from isoconv.train.callbacks import Callback
-from isoconv.train.graphs import Loss
+from isoconv.train.freezing import Freeze
+from isoconv.train.graphs import LOSSES, Loss
 from isoconv.train.learning_rate import Schedule
 from isoconv.train.optim import Optimizer
 from isoconv.train.plain_settings import from_plain
-from isoconv.train.recipe import RULES, Recipe, in_words
+from isoconv.train.recipe import RULES, Recipe, Tunes, in_words
 from isoconv.train.settings import ALL, TrainSettings, check_shard
+from isoconv.train.start import Start, Taken
 
 __all__ = ["Settled", "checked_model", "settle"]
 
@@ -33,6 +35,7 @@ class Settled(TrainSettings):
         epochs: how often it goes through the images.
         name: of the model, if it is a ready one that was made for these images.
         chosen: names of those that nobody gave; "model" and "epochs" may be among them.
+        taken: what the model has of another one, if it was made of one.
         why: what was taken for them, in words.
     """
 
@@ -44,22 +47,26 @@ class Settled(TrainSettings):
     augmentation: Augmentation | None
     executor: ExecutorFactory
     callbacks: tuple[Callback, ...]
+    freeze: Freeze = None
     model: Module
     epochs: int
     name: str | None = None
     chosen: tuple[str, ...] = ()
+    taken: Taken | None = None
     why: str = ""
 
     def __post_init__(self) -> None:
         """All of it was checked before: what is wrong of a run's own is told by comparing."""
 
     def facts(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """What run.json keeps beside the settings: a ready model's name, what was chosen, and why.
+        """What run.json keeps beside the settings: names of models, what was chosen, and why.
 
         Args:
             given: what a person wants kept; it goes before.
         """
         own: dict[str, Any] = {} if self.name is None else {"model": self.name}
+        if self.taken is not None:
+            own["from"] = {"model": self.taken.name, "why": self.taken.words}
         if self.chosen:
             own["chosen"] = {"settings": list(self.chosen), "why": self.why}
         return {**own, **given}
@@ -71,6 +78,7 @@ def settle(
     train: Dataset,
     epochs: int | None,
     before: Mapping[str, Any] | None = None,
+    start: Start | None = None,
 ) -> Settled:
     """The settings with which these images are trained on.
 
@@ -81,21 +89,45 @@ def settle(
         epochs: how often to go through the images; None: by their number.
         before: the settings of the run that is gone on with, as plain values: what was not given is
             as then, whatever the rules are by now. None for a new run.
+        start: what is begun from, in the place of a model.
 
     Raises:
-        ArgumentError: of a new run a shard larger than the batch; an unknown model, or a ready
+        ArgumentError: of a new run a shard larger than the batch, or smaller where a layer's
+            statistics are over the batch; an unknown model, or a ready
             model for float targets.
         ShapeError: images that the model does not take.
     """
-    recipe = Recipe.of(train, given.batch_size)
+    known = {} if before is None else before
     values = {"model": model, "epochs": epochs, **given.values()}
-    chosen = tuple(name for name in RULES if values[name] == ALL[name].default)
+    if start is not None:
+        # A rate of its own is for layers that are not frozen.
+        freeze = given.freeze or ("all" if given.backbone_lr is None else "none")
+        tunes: Mapping[Any, Tunes] = {"all": "head", "none": "all"}
+        recipe = Recipe.of(train, given.batch_size, tunes=tunes.get(freeze, "part"))
+        loss: Any = given.loss
+        values["model"], values["taken"] = start.adapted(
+            train, LOSSES[loss.name].contains, given.seed
+        )
+        own = values["model"]
+        if given.normalise is True and (own.trained_on is not None or own.normalisation):
+            values["normalise"] = "keep"
+    else:
+        recipe = Recipe.of(train, given.batch_size)
+    made = values["model"]
+    whole = isinstance(made, Module) and made.over_batch
+    if whole:
+        recipe = replace(recipe, shard_size=recipe.batch_size)
+    chosen = tuple(
+        name
+        for name in RULES
+        if values[name] == ALL[name].default
+        and (not ALL[name].sparse or start is not None or name in known)
+    )
     for name in chosen:
-        known = {} if before is None else before
         values[name] = from_plain(known[name]) if name in known else getattr(recipe, name)
     if before is None:
         # Beside a run's own a person's settings are compared with those that it has.
-        check_shard(values["shard_size"], values["batch_size"])
+        check_shard(values["shard_size"], values["batch_size"], whole=whole)
         values |= {"chosen": chosen, "why": in_words(recipe, chosen)}
     if not isinstance(values["model"], Module):
         values |= {"name": values["model"], "model": _ready(values["model"], train)}
@@ -105,7 +137,8 @@ def settle(
 def _ready(name: str, train: Dataset) -> Module:
     if not train.class_names:
         raise ArgumentError(
-            f"a ready model tells classes apart; {train.name} has float targets"
+            f"a ready model tells classes apart; {train.name} has "
+            f"{'labels of places' if train.has_maps else 'float targets'}"
             f"{classes_hint(train.labels)}: give a Module with as many outputs in place of "
             f"{name!r}",
             argument="model",

@@ -61,7 +61,7 @@ def graph_text(graph: Graph) -> str:
 def step_digest(step: StepGraph) -> str:
     """SHA-256 of a training step in canonical text, as 64 hexadecimal digits.
 
-    Over `graph_text` of the shard's graph and of the update's, then the names of metrics, scalars
+    Over `graph_text` of the shard's graph and of the updates', then the names of metrics, scalars
     and slots, the momenta of states and the clipping norm, a line each.
     """
     rest = {
@@ -71,7 +71,7 @@ def step_digest(step: StepGraph) -> str:
         "momenta": step.momenta,
         "slots": step.slots,
     }
-    lines = [graph_text(step.shard), graph_text(step.update)]
+    lines = [graph_text(graph) for graph in (step.shard, *step.updates)]
     lines += [f"{name} {json.dumps(_exact(rest[name]), sort_keys=True)}" for name in sorted(rest)]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 

@@ -21,6 +21,7 @@ from isoconv.train.conduct import Conduct
 from isoconv.train.context import TrainingContext
 from isoconv.train.differing import difference_table, differing, told
 from isoconv.train.given import Given
+from isoconv.train.layout import FROM
 from isoconv.train.machine import machine_facts
 from isoconv.train.metrics import Data
 from isoconv.train.plain_settings import check_facts, check_stored
@@ -30,7 +31,9 @@ from isoconv.train.run import Interrupted, Run, kept_by
 from isoconv.train.settings import OPTIONS, STORED, TrainSettings, read_settings, told_settings
 from isoconv.train.settled import checked_model, settle
 from isoconv.train.shown import trainer_card
+from isoconv.train.start import Start
 from isoconv.train.stretches import Stretches
+from isoconv.wording import named
 
 __all__ = ["Trainer"]
 __public__ = {"isoconv": ["Trainer"], "isoconv.train": ["Trainer"]}
@@ -69,6 +72,12 @@ class Trainer(Carded, TrainSettings, card=trainer_card):
     def __post_init__(self) -> None:
         settle_record(self, model=checked_model(self.model))
         super().__post_init__()
+        if self.start is not None and self.model is not None:
+            raise ArgumentError(
+                f"{named('start')} brings a model of its own: leave {named('model')} out; got both",
+                argument="start",
+                value=self.start,
+            )
 
     def settings(self) -> dict[str, Any]:
         """All that decides the bits, as plain values; None or "auto": what suits the images."""
@@ -182,13 +191,15 @@ class Trainer(Carded, TrainSettings, card=trainer_card):
         facts: Mapping[str, Any],
     ) -> Run:
         names = self.model.class_names if isinstance(self.model, Module) else ()
-        given = Given(train, validation, test, names=names or None)
-        settled = settle(self, self.model, given.train, epochs)
+        start = None if self.start is None else Start.of(self.start)
+        alike = () if start is None else start.model.class_names
+        given = Given(train, validation, test, names=names or None, alike=alike)
+        settled = settle(self, self.model, given.train, epochs, start=start)
         prepared = Prepared(settled, given)
         prepared.check_stopping(early_stopping)
         stretches = Stretches.single(settled.epochs)
         description = prepared.describe(stretches, early_stopping, settled.facts(facts))
-        start = prepared.start()
+        first = prepared.start()
         recorder = self._recorder(prepared, description, folder)
         run = Run(settled.model, description, folder, early_stopping)
         run.notes += [] if folder is None else folder.notes
@@ -198,16 +209,16 @@ class Trainer(Carded, TrainSettings, card=trainer_card):
                 folder.save_samples(given.listing, given.skipped)
                 # Weights that no seed gives back must be kept, or nobody could verify the run.
                 if self.keep_checkpoints or prepared.first_weights == "given":
-                    folder.keep(start)
-                folder.save(start)
-            recorder.begin(start)
+                    folder.keep(first)
+                folder.save(first)
+            recorder.begin(first)
             if folder is not None:
                 # What it announces is there before it.
                 folder.describe(description)
             context = TrainingContext(
                 settled, prepared, run, folder, recorder, self.keep_checkpoints
             )
-            return Conduct(context).train(start)
+            return Conduct(context).train(first)
         except (Exception, KeyboardInterrupt) as error:
             if not run.history and not kept_by(error, folder):
                 # Nothing was learned, and what is left would stand in the way of the next call.
@@ -287,12 +298,20 @@ class Trainer(Carded, TrainSettings, card=trainer_card):
             train, validation, test, began.class_names, str(folder.path), began.compared["data"]
         )
         settled = settle(
-            self, self.model, given.train, began.stretches.epochs, began.compared["settings"]
+            self,
+            self.model,
+            given.train,
+            began.stretches.epochs,
+            began.compared["settings"],
+            None if self.start is None else Start.of(self.start),
         )
         prepared = Prepared(settled, given, began.compared["record"])
         prepared.check_stopping(began.early_stopping)
         described = prepared.describe(began.stretches, began.early_stopping, began.facts)
-        found = list(differing(began.compared, {name: described[name] for name in COMPARED}))
+        # What it began from is compared where that is at hand again.
+        given_now = {name: described[name] for name in (*COMPARED, FROM) if name in described}
+        then = {name: value for name, value in began.description.items() if name in given_now}
+        found = list(differing(then, given_now))
         if found:
             changed = folder.changes(given.parts) if _about_data(found) else []
             raise CheckpointError(

@@ -153,7 +153,7 @@ def test_gradient_epilogue_in_phases() -> None:
 
 
 def test_computed_weights() -> None:
-    """A kernel that is itself computed is packed in the shard: reshaped, sliced or scaled."""
+    """A kernel may be a parameter under another shape, or itself computed: sliced or scaled."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (5, 5, 3))
     w = b.input("parameter", "w", (9, 3, 12))

@@ -40,6 +40,8 @@ from isoconv.compile.target import host_target
 from isoconv.compile.winograd import rules as lower_winograd
 from isoconv.data import Augmentation
 from isoconv.errors import CompileError
+from isoconv.nn import functional
+from isoconv.ops import Permutation, Take
 from isoconv.run.script import ScriptBuilder
 from isoconv.run.step import StepPlan
 from isoconv.run.team import Team
@@ -161,10 +163,20 @@ def variants(value: Any) -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def specifications() -> dict[str, Any]:
     """A specification of every kind that networks ask for."""
+
+    def squared(x: nn.Tensor) -> nn.Tensor:
+        return nn.functional.matmul(x, x.transpose(0, 2, 1))
+
+    def moved(x: nn.Tensor) -> nn.Tensor:
+        x = x.trace.add("transpose", x, attrs=Permutation((2, 0, 1)))
+        x = functional.max_unpool2d(x, x, 1)
+        return x.trace.add("take", x, attrs=Take(-3, (5, 1, 0, 2, 7, 5, 5, 6, 1)))
+
     model = nn.Sequential(
-        nn.Conv2d(8, 3, padding=1, algorithm="winograd"), nn.BatchNorm2d(), nn.ReLU(),
+        nn.Conv2d(8, 3, padding=1, algorithm="winograd"), nn.BatchNorm2d(), nn.ReLU(), moved,
         nn.MaxPool2d(2), nn.DepthwiseConv2d(3), nn.Conv2d(40, 3, padding=1), nn.SiLU(),
-        nn.Conv2d(40, 3, padding=1), nn.AvgPool2d(2), nn.LayerNorm(), nn.Flatten(),
+        nn.Conv2d(40, 3, padding=1), nn.AvgPool2d(2), nn.LayerNorm(), squared,
+        nn.Flatten(),
         nn.Dropout(0.3), nn.Linear(7),
     ).build((10, 10, 2))  # fmt: skip
     changes = Preparation((10, 10, 2), "uint8", augmentation=Augmentation(rotation=3.0))

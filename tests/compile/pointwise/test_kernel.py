@@ -43,9 +43,18 @@ ALIKE = {
     "power": (2, None), "raised": (1, ops.Constant(-2.7)),
     "maximum": (2, None), "minimum": (2, None), "relu_grad": (2, None), "gelu_grad": (2, None),
     "silu_grad": (2, None), "leaky_relu_grad": (2, ops.LeakyRelu(0.1)),
+    "clip": (1, ops.Bounds(-0.5, 3.0)), "clip_grad": (2, ops.Bounds(-0.5, 3.0)),
+    "hardswish": (1, None), "hardswish_grad": (2, None),
+    "equal": (2, None), "expm1": (1, None), "floor": (1, None), "full_like": (1, ops.Constant(0.3)),
+    "greater": (2, None), "greater_equal": (2, None), "log1p": (1, None), "round": (1, None),
+    "sign": (1, None), "where": (3, None),
+    "gelu_tanh": (1, None), "gelu_tanh_grad": (2, None), "mish": (1, None), "mish_grad": (2, None),
+    "softsign": (1, None), "softsign_grad": (2, None),
+    "softplus": (1, ops.Softplus(0.7, 5.0)), "softplus_grad": (2, ops.Softplus(0.7, 5.0)),
+    "elu": (1, ops.Elu(1.3, 0.8, 0.6)), "elu_grad": (2, ops.Elu(1.3, 0.8, 0.6)),
     "bce_with_logits": (2, None), "bce_grad": (3, None),
 }  # fmt: skip
-OTHERS = {"batch_norm", "broadcast", "dropout"}
+OTHERS = {"batch_norm", "broadcast", "dropout", "group_norm"}
 UNBATCHED = {"times_images"}
 
 
@@ -96,6 +105,8 @@ def test_targets(target: Target) -> None:
     z = b.add("maximum", b.add("gelu", x), b.add("div", y, b.add("exp", x)))
     z = b.add("dropout", b.add("sub", z, b.add("sqrt", b.add("abs", y))), samples, key,
               attrs=ops.Dropout(0.3, 1))  # fmt: skip
+    z = b.add("where", b.add("greater", z, y), b.add("floor", y), b.add("clip", z,
+              attrs=ops.Bounds(0.0, 6.0)))  # fmt: skip
     z = b.add("convert", b.add("silu_grad", z, b.add("tanh", y)), attrs=ops.Convert("float64"))
     graph = b.graph([("z", b.add("sigmoid", z))])
     check(graph, random_arrays(graph, 5), 5, target=target)
@@ -157,6 +168,9 @@ SHAPES = {
     "ones": ((1, 1, CHANNELS), False),
     "gate": ((1, 1, CHANNELS), True),
     "one image": ((3, 4, CHANNELS), False),
+    "positions": ((3, 4, 1), True),
+    "rows": ((3, 1, CHANNELS), True),
+    "columns": ((4, 1), False),
 }
 
 

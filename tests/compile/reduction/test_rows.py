@@ -8,16 +8,18 @@ import numpy as np
 import pytest
 from tests.compile.harness import aligned, run_kernel
 from tests.compile.places import placed, same_bits, targets
+from tests.run.graphs import check as check_graph
+from tests.run.graphs import random_arrays
 
-import isoconv.ops  # noqa: F401 - fills the table of operations
 from isoconv.compile.native.kernels import emit_object
 from isoconv.compile.pointwise.expression import Domain, Operand
 from isoconv.compile.reduction.rows import RowsSpec
 from isoconv.compile.target import Target, host_target
 from isoconv.errors import CompileError
+from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import DType
 from isoconv.graph.operation import Array, operation
-from isoconv.ops.rows import CrossEntropy, Hits
+from isoconv.ops import CrossEntropy, Hits, OneHot, TopK
 
 
 def data(shape: tuple[int, ...], dtype: DType = "float32", seed: int = 0) -> Array:
@@ -114,6 +116,23 @@ def test_special_values() -> None:
     check_all(6, 11, special=[*special, ((4, slice(0, 6)), 0.0), ((4, slice(6, 11)), -0.0)])
 
 
+@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_ranks(target: Target, dtype: DType) -> None:
+    """Greatest elements, their places, and rows with a one, of a data set's numbers too."""
+    b = GraphBuilder()
+    x = b.input("dataset", "x", (3, 19), dtype)
+    outputs = [
+        (f"{places}", b.add("top_k", x, attrs=TopK(5, places=places))) for places in (False, True)
+    ]
+    for kind in ("int32", "int64", dtype):
+        label = b.input("dataset", kind, (2,), kind)
+        outputs.append((f"one {kind}", b.add("one_hot", label, attrs=OneHot(9, dtype))))
+    graph = b.graph(outputs)
+    arrays = {**random_arrays(graph, 4), "x": data((4, 3, 19), dtype)}
+    check_graph(graph, arrays, 4, target=target)
+
+
 def test_hits_by_hand() -> None:
     """Equal logits rank by their index; a NaN is no hit."""
     x = np.array([[1, 3, 3, 2], [1, 3, 3, 2], [np.nan, 0, 1, 2]], "float32")
@@ -129,6 +148,25 @@ def test_outer_axes_and_gaps() -> None:
     check("log_softmax", None, [x], gaps=(1, 2, 3))
     check("softmax_grad", None, [x, dy], gaps=(1, 2, 3))
     check("log_softmax_grad", None, [x, dy], gaps=(1, 2, 3))
+
+
+@pytest.mark.parametrize("classes", [2, 11])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_labels_of_places(classes: int, smoothing: float) -> None:
+    """A label for each place of a map; of those outside the classes nothing is looked up."""
+    b = GraphBuilder()
+    x, dy = b.input("dataset", "x", (3, 5, classes)), b.input("dataset", "dy", (3, 5))
+    labels = b.input("dataset", "labels", (3, 5), "int32")
+    attrs = CrossEntropy(smoothing)
+    outputs = [
+        ("loss", b.add("cross_entropy", x, labels, attrs=attrs)),
+        ("dx", b.add("cross_entropy_grad", x, labels, dy, attrs=attrs)),
+        ("hits", b.add("hits", x, labels, attrs=Hits(1))),
+    ]
+    numbers = np.arange(30, dtype=np.int32).reshape(2, 3, 5) % (classes + 2) - 1
+    numbers[0, 0, 0], numbers[1, 2, 4] = -(2**31), 2**31 - 1
+    arrays = {"x": data((2, 3, 5, classes)), "dy": data((2, 3, 5), seed=1), "labels": numbers}
+    check_graph(b.graph(outputs), arrays, 2)
 
 
 def test_gathered_labels() -> None:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pytest
 from tests.compile.harness import run_kernel
 from tests.compile.places import placed, same_bits, targets
+from tests.run.graphs import check as check_graph
+from tests.run.graphs import random_arrays
 
-import isoconv.ops  # noqa: F401 - fills the table of operations
 from isoconv.arithmetic.sums import partial_sum
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand, Step
 from isoconv.compile.reduction.cpu.walk import is_narrow
 from isoconv.compile.reduction.sums import ReduceSpec
 from isoconv.compile.target import Target
+from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import DType
 from isoconv.graph.operation import Array, operation
-from isoconv.ops.reduce import Sum
+from isoconv.ops import ConvGeometry, Dropout
+from isoconv.ops.reduce import Sum, SumAxes
 
 
 def data(shape: tuple[int, ...], dtype: DType = "float32", seed: int = 0) -> Array:
@@ -31,7 +35,7 @@ def data(shape: tuple[int, ...], dtype: DType = "float32", seed: int = 0) -> Arr
 
 def reduce(
     x: Array,
-    keep: int,
+    kept: tuple[int, ...],
     *,
     batched: bool,
     gaps: tuple[int, ...] = (),
@@ -40,14 +44,13 @@ def reduce(
 ) -> Array:
     """Sum x (images, axes..., channels) with the kernel."""
     source, at, _ = placed(x, 0, gaps)
-    kept = x.shape[x.ndim - keep :]
-    shape = (len(x), *kept) if batched else kept
+    shape = (*(x.shape[:1] if batched else ()), *(x.shape[1 + axis] for axis in kept))
     result, where, view = placed(np.full(shape, 9, x.dtype), 1, image=batched)
     spec = ReduceSpec(
         domain=Domain(x.shape[1:]),
         expression=Expression((at,), "", (), ()),
         results=((0, where),),
-        keep=keep,
+        kept=kept,
         batched=batched,
         dtype=str(x.dtype),
         buffers=2,
@@ -61,7 +64,8 @@ def check(x: Array, **settings: Any) -> None:
     for keep in (0, 1) if x.ndim > 1 else (0,):
         for batched in (False, True):
             expected = operation("sum").reference(Sum(keep, batched), x, images=len(x))
-            same_bits(reduce(x, keep, batched=batched, **settings), expected)
+            kept = tuple(range(x.ndim - 1 - keep, x.ndim - 1))
+            same_bits(reduce(x, kept, batched=batched, **settings), expected)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 5, 8, 16, 17, 33, 70, 409])
@@ -76,6 +80,47 @@ def test_channels(channels: int, gaps: tuple[int, ...]) -> None:
 def test_rows(shape: tuple[int, ...], gaps: tuple[int, ...]) -> None:
     """Rows shorter and longer than eight elements, and partial sums that carry over."""
     check(data((*shape, 6)), gaps=gaps)
+
+
+@pytest.mark.parametrize(
+    ("shape", "gaps"),
+    [((2, 3, 5, 9), ()), ((3, 9, 2, 17), (1, 2)), ((2, 1, 8, 1), (0, 1)), ((2, 3, 2, 2, 3), (1,))],
+)
+def test_any_axes(shape: tuple[int, ...], gaps: tuple[int, ...]) -> None:
+    """Every choice of axes; kept ones before, between and behind those that are summed over."""
+    x, axes = data(shape), range(len(shape) - 1)
+    for count in axes:
+        for kept in combinations(axes, count):
+            summed = [1 + axis for axis in axes if axis not in kept]
+            found = reduce(x, kept, batched=True, gaps=gaps, parts=3)
+            same_bits(found, partial_sum(x, summed))
+            found = reduce(x, kept, batched=False, gaps=gaps, parts=2)
+            same_bits(found, partial_sum(x, [0, *summed]))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_any_axes_behind_other_work(dtype: DType) -> None:
+    """Dropout, broadcast operands and stored values in the pass that sums; halos in results."""
+    b = GraphBuilder()
+    x, row = (
+        b.input("dataset", name, (n, 6, m), dtype) for name, n, m in (("x", 4, 16), ("row", 1, 1))
+    )
+    samples = b.input("dataset", "samples", (), "int64")
+    key = b.input("scalar", "key", (2,), "int64")
+    y = b.add("dropout", x, samples, key, attrs=Dropout(0.4, 1))
+    y = b.add("relu", b.add("sub", y, row))
+    outputs = [("y", y), ("sign", b.add("relu_grad", y, x))]
+    for axes in ((0,), (1,), (2,), (0, 2), (1, 2)):
+        for batched in (True, False):
+            total = b.add("sum_axes", y, attrs=SumAxes(axes, batched, source_batched=True))
+            outputs.append((f"{axes} {batched}", total))
+    w = b.input("parameter", "w", (3, 16, 2), dtype)
+    line = b.add("sum_axes", y, attrs=SumAxes((0,), batched=True, source_batched=True))
+    geometry = ConvGeometry((3,), (1,), ((1, 1),), (1,))
+    outputs.append(("conv", b.add("conv", line, w, attrs=geometry)))
+    graph = b.graph(outputs)
+    for fusion in (True, False):
+        check_graph(graph, random_arrays(graph, 3), 3, fusion=fusion)
 
 
 @pytest.mark.parametrize("images", [1, 2, 7, 8, 9, 30])
@@ -107,7 +152,8 @@ def test_unbatched() -> None:
         result, where, view = placed(np.zeros(x.shape[3 - keep :], x.dtype), 1, image=False)
         expression = Expression((at,), "", (), ())
         domain = Domain(x.shape, batched=False)
-        spec = ReduceSpec(domain, expression, ((0, where),), keep, False, "float32", 2)
+        kept = (2,) if keep else ()
+        spec = ReduceSpec(domain, expression, ((0, where),), kept, False, "float32", 2)
         run_kernel(spec, [source, result], images=4, parts=2)
         same_bits(view, partial_sum(x, axis=range(3 - keep)))
 
@@ -133,7 +179,7 @@ def test_two_sums_and_a_store(gaps: tuple[int, ...], channels: int, target: Targ
         ((3, at_stored),),
     )
     results = ((1, at_sum), (4, Operand(4, "float32", (1,), offset=channels)))
-    spec = ReduceSpec(Domain(shape[1:]), expression, results, 1, False, "float32", 5)
+    spec = ReduceSpec(Domain(shape[1:]), expression, results, (2,), False, "float32", 5)
     run_kernel(spec, [first, second, third, stored, sums], images=3, target=target, parts=2)
     same_bits(stored_view, x - mean)
     same_bits(sum_view[0], partial_sum(dy, axis=(0, 1, 2)))
@@ -144,7 +190,7 @@ def test_two_sums_and_a_store(gaps: tuple[int, ...], channels: int, target: Targ
 def test_narrow() -> None:
     """What is walked through: more channels than one block, with room for their partial sums."""
     result = Operand(1, "float32", (1,))
-    one = ReduceSpec(Domain((4, 64)), Expression((), "", (), ()), ((0, result),), 1, False,
+    one = ReduceSpec(Domain((4, 64)), Expression((), "", (), ()), ((0, result),), (1,), False,
                      "float32", 2)  # fmt: skip
     two = replace(one, results=one.results * 2)
     assert [is_narrow(channels, 32, one) for channels in (16, 32, 33, 384, 385)] == [
@@ -162,6 +208,6 @@ def test_no_images() -> None:
     source, at, _ = placed(x, 0, (1, 1))
     result, where, view = placed(np.ones(5, "float32"), 1, image=False)
     expression = Expression((at,), "", (), ())
-    spec = ReduceSpec(Domain((4, 4, 5)), expression, ((0, where),), 1, False, "float32", 2)
+    spec = ReduceSpec(Domain((4, 4, 5)), expression, ((0, where),), (2,), False, "float32", 2)
     run_kernel(spec, [source, result], images=0)
     same_bits(view, np.zeros(5, "float32"))

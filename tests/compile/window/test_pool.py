@@ -8,15 +8,20 @@ import numpy as np
 import pytest
 from tests.compile.harness import run_kernel
 from tests.compile.places import FILLER, placed, plain_store, same_bits, targets
+from tests.run.graphs import check
 
 from isoconv.compile.pointwise.expression import Domain, Expression, Step
 from isoconv.compile.target import Target
 from isoconv.compile.window.gradient import PoolGradSpec
 from isoconv.compile.window.pool import PoolSpec
+from isoconv.graph.autodiff import differentiate
+from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import DType
 from isoconv.graph.operation import Array, operation
 from isoconv.ops.geometry import WindowGeometry
+from isoconv.ops.pointwise import Constant
 from isoconv.ops.pool import AvgPool, AvgPoolGrad
+from isoconv.ops.unpool import Unpool
 
 WINDOWS = {
     "2x2": (WindowGeometry((2, 2), (2, 2), ((0, 0), (0, 0)), (1, 1)), (6, 8)),
@@ -38,6 +43,11 @@ WINDOWS = {
         (11, 9),
     ),
     "looked at again": (WindowGeometry((9, 9), (1, 1), ((4, 4), (4, 4)), (1, 1)), (6, 7)),
+    "padded wide": (WindowGeometry((3, 4), (1, 2), ((2, 2), (3, 1)), (1, 1)), (5, 6)),
+    "padded far": (
+        WindowGeometry((3, 2), (2, 1), ((4, 3), (0, 1)), (2, 1), ceil_mode=True),
+        (7, 4),
+    ),
     "long rows": (WindowGeometry((2, 3), (1, 1), ((1, 1), (1, 1)), (1, 1)), (2, 4000)),
 }
 
@@ -155,6 +165,29 @@ def test_channels(name: str, channels: int) -> None:
     """Numbers of channels around the vector width."""
     window, sides = WINDOWS[name]
     check_all(window, sides, channels)
+
+
+@pytest.mark.parametrize(("turn", "target"), [*enumerate(targets())], ids=str)
+def test_places(turn: int, target: Target) -> None:
+    """Where maxima stood, values put back there, and their gradient; any floats as places."""
+    names = ("2x2 rest", "dilated", "ceil", "row", "cube", "nothing", "padded wide")
+    for number, (window, sides) in enumerate(WINDOWS[name] for name in names[turn % 3 :: 3]):
+        dtype: DType = ("float32", "float64")[number % 2]
+        x = data((2, *sides, 1 + 8 * (number % 3)), dtype)
+        b = GraphBuilder()
+        given = b.input("dataset", "x", x.shape[1:], dtype)
+        places = b.add("max_pool_places", given, attrs=window)
+        top = b.add("max_pool", given, attrs=window)
+        y = b.add("max_unpool", top, places, attrs=Unpool(sides))
+        wild = b.add("max_unpool", top, b.add("scale", top, attrs=Constant(7.5)),
+                     attrs=Unpool(sides))  # fmt: skip
+        dy = b.input("dataset", "dy", b.spec(y).shape, dtype)
+        outputs = {"places": places, "y": y, "wild": wild}
+        outputs["dx"] = differentiate(b, {y: dy, wild: dy}, [given])[given]
+        graph = b.graph([*outputs.items()])
+        found = check(graph, {"x": x, "dy": data(x.shape, dtype, 1)}, 2, target=target.name)
+        kept = found["y"] != 0
+        np.testing.assert_array_equal(found["y"][kept], x[kept])
 
 
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)

@@ -20,6 +20,7 @@ from isoconv.compile.contraction.index_maps import (
     tap_count,
 )
 from isoconv.compile.contraction.inside import InsideContractSpec
+from isoconv.compile.contraction.matrix import MatrixSpec
 from isoconv.compile.contraction.pack import PackSpec
 from isoconv.compile.contraction.padding import inside_share
 from isoconv.compile.contraction.tiles import Tile, choose_inside_tile, choose_tile, row_cycles
@@ -98,10 +99,23 @@ def lower_conv(lowering: Lowering, group: Group) -> None:
 
 @lowers("conv_grad_input", halos=_gradient_halo)
 def lower_conv_grad_input(lowering: Lowering, group: Group) -> None:
-    """The gradient by the input, a contraction for each phase of the stride."""
+    """The gradient by the input or a transposed convolution: a contraction for each phase."""
     node = lowering.graph[group.anchor]
     phases = gradient_phases(node.attrs.geometry, node.attrs.sides)
     _contract(lowering, group, node.attrs.geometry, phases, transposed=True)
+
+
+def _is_gradient(graph: Graph, index: int) -> bool:
+    """Whether a convolution or a transposed one is the other's gradient by the input.
+
+    Then the other comes before it, with the same weights.
+    """
+    node = graph[index]
+    others = {"conv": "conv_grad_input", "conv_grad_input": "conv"}
+    return any(
+        each.op == others[node.op] and each.inputs[1] == node.inputs[1]
+        for each in graph.nodes[:index]
+    )
 
 
 def _contract(
@@ -113,10 +127,11 @@ def _contract(
     *_, channels, outputs = lowering.spec(w).shape
     filters = outputs // geometry.groups
     if geometry.rank and channels == filters == 1 < geometry.groups:
-        _depthwise(lowering, group, geometry, phases, transposed=transposed)
+        _depthwise(lowering, group, geometry, phases)
         return
     arguments = Arguments()
     domain = node.spec
+    gradient = _is_gradient(graph, group.anchor)
     source = arguments.operand(lowering.places[x], lowering.spec(x), lowering.spec(x))
     expression, _ = lowering.expression(group, domain, arguments)
     if geometry.groups == 1:
@@ -173,7 +188,7 @@ def _contract(
             epilogue=nest.epilogue,
             buffers=len(here.buffers),
         )
-        lowering.emit(spec, here, node.name, schedule=tile, gradient=transposed)
+        lowering.emit(spec, here, node.name, schedule=tile, gradient=gradient)
 
 
 def _inside_tile(
@@ -206,11 +221,10 @@ def _steps(axes: tuple[Axis, ...], source: Operand) -> tuple[int, int]:
     return row, column
 
 
-def _depthwise(
-    lowering: Lowering, group: Group, geometry: Any, phases: tuple[Phase, ...], *, transposed: bool
-) -> None:
+def _depthwise(lowering: Lowering, group: Group, geometry: Any, phases: tuple[Phase, ...]) -> None:
     """One filter per channel: lanes run along channels, and weights need no packing."""
     node = lowering.graph[group.anchor]
+    gradient = _is_gradient(lowering.graph, group.anchor)
     x, w = node.inputs
     arguments = Arguments()
     source = arguments.operand(lowering.places[x], lowering.spec(x), lowering.spec(x))
@@ -230,7 +244,7 @@ def _depthwise(
             epilogue=expression,
             buffers=len(arguments.buffers),
         )
-        lowering.emit(spec, arguments, node.name, gradient=transposed)
+        lowering.emit(spec, arguments, node.name, gradient=gradient)
 
 
 def _copy_arguments(arguments: Arguments) -> Arguments:
@@ -288,6 +302,38 @@ def _flattened(nest: _Nest, flat: int) -> _Nest:
         stores=tuple((value, row(place)) for value, place in nest.epilogue.stores),
     )
     return _Nest(flat, (), nest.shape[-1:], merged, row(nest.source))
+
+
+@lowers("matmul")
+def lower_matmul(lowering: Lowering, group: Group) -> None:
+    """A product of matrices, of which none is packed."""
+    node = lowering.graph[group.anchor]
+    arguments, rank = Arguments(), len(node.spec.shape)
+
+    def seen(index: int) -> Operand:
+        """An operand whose leading axes are the result's."""
+        spec = lowering.spec(index)
+        found = arguments.operand(lowering.places[index], spec, spec)
+        *lead, row, column = found.strides
+        repeated = (0 if side == 1 else step for side, step in zip(spec.shape, lead, strict=False))
+        missing = (0,) * (rank - len(spec.shape))
+        return replace(found, strides=(*missing, *repeated, row, column))
+
+    a, b = map(seen, node.inputs)
+    expression, _ = lowering.expression(group, node.spec, arguments)
+    *_, rows, columns = node.spec.shape
+    terms = lowering.spec(node.inputs[0]).shape[-1]
+    tile = choose_tile(lowering.target, 1, rows, columns, node.spec.dtype, chain=terms)
+    spec = MatrixSpec(
+        dtype=node.spec.dtype,
+        terms=terms,
+        a=a,
+        b=b,
+        domain=Domain(node.spec.shape, node.spec.batched),
+        epilogue=expression,
+        buffers=len(arguments.buffers),
+    )
+    lowering.emit(spec, arguments, node.name, schedule=tile)
 
 
 @lowers("conv_grad_weight", halos=_forward_halo)

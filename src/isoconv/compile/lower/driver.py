@@ -71,7 +71,7 @@ def _reduce(lowering: Lowering, group: Group) -> None:
         domain=Domain(domain.shape, domain.batched),
         expression=expression,
         results=tuple(results),
-        keep=first.attrs.keep,
+        kept=first.attrs.kept(len(domain.shape)),
         batched=first.attrs.batched,
         dtype=domain.dtype,
         buffers=len(arguments.buffers),

@@ -1,19 +1,35 @@
 """How values are moved: another shape or a part of the same memory; copies where that will not do.
 
-No kernel of its own: what is copied or set to zero is pointwise work.
+What is copied in the order of memory, or set to zero, is pointwise work; kernels of its own are for
+what is not.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from isoconv.compile.calls import Arguments
 from isoconv.compile.layout import Placement, dense_strides
 from isoconv.compile.lowering import Lowering, lowers
+from isoconv.compile.movement.along import ResampleSpec, TakeSpec
+from isoconv.compile.movement.pieces import Piece, pieces
+from isoconv.compile.movement.transpose import TransposeSpec
+from isoconv.compile.pointwise.expression import Domain
 from isoconv.graph.groups import Group
-from isoconv.graph.ir import Node
+from isoconv.graph.ir import Node, TensorSpec
 from isoconv.ops.shape import Embed, Slice
 
-__all__ = ["lower_concat", "lower_into_zeros", "lower_part", "lower_reshape"]
+__all__ = [
+    "lower_concat",
+    "lower_into_zeros",
+    "lower_part",
+    "lower_resample",
+    "lower_reshape",
+    "lower_take",
+    "lower_transpose",
+]
+
+_PIECES = 4  # copies that a list of places may become; more are one kernel with a table
 
 
 @lowers("reshape")
@@ -76,3 +92,89 @@ def lower_into_zeros(lowering: Lowering, group: Group) -> None:
     shift = _first_inside(node, place)
     spec = lowering.spec(source)
     lowering.copy(lowering.places[source], spec, replace(place, offset=place.offset + shift), spec)
+
+
+@lowers("transpose")
+def lower_transpose(lowering: Lowering, group: Group) -> None:
+    """A kernel of tiles where vectors go along another axis than they come; else a copy."""
+    node = lowering.graph[group.anchor]
+    (source,) = node.inputs
+    known, spec = lowering.places[source], node.spec
+    seen = replace(known, strides=tuple(known.strides[axis] for axis in node.attrs.axes))
+    place = lowering.allocate(group.anchor)
+    sides = [side != 1 for side in spec.shape]
+    inner = max((axis for axis, wide in enumerate(sides) if wide), default=-1)
+    near = [axis for axis, wide in enumerate(sides) if wide and seen.strides[axis] == 1]
+    if near in ([], [inner]) or place.strides[inner] != 1:
+        lowering.copy(seen, spec, place, spec)
+        return
+    arguments = Arguments()
+    operands = (
+        arguments.operand(seen, spec, spec),
+        arguments.operand(place, spec, spec, write=True),
+    )
+    kernel = TransposeSpec(
+        Domain(spec.shape, spec.batched), *operands, buffers=len(arguments.buffers)
+    )
+    lowering.emit(kernel, arguments, node.name)
+
+
+@lowers("take")
+def lower_take(lowering: Lowering, group: Group) -> None:
+    """A copy for each piece of even steps; one kernel where there are many."""
+    node = lowering.graph[group.anchor]
+    (source,) = node.inputs
+    known, place = lowering.places[source], lowering.allocate(group.anchor)
+    axis = len(node.spec.shape) + node.attrs.axis
+    found = pieces(node.attrs.indices)
+    if len(found) <= _PIECES:
+        for piece in found:
+            _copy_piece(lowering, piece, axis, known, place, node.spec)
+        return
+    arguments = Arguments()
+    kernel = TakeSpec(
+        Domain(node.spec.shape, node.spec.batched),
+        axis,
+        node.attrs.indices,
+        arguments.operand(known, lowering.spec(source), lowering.spec(source)),
+        arguments.operand(place, node.spec, node.spec, write=True),
+        len(arguments.buffers),
+    )
+    lowering.emit(kernel, arguments, node.name)
+
+
+def _copy_piece(
+    lowering: Lowering, piece: Piece, axis: int, source: Placement, to: Placement, spec: TensorSpec
+) -> None:
+    """Places at even steps: the axis seen as two."""
+    shape = (*spec.shape[:axis], *piece.counts, *spec.shape[axis + 1 :])
+    part = replace(spec, shape=shape)
+
+    def seen(place: Placement, first: int, steps: tuple[int, int]) -> Placement:
+        stride = place.strides[axis]
+        strides = (*place.strides[:axis], *(s * stride for s in steps), *place.strides[axis + 1 :])
+        return replace(place, strides=strides, offset=place.offset + first * stride)
+
+    result = seen(to, piece.first, (piece.counts[1], 1))
+    if piece.steps is None:
+        lowering.fill_zero(result, part)
+    else:
+        lowering.copy(seen(source, piece.start, piece.steps), part, result, part)
+
+
+@lowers("resample")
+def lower_resample(lowering: Lowering, group: Group) -> None:
+    """One kernel."""
+    node = lowering.graph[group.anchor]
+    (source,) = node.inputs
+    place = lowering.allocate(group.anchor)
+    arguments = Arguments()
+    kernel = ResampleSpec(
+        Domain(node.spec.shape, node.spec.batched),
+        len(node.spec.shape) + node.attrs.axis,
+        node.attrs.taps,
+        arguments.operand(lowering.places[source], lowering.spec(source), lowering.spec(source)),
+        arguments.operand(place, node.spec, node.spec, write=True),
+        len(arguments.buffers),
+    )
+    lowering.emit(kernel, arguments, node.name)

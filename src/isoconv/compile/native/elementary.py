@@ -18,7 +18,7 @@ from isoconv.arithmetic import elementary as definition
 from isoconv.arithmetic.philox import KEY_STEPS, MULTIPLIERS, ROUNDS
 from isoconv.errors import CompileError
 
-__all__ = ["FUNCTIONS", "emit", "emit_power", "philox_words"]
+__all__ = ["FUNCTIONS", "Lanes", "emit", "emit_power", "philox_words"]
 
 _F32, _F64 = ir.FloatType(), ir.DoubleType()
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
@@ -54,7 +54,7 @@ def emit(name: str, b: ir.IRBuilder, x: ir.Value) -> ir.Value:
     element = x.type.element if isinstance(x.type, ir.VectorType) else x.type
     if element not in (_F32, _F64):
         raise CompileError(f"{name} takes float or double, scalar or vector; got {x.type}")
-    lanes = _Lanes(b, x.type.count if isinstance(x.type, ir.VectorType) else 0)
+    lanes = Lanes(b, x.type.count if isinstance(x.type, ir.VectorType) else 0)
     if element == _F64:
         return _CORES[name](lanes, x)
     wide = b.fpext(x, lanes.of(_F64))
@@ -80,7 +80,7 @@ def emit_power(b: ir.IRBuilder, x: ir.Value, y: ir.Value) -> ir.Value:
         raise CompileError(
             f"power takes two of one type, float or double; got {x.type} and {y.type}"
         )
-    lanes = _Lanes(b, x.type.count if isinstance(x.type, ir.VectorType) else 0)
+    lanes = Lanes(b, x.type.count if isinstance(x.type, ir.VectorType) else 0)
     if element == _F64:
         return _power(lanes, x, y)
     wide = lanes.of(_F64)
@@ -115,7 +115,7 @@ def philox_words(
     """
     arguments = (c0, c1, c2, c3, k0, k1)
     counts = {value.type.count for value in arguments if isinstance(value.type, ir.VectorType)}
-    lanes = _Lanes(b, max(counts, default=0))
+    lanes = Lanes(b, max(counts, default=0))
     allowed = {_I32, lanes.of(_I32)}
     if len(counts) > 1 or any(value.type not in allowed for value in arguments):
         types = ", ".join(str(value.type) for value in arguments)
@@ -137,7 +137,7 @@ def philox_words(
     return c0, c1, c2, c3
 
 
-class _Lanes:
+class Lanes:
     """A builder with the number of lanes (0: scalars) that all values in hand have."""
 
     def __init__(self, b: ir.IRBuilder, count: int) -> None:
@@ -145,15 +145,19 @@ class _Lanes:
         self.count = count
 
     def of(self, element: ir.Type) -> ir.Type:
+        """The element type, or a vector of it."""
         return ir.VectorType(element, self.count) if self.count else element
 
     def constant(self, element: ir.Type, value: Any) -> ir.Constant:
+        """A number of some type in every lane."""
         return ir.Constant(self.of(element), [value] * self.count if self.count else value)
 
     def number(self, value: float) -> ir.Constant:
+        """A float64 in every lane."""
         return self.constant(_F64, value)
 
     def integer(self, value: int) -> ir.Constant:
+        """An int64 in every lane."""
         return self.constant(_I64, value)
 
     def spread(self, value: ir.Value) -> ir.Value:
@@ -170,16 +174,24 @@ class _Lanes:
         high = self.b.lshr(wide, self.integer(32))
         return self.b.trunc(wide, self.of(_I32)), self.b.trunc(high, self.of(_I32))
 
+    def function(self, name: str, x: ir.Value) -> ir.Value:
+        """An elementary function of float64."""
+        return _CORES[name](self, x)
+
     def add(self, x: ir.Value, y: ir.Value | float) -> ir.Value:
+        """``x + y``."""
         return self.b.fadd(x, self._operand(y))
 
     def sub(self, x: ir.Value | float, y: ir.Value | float) -> ir.Value:
+        """``x - y``."""
         return self.b.fsub(self._operand(x), self._operand(y))
 
     def mul(self, x: ir.Value, y: ir.Value | float) -> ir.Value:
+        """``x * y``."""
         return self.b.fmul(x, self._operand(y))
 
     def div(self, x: ir.Value, y: ir.Value) -> ir.Value:
+        """``x / y``."""
         return self.b.fdiv(x, y)
 
     def choose(
@@ -195,27 +207,34 @@ class _Lanes:
         return self.b.select(test, self._operand(then), self._operand(otherwise))
 
     def clamp(self, x: ir.Value, bounds: tuple[float, float]) -> ir.Value:
+        """Into the bounds; NaN stays."""
         x = self.choose(x, "<", bounds[0], bounds[0], x)
         return self.choose(x, ">", bounds[1], bounds[1], x)
 
     def bits(self, x: ir.Value) -> ir.Value:
+        """A float64 as an integer."""
         return self.b.bitcast(x, self.of(_I64))
 
     def from_bits(self, x: ir.Value) -> ir.Value:
+        """The float64 of an integer."""
         return self.b.bitcast(x, self.of(_F64))
 
     def size(self, x: ir.Value) -> ir.Value:
+        """``|x|``."""
         return self.from_bits(self.b.and_(self.bits(x), self.integer(~_SIGN)))
 
     def with_sign(self, size: ir.Value, x: ir.Value) -> ir.Value:
+        """A size with the sign of x."""
         sign = self.b.and_(self.bits(x), self.integer(_SIGN))
         return self.from_bits(self.b.or_(self.bits(size), sign))
 
     def power_of_two(self, k: ir.Value) -> ir.Value:
+        """``2**k`` for an int64 k within the normal range."""
         biased = self.b.add(k, self.integer(_BIAS))
         return self.from_bits(self.b.shl(biased, self.integer(_MANTISSA)))
 
     def polynomial(self, coefficients: Sequence[float], x: ir.Value) -> ir.Value:
+        """Horner's rule from the last coefficient."""
         total = self.add(self.mul(x, coefficients[-1]), coefficients[-2])
         for coefficient in coefficients[-3::-1]:
             total = self.add(self.mul(total, x), coefficient)
@@ -225,7 +244,7 @@ class _Lanes:
         return self.number(x) if isinstance(x, float) else x
 
 
-def _expm1_reduced(v: _Lanes, x: ir.Value) -> tuple[ir.Value, ir.Value]:
+def _expm1_reduced(v: Lanes, x: ir.Value) -> tuple[ir.Value, ir.Value]:
     """exp(x) = 2**k * (1 + p): p and k."""
     shifted = v.add(v.mul(x, definition.INVERSE_LN2), bits.ROUND)
     whole = v.sub(shifted, bits.ROUND)
@@ -236,17 +255,17 @@ def _expm1_reduced(v: _Lanes, x: ir.Value) -> tuple[ir.Value, ir.Value]:
     return p, k
 
 
-def _scale(v: _Lanes, x: ir.Value, k: ir.Value) -> ir.Value:
+def _scale(v: Lanes, x: ir.Value, k: ir.Value) -> ir.Value:
     half = v.b.ashr(k, v.integer(1))
     return v.mul(v.mul(x, v.power_of_two(half)), v.power_of_two(v.b.sub(k, half)))
 
 
-def _exp(v: _Lanes, x: ir.Value) -> ir.Value:
+def _exp(v: Lanes, x: ir.Value) -> ir.Value:
     p, k = _expm1_reduced(v, v.clamp(x, definition.EXP_RANGE))
     return _scale(v, v.add(p, 1.0), k)
 
 
-def _expm1(v: _Lanes, x: ir.Value) -> ir.Value:
+def _expm1(v: Lanes, x: ir.Value) -> ir.Value:
     p, k = _expm1_reduced(v, v.clamp(x, definition.EXPM1_RANGE))
     limit = v.integer(64)
     limited = v.b.select(v.b.icmp_signed(">", k, limit), limit, k)
@@ -256,7 +275,7 @@ def _expm1(v: _Lanes, x: ir.Value) -> ir.Value:
 
 
 def _log_corrected(
-    v: _Lanes, u: ir.Value, correction: ir.Value, exponent: ir.Value | None
+    v: Lanes, u: ir.Value, correction: ir.Value, exponent: ir.Value | None
 ) -> ir.Value:
     bits = v.bits(u)
     above = v.b.sub(bits, v.integer(definition.SQRT_HALF_BITS))
@@ -274,7 +293,7 @@ def _log_corrected(
     return v.sub(v.mul(whole, definition.LN2_HIGH), v.sub(v.sub(half, rest), f))
 
 
-def _log(v: _Lanes, x: ir.Value) -> ir.Value:
+def _log(v: Lanes, x: ir.Value) -> ir.Value:
     subnormal = v.b.fcmp_ordered("<", x, v.number(definition.SMALLEST_NORMAL))
     scaled = v.b.select(subnormal, v.mul(x, 2.0**54), x)
     exponent = v.b.select(subnormal, v.integer(-54), v.integer(0))
@@ -284,7 +303,7 @@ def _log(v: _Lanes, x: ir.Value) -> ir.Value:
     return v.choose(x, "<", 0.0, float("nan"), result)
 
 
-def _log1p(v: _Lanes, x: ir.Value) -> ir.Value:
+def _log1p(v: Lanes, x: ir.Value) -> ir.Value:
     u = v.add(x, 1.0)
     taken = v.sub(u, 1.0)
     error = v.add(v.sub(1.0, v.sub(u, taken)), v.sub(x, taken))
@@ -295,19 +314,19 @@ def _log1p(v: _Lanes, x: ir.Value) -> ir.Value:
     return v.choose(x, "<", -1.0, float("nan"), result)
 
 
-def _tanh(v: _Lanes, x: ir.Value) -> ir.Value:
+def _tanh(v: Lanes, x: ir.Value) -> ir.Value:
     size = v.size(x)
     limited = v.choose(size, ">", definition.TANH_END, definition.TANH_END, size)
     e = _expm1(v, v.mul(limited, 2.0))
     return v.with_sign(v.div(e, v.add(e, 2.0)), x)
 
 
-def _sigmoid(v: _Lanes, x: ir.Value) -> ir.Value:
+def _sigmoid(v: Lanes, x: ir.Value) -> ir.Value:
     e = _exp(v, v.b.fneg(v.size(x)))
     return v.div(v.choose(x, "<", 0.0, e, 1.0), v.add(e, 1.0))
 
 
-def _erf(v: _Lanes, x: ir.Value) -> ir.Value:
+def _erf(v: Lanes, x: ir.Value) -> ir.Value:
     size = v.size(x)
     small = v.mul(size, v.polynomial(definition.ERF, v.mul(size, size)))
     limited = v.choose(size, ">", definition.ERF_END, definition.ERF_END, size)
@@ -316,11 +335,11 @@ def _erf(v: _Lanes, x: ir.Value) -> ir.Value:
     return v.with_sign(v.choose(size, "<", 1.0, small, large), x)
 
 
-def _high(v: _Lanes, x: ir.Value) -> ir.Value:
+def _high(v: Lanes, x: ir.Value) -> ir.Value:
     return v.from_bits(v.b.and_(v.bits(x), v.integer(definition.HIGH_BITS)))
 
 
-def _log_parts(v: _Lanes, x: ir.Value) -> tuple[ir.Value, ir.Value]:
+def _log_parts(v: Lanes, x: ir.Value) -> tuple[ir.Value, ir.Value]:
     """ln(x) as a sum of two."""
     b = v.b
     subnormal = b.fcmp_ordered("<", x, v.number(definition.SMALLEST_NORMAL))
@@ -352,7 +371,7 @@ def _log_parts(v: _Lanes, x: ir.Value) -> tuple[ir.Value, ir.Value]:
     return result, v.sub(low, v.sub(v.sub(result, whole), high))
 
 
-def _exp_parts(v: _Lanes, high: ir.Value, low: ir.Value) -> ir.Value:
+def _exp_parts(v: Lanes, high: ir.Value, low: ir.Value) -> ir.Value:
     """exp(high + low)."""
     x = v.add(high, low)
     low = v.add(v.sub(high, x), low)
@@ -369,7 +388,7 @@ def _exp_parts(v: _Lanes, high: ir.Value, low: ir.Value) -> ir.Value:
     return _scale(v, v.add(total, rest), k)
 
 
-def _power_of_size(v: _Lanes, size: ir.Value, y: ir.Value) -> ir.Value:
+def _power_of_size(v: Lanes, size: ir.Value, y: ir.Value) -> ir.Value:
     """size**y for a finite positive size and a y that is a number."""
     log_high, log_low = _log_parts(v, size)
     y = v.clamp(y, definition.POWER_EXPONENT_RANGE)
@@ -379,7 +398,7 @@ def _power_of_size(v: _Lanes, size: ir.Value, y: ir.Value) -> ir.Value:
     return _exp_parts(v, high, v.clamp(low, definition.POWER_LOW_RANGE))
 
 
-def _power(v: _Lanes, x: ir.Value, y: ir.Value) -> ir.Value:
+def _power(v: Lanes, x: ir.Value, y: ir.Value) -> ir.Value:
     b, infinite = v.b, v.number(float("inf"))
     zero, size = v.number(0.0), v.size(x)
     result = _power_of_size(v, size, y)
@@ -402,7 +421,7 @@ def _power(v: _Lanes, x: ir.Value, y: ir.Value) -> ir.Value:
     return b.select(one, v.number(1.0), result)
 
 
-_CORES: dict[str, Callable[[_Lanes, ir.Value], ir.Value]] = {
+_CORES: dict[str, Callable[[Lanes, ir.Value], ir.Value]] = {
     "erf": _erf,
     "exp": _exp,
     "expm1": _expm1,

@@ -255,9 +255,9 @@ class Kernel:
         place.type = POINTER
         return place
 
-    def table(self, values: Sequence[int]) -> Value:
-        """Address of 64-bit integers that lie beside the code."""
-        kind = ir.ArrayType(I64, len(values))
+    def table(self, values: Sequence[float], dtype: str = "int64") -> Value:
+        """Address of numbers that lie beside the code; their dtype holds them as they are."""
+        kind = ir.ArrayType(_SCALARS[dtype], len(values))
         name = f"{self.name}.table{len(self.module.globals)}"
         table = ir.GlobalVariable(self.module, kind, name)
         table.linkage, table.global_constant = "private", True
@@ -343,6 +343,10 @@ class Kernel:
         """A constant in every lane."""
         # By its text: -0.0 and 0.0 are equal keys, and NaN is none.
         return _equal_lanes(_SCALARS[dtype].format_constant(value), dtype, lanes)
+
+    def zeros(self, dtype: str, lanes: int) -> Value:
+        """Zero of any dtype in every lane."""
+        return _Written(_vector(_SCALARS[dtype], lanes), "zeroinitializer")
 
     def narrow(self, vector: Value, lanes: int) -> Value:
         """The first `lanes` lanes of a vector."""

@@ -1,4 +1,4 @@
-"""Operations on the last axis as a row of classes: softmax, cross-entropy, hits."""
+"""Operations on the last axis as a row of classes: softmax, cross-entropy, hits, ranks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class RowsSpec(Specification):
         op: the operation.
         attrs: the operation's attributes.
         dtype: float32 or float64.
-        domain: outer axes, then the K classes.
+        domain: outer axes, then the K classes, of the operands or of the result.
         operands: as the operation's inputs. Labels and a gradient per row have strides for no
             axis, for the outer axes, or for all axes with 0 for the classes.
         result: likewise.

@@ -1,4 +1,4 @@
-"""How softmax, losses and hits become kernel calls."""
+"""How softmax, losses, hits and ranks become kernel calls."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ __all__ = ["lower_rows"]
 
 @lowers(
     "softmax", "log_softmax", "softmax_grad", "log_softmax_grad", "cross_entropy",
-    "cross_entropy_grad", "hits",
+    "cross_entropy_grad", "hits", "one_hot", "top_k",
 )  # fmt: skip
 def lower_rows(lowering: Lowering, group: Group) -> None:
-    """One kernel, which goes through the classes of each row."""
+    """One kernel, which goes through the classes of each row, that of the wider end."""
     node = lowering.graph[group.anchor]
     arguments = Arguments()
     operands = tuple(
         arguments.operand(lowering.places[i], lowering.spec(i), lowering.spec(i))
         for i in node.inputs
     )
-    domain = lowering.spec(node.inputs[0])
+    domain = max(lowering.spec(node.inputs[0]), node.spec, key=lambda spec: len(spec.shape))
     place = lowering.allocate(group.anchor)
     result = arguments.operand(place, node.spec, node.spec, write=True)
     spec = RowsSpec(

@@ -1,4 +1,4 @@
-"""Reductions: sums over positions, images or everything, fused behind pointwise work."""
+"""Reductions: sums over any axes, over images too or not, fused behind pointwise work."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class ReduceSpec(Specification):
     """A reduction kernel.
 
     Attributes:
-        domain: what it runs over; channels last.
+        domain: what it runs over.
         expression: pointwise work before the sums; it has no root and may store values.
-        results: (value of the expression, where its sum goes). A place has strides for no axis or
-            for the channels alone, and with `batched` an image stride.
-        keep: 1 to sum each channel by itself, 0 to sum over channels too.
+        results: (value of the expression, where its sum goes). A place has a stride for each kept
+            axis, and with `batched` an image stride.
+        kept: the axes of the domain that are not summed over.
         batched: one result for each image; otherwise one over all images.
         dtype: of the sums.
         buffers: number of pointers.
@@ -28,7 +28,7 @@ class ReduceSpec(Specification):
     domain: Domain
     expression: Expression
     results: tuple[tuple[int, Operand], ...]
-    keep: int
+    kept: tuple[int, ...]
     batched: bool
     dtype: str
     buffers: int

@@ -1,4 +1,4 @@
-"""Pooling: the maximum or the average of a window, channel by channel."""
+"""Pooling: the maximum, its place or the average of a window, channel by channel."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class PoolSpec(Specification):
     """A pooling kernel.
 
     Attributes:
-        kind: "max" or "avg".
+        kind: "max", "place" (of the maximum, as a row-major number) or "avg".
         dtype: float32 or float64.
         window: how the window moves.
         sides: sizes of the input per spatial axis.
@@ -42,4 +42,4 @@ class PoolSpec(Specification):
     @property
     def title(self) -> str:
         """What it does, in words."""
-        return f"{self.kind} pooling"
+        return "max pooling, places" if self.kind == "place" else f"{self.kind} pooling"

@@ -7,13 +7,14 @@ from isoconv.compile.lowering import Lowering, lowers
 from isoconv.compile.pointwise.expression import Domain
 from isoconv.compile.window.gradient import PoolGradSpec
 from isoconv.compile.window.pool import PoolSpec
+from isoconv.compile.window.unpool import UnpoolSpec
 from isoconv.graph.groups import Group
 from isoconv.ops.pool import AvgPool, AvgPoolGrad
 
-__all__ = ["lower_pool", "lower_pool_grad"]
+__all__ = ["lower_places", "lower_pool", "lower_pool_grad"]
 
 
-@lowers("max_pool", "avg_pool")
+@lowers("max_pool", "max_pool_places", "avg_pool")
 def lower_pool(lowering: Lowering, group: Group) -> None:
     """One kernel, with the pointwise work behind it."""
     node = lowering.graph[group.anchor]
@@ -24,8 +25,9 @@ def lower_pool(lowering: Lowering, group: Group) -> None:
     source = arguments.operand(lowering.places[x], seen, seen)
     expression, _ = lowering.expression(group, node.spec, arguments)
     expression = lowering.nontemporal(expression, arguments)
+    kinds = {"max_pool": "max", "max_pool_places": "place", "avg_pool": "avg"}
     spec = PoolSpec(
-        kind="avg" if average else "max",
+        kind=kinds[node.op],
         dtype=node.spec.dtype,
         window=node.attrs.window if average else node.attrs,
         sides=seen.shape[:-1],
@@ -67,3 +69,26 @@ def lower_pool_grad(lowering: Lowering, group: Group) -> None:
         buffers=len(arguments.buffers),
     )
     lowering.emit(spec, arguments, node.name)
+
+
+@lowers("max_unpool", "at_places")
+def lower_places(lowering: Lowering, group: Group) -> None:
+    """One kernel that puts values at places, or picks them from there."""
+    node = lowering.graph[group.anchor]
+    values, places = node.inputs
+    result = lowering.allocate(group.anchor)
+    arguments = Arguments()
+    seen, listed = lowering.spec(values), lowering.spec(places)
+    kernel = UnpoolSpec(
+        put=node.op == "max_unpool",
+        values=Domain(seen.shape),
+        places=Domain(listed.shape),
+        result=Domain(node.spec.shape),
+        operands=(
+            arguments.operand(lowering.places[values], seen, seen),
+            arguments.operand(lowering.places[places], listed, listed),
+            arguments.operand(result, node.spec, node.spec, write=True),
+        ),
+        buffers=len(arguments.buffers),
+    )
+    lowering.emit(kernel, arguments, node.name)

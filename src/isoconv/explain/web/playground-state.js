@@ -156,9 +156,8 @@ export function problemsOf(state) {
       found.kernel ??= `The kernel covers ${covers} of the ${names[axis]}, the padded input has `
         + `${side} + ${before} + ${after} = ${padded}.`;
     } else if (!weighted(state)) {
-      if (Math.max(before, after) > Math.floor(covers / 2)) {
-        found.padding ??= "Pooling takes at most half the window as padding: "
-          + `${Math.floor(covers / 2)} of ${covers}.`;
+      if (Math.max(before, after) >= covers) {
+        found.padding ??= `Pooling takes less padding than the window covers, ${covers}.`;
       } else if (misses(state, axis)) {
         found.dilation ??= "A window would meet nothing but padding: less dilation or padding.";
       }

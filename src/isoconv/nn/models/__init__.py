@@ -9,29 +9,42 @@ from isoconv.errors import ArgumentError
 from isoconv.nn.combining import Sequential
 
 # begin of names that `python -m scripts.public_names` writes
+from isoconv.nn.models.convnext import convnext_tiny
+from isoconv.nn.models.densenet import densenet121
+from isoconv.nn.models.efficientnet import efficientnet_b0, efficientnet_lite0
 from isoconv.nn.models.lenet import lenet5
-from isoconv.nn.models.mobilenet import mobilenetv2
+from isoconv.nn.models.mobilenet import mobilenet_v2, mobilenetv2
+from isoconv.nn.models.mobilenet_v3 import mobilenet_v3_large, mobilenet_v3_small
 from isoconv.nn.models.resnet import (
     resnet18,
     resnet18_winograd,
     resnet20,
     resnet20_winograd,
+    resnet34,
+    resnet50,
+    resnext50_32x4d,
     small_resnet,
 )
+from isoconv.nn.models.shufflenet import shufflenet_v2_x1_0
+from isoconv.nn.models.squeezenet import squeezenet1_0, squeezenet1_1
+from isoconv.nn.models.unet import unet
 from isoconv.nn.models.vgg import tinyvgg, vgg11, vgg11_winograd
 
 __all__ = [
-    "MODELS", "create", "lenet5", "mobilenetv2", "resnet18", "resnet18_winograd", "resnet20",
-    "resnet20_winograd", "small_resnet", "tinyvgg", "vgg11", "vgg11_winograd",
+    "MODELS", "convnext_tiny", "create", "densenet121", "efficientnet_b0", "efficientnet_lite0",
+    "lenet5", "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small", "mobilenetv2", "resnet18",
+    "resnet18_winograd", "resnet20", "resnet20_winograd", "resnet34", "resnet50", "resnext50_32x4d",
+    "shufflenet_v2_x1_0", "small_resnet", "squeezenet1_0", "squeezenet1_1", "tinyvgg", "unet",
+    "vgg11", "vgg11_winograd",
 ]  # fmt: skip
 # end of names
 
 __public__ = {"isoconv.nn": ["models"], "isoconv.nn.models": ["MODELS", "create"]}
 
 MODELS: dict[str, Callable[[int, tuple[int, ...] | None], Sequential]] = {
-    name: globals()[name] for name in __all__ if name not in ("MODELS", "create")
+    name: globals()[name] for name in __all__ if name not in ("MODELS", "create", "unet")
 }
-"""All models: name → function of the number of classes and the input shape."""
+"""All models that name a picture's class: name → function of the classes and the input shape."""
 
 
 def create(name: str, classes: int = 10, input_shape: tuple[int, ...] | None = None) -> Sequential:

@@ -1,8 +1,8 @@
-"""Residual networks: ResNet-18, the 20-layer one for small images, and one for any few images."""
+"""Residual networks: ResNet-18 to -50, ResNeXt-50, and two that are small."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from isoconv.checks import LARGEST, check_count
 from isoconv.nn.activations import ReLU
@@ -15,7 +15,8 @@ from isoconv.nn.normalization import BatchNorm2d
 from isoconv.nn.pooling import MaxPool2d
 from isoconv.nn.settings import image_shape
 
-__all__ = ["resnet18", "resnet18_winograd", "resnet20", "resnet20_winograd", "small_resnet"]
+__all__ = ["resnet18", "resnet18_winograd", "resnet20", "resnet20_winograd", "resnet34", "resnet50",
+           "resnext50_32x4d", "small_resnet"]  # fmt: skip
 __public__ = {"isoconv.nn.models": ["*"]}
 
 SMALL = 64
@@ -26,6 +27,11 @@ TALL = 80
 """From beyond this side on it has four stages."""
 LEAST_MAP = 3
 """Side of the smallest feature map of its last stage."""
+WIDTHS = (64, 128, 256, 512)
+"""Filters of the four stages; a bottleneck ends in four times as many."""
+
+Block = Callable[[int, int, bool], Module]
+"""``(filters, stride, first of its stage) -> Residual``."""
 
 
 def resnet18(
@@ -46,12 +52,7 @@ def resnet18(
         >>> resnet18(1000).summary((224, 224, 3)).parameters
         11689512
     """
-    height, width, _ = image_shape(input_shape)
-    if min(height, width) <= SMALL:
-        stem = _normalised(64, 3, 1)
-    else:
-        stem = [*_normalised(64, 7, 2), MaxPool2d(3, stride=2, padding=1)]
-    return _resnet(stem, (64, 128, 256, 512), 2, classes, algorithm)
+    return _resnet(_stem(input_shape), WIDTHS, (2, 2, 2, 2), classes, _basic(algorithm))
 
 
 def resnet18_winograd(classes: int = 10, input_shape: tuple[int, ...] | None = None) -> Sequential:
@@ -90,7 +91,7 @@ def resnet20(
         272474
     """
     image_shape(input_shape)
-    return _resnet(_normalised(16, 3, 1), (16, 32, 64), 3, classes, algorithm)
+    return _resnet(_normalised(16, 3, 1), (16, 32, 64), (3, 3, 3), classes, _basic(algorithm))
 
 
 def resnet20_winograd(classes: int = 10, input_shape: tuple[int, ...] | None = None) -> Sequential:
@@ -105,6 +106,57 @@ def resnet20_winograd(classes: int = 10, input_shape: tuple[int, ...] | None = N
         272474
     """
     return resnet20(classes, input_shape, algorithm="winograd")
+
+
+def resnet34(classes: int = 10, input_shape: tuple[int, ...] | None = None) -> Sequential:
+    """He et al. 2015, "Deep residual learning for image recognition", table 1, 34 layers.
+
+    As `resnet18`, with 3, 4, 6 and 3 blocks.
+
+    Args:
+        classes: number of outputs.
+        input_shape: ``(H, W, C)``; None for ``(224, 224, 3)``.
+
+    Example:
+        >>> resnet34(1000).summary((224, 224, 3)).parameters
+        21797672
+    """
+    return _resnet(_stem(input_shape), WIDTHS, (3, 4, 6, 3), classes, _basic("direct"))
+
+
+def resnet50(classes: int = 10, input_shape: tuple[int, ...] | None = None) -> Sequential:
+    """He et al. 2015, "Deep residual learning for image recognition", table 1, 50 layers.
+
+    Bottlenecks: a 1×1 convolution that narrows, a 3×3 one, and a 1×1 one with four times the
+    filters. The stride of 2 is that of the 3×3 convolution, as in all published weights; the paper
+    has it in the first one. Small images as in `resnet18`.
+
+    Args:
+        classes: number of outputs.
+        input_shape: ``(H, W, C)``; None for ``(224, 224, 3)``.
+
+    Example:
+        >>> resnet50(1000).summary((224, 224, 3)).parameters
+        25557032
+    """
+    return _resnet(_stem(input_shape), WIDTHS, (3, 4, 6, 3), classes, _bottleneck(1, 64))
+
+
+def resnext50_32x4d(classes: int = 10, input_shape: tuple[int, ...] | None = None) -> Sequential:
+    """Xie et al. 2016, "Aggregated residual transformations for deep networks", table 1.
+
+    `resnet50` with 3×3 convolutions of twice as many filters in 32 groups, 4 filters wide in the
+    first stage.
+
+    Args:
+        classes: number of outputs.
+        input_shape: ``(H, W, C)``; None for ``(224, 224, 3)``.
+
+    Example:
+        >>> resnext50_32x4d(1000).summary((224, 224, 3)).parameters
+        25028904
+    """
+    return _resnet(_stem(input_shape), WIDTHS, (3, 4, 6, 3), classes, _bottleneck(32, 4))
 
 
 def small_resnet(classes: int = 10, input_shape: tuple[int, ...] | None = None) -> Sequential:
@@ -133,43 +185,84 @@ def small_resnet(classes: int = 10, input_shape: tuple[int, ...] | None = None) 
     side = -(-side // stride)
     while len(stages) > 1 and -(-side // 2 ** (len(stages) - 1)) < LEAST_MAP:
         stages.pop()
-    return _resnet(_normalised(stages[0], 3, stride), stages, 1, classes, "winograd")
+    blocks = [1] * len(stages)
+    stem = _normalised(stages[0], 3, stride)
+    return _resnet(stem, stages, blocks, classes, _basic("winograd"))
+
+
+def _stem(input_shape: tuple[int, ...] | None) -> list[Module]:
+    """What stands before the first stage, by the size of the images."""
+    height, width, _ = image_shape(input_shape)
+    if min(height, width) <= SMALL:
+        return _normalised(64, 3, 1)
+    return [*_normalised(64, 7, 2), MaxPool2d(3, stride=2, padding=1)]
 
 
 def _normalised(
-    filters: int, kernel_size: int, stride: int, algorithm: str = "direct"
+    filters: int, kernel_size: int, stride: int, algorithm: str = "direct", groups: int = 1
 ) -> list[Module]:
     """A convolution that keeps the size but for its stride, normalised, with ReLU."""
     convolution = Conv2d(
-        filters, kernel_size, stride, kernel_size // 2, bias=False, algorithm=algorithm
-    )
+        filters, kernel_size, stride, kernel_size // 2, groups=groups, bias=False,
+        algorithm=algorithm,
+    )  # fmt: skip
     return [convolution, BatchNorm2d(), ReLU()]
 
 
-def _block(filters: int, stride: int, algorithm: str, *, project: bool) -> list[Module]:
-    """Two 3×3 convolutions around which x is added; ReLU follows the sum."""
-    body = Sequential(
-        *_normalised(filters, 3, stride, algorithm if stride == 1 else "direct"),
-        Conv2d(filters, 3, padding=1, bias=False, algorithm=algorithm),
-        BatchNorm2d(),
-    )
-    shortcut = Sequential(Conv2d(filters, 1, stride, bias=False), BatchNorm2d())
-    return [Residual(body, shortcut if project else None), ReLU()]
+def _basic(algorithm: str) -> Block:
+    """Two 3×3 convolutions around which x is added."""
+
+    def block(filters: int, stride: int, first: bool) -> Module:
+        body = Sequential(
+            *_normalised(filters, 3, stride, algorithm if stride == 1 else "direct"),
+            Conv2d(filters, 3, padding=1, bias=False, algorithm=algorithm),
+            BatchNorm2d(),
+        )
+        # The first stage keeps the size and the channels.
+        return Residual(body, _projection(filters, stride) if first and stride > 1 else None)
+
+    return block
+
+
+def _bottleneck(groups: int, width: int) -> Block:
+    """A 1×1, a 3×3 and a 1×1 convolution around which x is added.
+
+    Args:
+        groups: of the 3×3 convolution.
+        width: filters of each group in the first stage.
+    """
+
+    def block(filters: int, stride: int, first: bool) -> Module:
+        inner = filters * width // 64 * groups
+        body = Sequential(
+            *_normalised(inner, 1, 1),
+            *_normalised(inner, 3, stride, groups=groups),
+            Conv2d(4 * filters, 1, bias=False),
+            BatchNorm2d(),
+        )
+        return Residual(body, _projection(4 * filters, stride) if first else None)
+
+    return block
+
+
+def _projection(filters: int, stride: int) -> Module:
+    """What brings x to the shape of a block's result."""
+    return Sequential(Conv2d(filters, 1, stride, bias=False), BatchNorm2d())
 
 
 def _resnet(
     stem: Sequence[Module],
     stages: Sequence[int],
-    blocks: int,
+    blocks: Sequence[int],
     classes: int,
-    algorithm: str = "direct",
+    block: Block,
 ) -> Sequential:
     steps = list(stem)
-    for stage, filters in enumerate(stages):
-        for block in range(blocks):
+    for stage, (filters, count) in enumerate(zip(stages, blocks, strict=True)):
+        for number in range(count):
             # Every stage but the first halves the feature map in its first block.
-            first = stage > 0 and block == 0
-            steps += _block(filters, 2 if first else 1, algorithm, project=first)
+            stride = 2 if stage > 0 and number == 0 else 1
+            steps += [block(filters, stride, number == 0), ReLU()]
     return Sequential(
         *steps, GlobalAvgPool2d(), Linear(check_count("classes", classes, most=LARGEST))
     )

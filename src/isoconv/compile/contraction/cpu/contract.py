@@ -28,7 +28,7 @@ from isoconv.compile.contraction.contract import ContractSpec
 from isoconv.compile.contraction.cpu.chain import Chain, Heads
 from isoconv.compile.contraction.cpu.effort import effort_of_tile
 from isoconv.compile.contraction.cpu.partition import Partition
-from isoconv.compile.contraction.cpu.result import Positions, vector_of
+from isoconv.compile.contraction.cpu.result import Positions, unrolls, vector_of
 from isoconv.compile.contraction.tiles import (
     NEAR,
     OWN_CACHE,
@@ -40,13 +40,9 @@ from isoconv.compile.contraction.tiles import (
 from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import Kernel, Value, Variable
 from isoconv.compile.pointwise.cpu.expression import Index, emit_expression, prefetch
-from isoconv.compile.pointwise.cpu.operations import is_quick
 from isoconv.graph.ir import DTYPES
 
 __all__ = ["At", "Block", "Emission", "contraction"]
-
-_SHORT_CHAIN = 160  # steps; what comes after so few of them is a good part of a kernel's time
-_SHORT_EPILOGUE = 8  # operations that may be unrolled for every position
 
 
 @emits(ContractSpec, effort=effort_of_tile)
@@ -366,12 +362,7 @@ class Emission:
         """Number of each position of a tile, and its place in the result."""
         spec = self.spec
         axes = tuple((axis.out_first, axis.out_step) for axis in spec.axes)
-        steps = spec.epilogue.steps
-        short = (
-            spec.taps * spec.channels <= _SHORT_CHAIN
-            and len(steps) <= _SHORT_EPILOGUE
-            and all(is_quick(step.op) for step in steps)
-        )
+        short = unrolls(spec.taps * spec.channels, spec.epilogue)
         positions = Positions(
             self.k, bool(spec.flat), axes, at.rows, at.columns, self.lanes, short,
             self.rows_are_images,

@@ -7,8 +7,21 @@ from dataclasses import dataclass, replace
 
 from isoconv.compile.native.loops import Kernel, Value
 from isoconv.compile.pointwise.cpu.expression import Index
+from isoconv.compile.pointwise.cpu.operations import is_quick
+from isoconv.compile.pointwise.expression import Expression
 
-__all__ = ["Positions", "vector_of"]
+__all__ = ["Positions", "unrolls", "vector_of"]
+
+_SHORT_CHAIN = 160  # steps; what comes after so few of them is a good part of a kernel's time
+_SHORT_EPILOGUE = 8  # operations that may be unrolled for every position
+
+
+def unrolls(chain: int, epilogue: Expression) -> bool:
+    """Whether the work behind a chain of so many steps is unrolled over a tile's positions."""
+    steps = epilogue.steps
+    if chain > _SHORT_CHAIN or len(steps) > _SHORT_EPILOGUE:
+        return False
+    return all(is_quick(step.op) for step in steps)
 
 
 @dataclass(frozen=True, slots=True)

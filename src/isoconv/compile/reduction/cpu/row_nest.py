@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import prod
 
 from isoconv.arithmetic.sums import PARTIALS
@@ -10,7 +10,7 @@ from isoconv.compile.native.loops import Kernel, Value
 from isoconv.compile.pointwise.expression import Domain
 from isoconv.compile.reduction.cpu.partials import combine, shuffle
 
-__all__ = ["Chunk", "over_row", "row_sum", "share_rows", "spread"]
+__all__ = ["Chunk", "over_row", "row_sum", "share_rows", "split", "spread"]
 
 Chunk = Callable[[Value | int, int], None]
 """Work on some neighbouring elements of a row: the first one, and how many."""
@@ -25,12 +25,16 @@ def share_rows(
     images = k.field("images") if domain.batched else k.const(1)
     begin, end = k.share(b.mul(images, k.const(count)))
     with k.loop(begin, end) as unit:
-        place: list[Value | int] = []
-        rest = unit
-        for size in reversed(outer):
-            place.insert(0, b.srem(rest, k.const(size)))
-            rest = b.sdiv(rest, k.const(size))
-        body(rest, tuple(place))
+        body(*split(k, unit, outer))
+
+
+def split(k: Kernel, unit: Value, sizes: Sequence[int]) -> tuple[Value, tuple[Value, ...]]:
+    """What is left of a number, and the place on axes of these sizes, the last one fastest."""
+    place: list[Value] = []
+    for size in reversed(sizes):
+        place.insert(0, k.builder.srem(unit, k.const(size)))
+        unit = k.builder.sdiv(unit, k.const(size))
+    return unit, tuple(place)
 
 
 def over_row(k: Kernel, count: int, chunk: Chunk) -> None:

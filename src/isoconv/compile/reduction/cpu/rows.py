@@ -1,4 +1,4 @@
-"""Operations on the last axis as a row of classes: softmax, cross-entropy, hits.
+"""Operations on the last axis as a row of classes: softmax, cross-entropy, hits, ranks.
 
     for every row x of K classes:
         m = max over i of x[i]
@@ -10,6 +10,8 @@
         softmax_grad:    result[i] = y[i] * (dy[i] - sum of y * dy)
         log_softmax_grad: result[i] = dy[i] - exp(y[i]) * sum of dy
         hits:            result    = 1 if fewer than k classes beat the label, else 0
+        one_hot:         result[i] = 1 if i is the label, else 0
+        top_k:           result[j] = what comes first of all that comes after result[j - 1]
 
 Schedule: eight classes at a time, because the lanes of eight are the partial sums; the rest of a
 row is a shorter vector. Where a power is needed twice it is spilled in the result.
@@ -17,6 +19,7 @@ row is a shorter vector. Where a power is needed twice it is spilled in the resu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import llvmlite.ir as ir
@@ -25,7 +28,7 @@ import numpy as np
 from isoconv.arithmetic.sums import PARTIALS
 from isoconv.compile.native import elementary
 from isoconv.compile.native.emitters import emits
-from isoconv.compile.native.loops import I32, Kernel, Value
+from isoconv.compile.native.loops import F64, I32, Kernel, Value
 from isoconv.compile.native.nest import replaces
 from isoconv.compile.pointwise.cpu.expression import Index, address, load_operand, store_operand
 from isoconv.compile.pointwise.expression import Operand
@@ -91,6 +94,13 @@ class _Row:
     def label(self) -> Value:
         """The row's class, as a 64-bit integer."""
         return self.k.builder.sext(self.single(1), ir.IntType(64))
+
+    def own(self, label: Value, of: Callable[[Value], Value]) -> tuple[Value, Value]:
+        """``of(label)``, one lane, and whether there is such a class; if not, it is 0."""
+        b, nought = self.k.builder, self.k.const(0)
+        known = b.icmp_unsigned("<", label, self.k.const(self.classes))
+        found = of(b.select(known, label, nought))
+        return b.select(known, found, ir.Constant(found.type, None)), known
 
     # Passes over the row ------------------------------------------------------------------------
 
@@ -228,7 +238,8 @@ def _cross_entropy(row: _Row) -> None:
     greatest, label = row.greatest(0), row.label()
     logarithm = row.log(row.powers(greatest, spill=False))
     if row.spec.attrs.smoothing == 0:
-        row.store_single(b.fsub(logarithm, row.shifted(greatest, label, 1)))
+        found, _ = row.own(label, lambda i: b.fsub(logarithm, row.shifted(greatest, i, 1)))
+        row.store_single(found)
         return
 
     def term(i: Value | int, lanes: int) -> Value:
@@ -254,7 +265,7 @@ def _cross_entropy_grad(row: _Row) -> None:
 def _hits(row: _Row) -> None:
     k, b, dtype = row.k, row.k.builder, row.spec.dtype
     label = row.label()
-    own = row.load(0, label, 1)
+    own, known = row.own(label, lambda i: row.load(0, i, 1))
     count = k.variable(ir.Constant(I32, 0))
 
     def chunk(i: Value | int, lanes: int) -> None:
@@ -269,8 +280,49 @@ def _hits(row: _Row) -> None:
 
     row.each(chunk)
     few = k.splat(b.icmp_signed("<", count.get(), ir.Constant(I32, row.spec.attrs.k)), 1)
-    hit = b.and_(few, b.fcmp_ordered("ord", own, own))
+    hit = b.and_(b.and_(few, k.splat(known, 1)), b.fcmp_ordered("ord", own, own))
     row.store_single(b.select(hit, k.splat_const(1.0, dtype, 1), k.splat_const(0.0, dtype, 1)))
+
+
+def _one_hot(row: _Row) -> None:
+    k, b, dtype = row.k, row.k.builder, row.spec.dtype
+    label = row.single(0)
+    if isinstance(label.type, ir.IntType):
+        label = b.sitofp(label, F64)
+    elif label.type != F64:
+        label = b.fpext(label, F64)
+
+    def chunk(i: Value | int, lanes: int) -> None:
+        numbers = b.sitofp(row.numbers(i, lanes), ir.VectorType(F64, lanes))
+        here = b.fcmp_ordered("==", numbers, k.splat(label, lanes))
+        on, off = (k.splat_const(x, dtype, lanes) for x in (1.0, 0.0))
+        row.store(b.select(here, on, off), i)
+
+    row.each(chunk)
+
+
+def _top_k(row: _Row) -> None:
+    k, b, dtype, attrs = row.k, row.k.builder, row.spec.dtype, row.spec.attrs
+    # Every element comes after a NaN that stands before the row.
+    last = k.variable(k.splat_const(math.nan, dtype, 1))
+    last_place = k.variable(k.const(-1))
+    first, place = k.variable(last.get()), k.variable(k.const(-1))
+    with k.loop(0, attrs.k) as j:
+        place.set(k.const(-1))
+        with k.loop(0, row.classes) as i:
+            x, before = row.load(0, i, 1), last.get()
+            alike = b.and_(b.fcmp_unordered("uno", x, x), b.fcmp_unordered("uno", before, before))
+            alike = b.or_(alike, b.fcmp_ordered("==", x, before))
+            behind = b.and_(alike, k.splat(b.icmp_signed(">", i, last_place.get()), 1))
+            none = k.splat(b.icmp_signed("<", place.get(), k.const(0)), 1)
+            taken = b.and_(b.or_(replaces(k, before, x), behind),
+                           b.or_(none, replaces(k, x, first.get())))  # fmt: skip
+            first.set(b.select(taken, x, first.get()))
+            place.set(b.select(b.extract_element(taken, k.const(0)), i, place.get()))
+        last.set(first.get())
+        last_place.set(place.get())
+        number = k.splat(b.sitofp(place.get(), k.scalar_type(dtype)), 1)
+        row.store(number if attrs.places else first.get(), j)
 
 
 _EMITTERS: dict[str, Callable[[_Row], None]] = {
@@ -281,4 +333,6 @@ _EMITTERS: dict[str, Callable[[_Row], None]] = {
     "cross_entropy": _cross_entropy,
     "cross_entropy_grad": _cross_entropy_grad,
     "hits": _hits,
+    "one_hot": _one_hot,
+    "top_k": _top_k,
 }

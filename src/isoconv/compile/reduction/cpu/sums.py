@@ -1,4 +1,4 @@
-"""Reductions: sums over positions, images or everything, fused behind pointwise work.
+"""Reductions: sums over any axes, over images too or not, fused behind pointwise work.
 
     for each result (a channel, an image, ...):
         p[0..7] = +0.0
@@ -6,9 +6,10 @@
             p[i mod 8] = p[i mod 8] + expression(element i)
         result = ((p0 + p1) + (p2 + p3)) + ((p4 + p5) + (p6 + p7))
 
-Schedule: with channels kept, lanes are channels and the eight partial sums are eight registers;
-with nothing kept, the partial sums are the lanes of one vector. Axes that lie behind each other in
-all operands become one. A row of elements is taken eight at a time, so partial sums need no index.
+Schedule: where the last axis is kept, lanes run along it (channels) and the eight partial sums are
+eight registers; elsewhere the partial sums are the lanes of one vector. Other kept axes are loops
+around that. Axes that lie behind each other in all operands become one. A row of elements is taken
+eight at a time, so partial sums need no index.
 Of more channels than one block, positions are taken one after the other, while all partial sums
 wait in the first cache (``walk``). Of too many for that, a few rows at a time pass through all
 blocks of channels; meanwhile the partial sums are spilled to the stack. A block reads a piece of
@@ -26,9 +27,15 @@ from math import prod
 from isoconv.arithmetic.sums import PARTIALS
 from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import Kernel, Value, Variable
-from isoconv.compile.pointwise.cpu.expression import Index, address, emit_expression
+from isoconv.compile.pointwise.cpu.expression import (
+    Index,
+    address,
+    emit_expression,
+    store_operand,
+)
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand
 from isoconv.compile.reduction.cpu.partials import combine, in_order, shuffle
+from isoconv.compile.reduction.cpu.row_nest import split
 from isoconv.compile.reduction.cpu.walk import Walk, is_narrow
 from isoconv.compile.reduction.sums import ReduceSpec
 from isoconv.graph.ir import DTYPES
@@ -47,23 +54,24 @@ def sums(k: Kernel, spec: ReduceSpec) -> None:
 
 class _Sums:
     def __init__(self, k: Kernel, spec: ReduceSpec) -> None:
-        self.k, self.spec = k, spec
-        self.domain, self.expression = _merge(spec.domain, spec.expression, spec.keep)
+        spec = _merge(spec)
         reduces_images = spec.domain.batched and not spec.batched
-        joined = None
-        if reduces_images:
-            joined = _with_images(self.domain, self.expression, spec.keep)
+        joined = _with_images(spec) if reduces_images else None
         self.flat = joined is not None
-        if joined is not None:
-            self.domain, self.expression = joined
-        self.channels = self.domain.axes[-1] if spec.keep else 1
-        self.sizes = self.domain.axes[:-1] if spec.keep else self.domain.axes
+        spec = joined or spec
+        self.k, self.spec = k, spec
+        axes, last = spec.domain.axes, len(spec.domain.axes) - 1
+        self.by_channel = spec.kept[-1:] == (last,)
+        self.channels = axes[-1] if self.by_channel else 1
+        self.outer = spec.kept[:-1] if self.by_channel else spec.kept
+        self.at: tuple[Value, ...] = ()  # the place on the outer axes
+        self.sizes = tuple(side for axis, side in enumerate(axes) if axis not in spec.kept)
         self.loops_images = reduces_images and not self.flat
 
     def run(self) -> None:
-        """Share out images, or blocks of channels where all images go into one result."""
+        """Share out images and outer axes, or blocks of channels where there is one of all."""
         k, spec = self.k, self.spec
-        widest = "float64" if "float64" in self.expression.dtypes() else spec.dtype
+        widest = "float64" if "float64" in spec.expression.dtypes() else spec.dtype
         lanes = k.target.lanes(widest)
         # Twice eight partial sums leave room for the work before them in 32 registers only.
         vectors = 1
@@ -73,9 +81,12 @@ class _Sums:
         width = lanes * vectors
         full, rest = divmod(self.channels, width)
         tail = [lanes] * (rest // lanes) + ([rest % lanes] if rest % lanes else [])
-        if spec.batched and spec.domain.batched:
-            begin, end = k.share(k.field("images"))
-            with k.loop(begin, end) as image:
+        if spec.batched or self.outer:
+            count = k.field("images") if spec.batched else k.const(1)
+            sides = [spec.domain.axes[axis] for axis in self.outer]
+            begin, end = k.share(k.builder.mul(count, k.const(prod(sides))) if sides else count)
+            with k.loop(begin, end) as unit:
+                image, self.at = split(k, unit, sides)
                 if full:
                     with k.loop(0, full) as i:
                         self._block(image, k.mul(i, width), [lanes] * vectors, lanes)
@@ -83,13 +94,13 @@ class _Sums:
                     self._block(image, k.const(full * width), tail, lanes)
             return
         image = k.const(0)
-        if self.flat and spec.keep and is_narrow(self.channels, lanes * vectors, spec):
+        if self.flat and self.by_channel and is_narrow(self.channels, lanes * vectors, spec):
             length = k.builder.mul(k.field("images"), k.const(prod(self.sizes)))
-            operands = self.expression.operands
+            operands = spec.expression.operands
             Walk(k, spec, operands, self.channels, lanes, self.values, self.store).run(length)
             return
         begin, end, has_rest = k.share_blocks(full, rest)
-        if self.flat and spec.keep and full > 1:
+        if self.flat and self.by_channel and full > 1:
             self._chunks(begin, end, [lanes] * vectors, lanes)
         elif full:
             with k.loop(begin, end) as i:
@@ -125,8 +136,8 @@ class _Sums:
 
     def _block(self, image: Value, channel: Value, widths: list[int], lanes: int) -> None:
         """All elements of one image, or of all images, for a block of channels."""
-        k, spec = self.k, self.spec
-        if spec.keep:
+        k = self.k
+        if self.by_channel:
             sums: _Registers | _Lanes = _Registers(self, channel, widths, lanes)
         else:
             sums = _Lanes(self)
@@ -205,7 +216,7 @@ class _Sums:
         # Conditions are too small to be worth it: eight of them take a byte.
         arrays = [
             o
-            for o in self.expression.operands
+            for o in self.spec.expression.operands
             if o.strides[0] == self.channels and o.dtype in DTYPES
         ]
         for array in arrays:
@@ -215,17 +226,21 @@ class _Sums:
 
     def values(self, index: Index) -> list[Value]:
         """What is summed, at a place."""
-        found = emit_expression(self.k, self.domain, self.expression, index)
-        return [found[value] for value, _ in self.spec.results]
+        spec, inner, outer = self.spec, iter(index.axes), iter(self.at)
+        axes = range(len(spec.domain.axes))
+        whole = tuple(next(outer if axis in self.outer else inner) for axis in axes)
+        found = emit_expression(self.k, spec.domain, spec.expression, replace(index, axes=whole))
+        return [found[value] for value, _ in spec.results]
 
     def store(self, number: int, value: Value, image: Value, channel: Value) -> None:
         """Store a result."""
         _, place = self.spec.results[number]
-        axes: list[Value | int] = [0] * len(place.strides)
-        if self.spec.keep:
-            axes[-1] = channel
-        index = Index(image, tuple(axes), value.type.count)
-        self.k.store(value, address(self.k, place, index))
+        axes = (*self.at, channel) if self.by_channel else self.at
+        index = Index(image, axes, value.type.count)
+        if place.strides[-1:] in ((), (1,)):
+            self.k.store(value, address(self.k, place, index))
+        else:
+            store_operand(self.k, value, place, index)
 
 
 class _Registers:
@@ -335,40 +350,58 @@ class _Lanes:
 # Axes that become one ---------------------------------------------------------------------------
 
 
-def _merge(domain: Domain, expression: Expression, keep: int) -> tuple[Domain, Expression]:
-    """Merge reduced axes that lie behind each other in every operand and store."""
-    count = len(domain.axes) - keep
-    kept = [d for d, size in enumerate(domain.axes) if size != 1 or d >= count]
-    sizes = [domain.axes[d] for d in kept]
-    strides = [[place.strides[d] for d in kept] for place in _places(expression)]
-    for d in reversed(range(len(sizes) - keep - 1)):
-        if all(s[d] == s[d + 1] * sizes[d + 1] for s in strides):
+def _merge(spec: ReduceSpec) -> ReduceSpec:
+    """Merge neighbours, kept or summed over both, that lie behind each other wherever they are."""
+    domain, last = spec.domain.axes, len(spec.domain.axes) - 1
+    axes = [d for d, side in enumerate(domain) if side != 1 or d == last in spec.kept]
+    sizes, kept = [domain[d] for d in axes], [d in spec.kept for d in axes]
+    results = [dict(zip(spec.kept, place.strides, strict=True)) for _, place in spec.results]
+    strides = [[place.strides[d] for d in axes] for place in _places(spec.expression)]
+    strides += [[result.get(d, 0) for d in axes] for result in results]
+    for d in reversed(range(len(sizes) - 1)):
+        if kept[d] == kept[d + 1] and all(s[d] == s[d + 1] * sizes[d + 1] for s in strides):
             sizes[d : d + 2] = [sizes[d] * sizes[d + 1]]
+            del kept[d]
             for s in strides:
                 del s[d]
     moved = [
         replace(place, strides=tuple(s))
-        for place, s in zip(_places(expression), strides, strict=True)
+        for place, s in zip(_places(spec.expression), strides, strict=False)
     ]
-    return Domain(tuple(sizes), domain.batched), _with_places(expression, moved)
+    stays = tuple(d for d, stay in enumerate(kept) if stay)
+    found = zip(spec.results, strides[len(moved) :], strict=True)
+    return replace(
+        spec,
+        domain=Domain(tuple(sizes), spec.domain.batched),
+        expression=_with_places(spec.expression, moved),
+        results=tuple(
+            (value, replace(place, strides=tuple(s[d] for d in stays)))
+            for (value, place), s in found
+        ),
+        kept=stays,
+    )
 
 
-def _with_images(
-    domain: Domain, expression: Expression, keep: int
-) -> tuple[Domain, Expression] | None:
+def _with_images(spec: ReduceSpec) -> ReduceSpec | None:
     """The images as part of the one reduced axis, if every operand and store allows it."""
-    sizes = domain.axes[: len(domain.axes) - keep]
-    if len(sizes) > 1 or expression.positional:
+    axes, channels = spec.domain.axes, len(spec.kept)
+    sizes = axes[: len(axes) - channels]
+    outer = spec.kept[:-1] or spec.kept[-1:] not in ((), (len(axes) - 1,))
+    if len(sizes) > 1 or spec.expression.positional or outer:
         return None
     moved = []
-    for place in _places(expression):
+    for place in _places(spec.expression):
         if place.rows or (sizes and place.image != place.strides[0] * sizes[0]):
             return None
         step = place.strides[0] if sizes else place.image
         strides = (step, *place.strides[len(sizes) :])
         moved.append(replace(place, strides=strides, image=0))
-    axes = (prod(sizes), *domain.axes[len(sizes) :])
-    return Domain(axes, batched=False), _with_places(expression, moved)
+    return replace(
+        spec,
+        domain=Domain((prod(sizes), *axes[len(sizes) :]), batched=False),
+        expression=_with_places(spec.expression, moved),
+        kept=tuple(range(1, channels + 1)),
+    )
 
 
 def _places(expression: Expression) -> list[Operand]:

@@ -1,11 +1,12 @@
-"""Pooling: the maximum or the average of a window, channel by channel.
+"""Pooling: the maximum, its place or the average of a window, channel by channel.
 
     for n, output position o..., channel c:
-        y = the first element of the window               (max)    or    +0.0     (avg)
+        y = the first element of the window        (max, place)    or    +0.0     (avg)
         for kernel position m, row-major, in range:
             x = source[n, o * stride - before + m * dilation, c]
             max: y = x where x > y, or x is NaN and y is not
             avg: y = y + x
+        place: y = the row-major number of the position that y came from
         avg: y = y / count(o)
         result[n, o, c] = epilogue(y)
 
@@ -18,7 +19,14 @@ from __future__ import annotations
 
 from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import Kernel, Value, Variable
-from isoconv.compile.native.nest import Offset, dot, load_block, over_channels, replaces
+from isoconv.compile.native.nest import (
+    Offset,
+    dot,
+    load_block,
+    over_channels,
+    replaces,
+    row_major,
+)
 from isoconv.compile.pointwise.cpu.expression import Index, emit_expression, row_of
 from isoconv.compile.window.cpu.nest import (
     Bounds,
@@ -108,8 +116,8 @@ class _Pool:
 
         def block(channel: Value, widths: tuple[int, ...]) -> None:
             base = k.at(corner, channel, spec.dtype)
-            if spec.kind == "max":
-                best = self._maximum(base, bounds, widths)
+            if spec.kind != "avg":
+                best = self._maximum(base, place, bounds, widths)
             else:
                 best = self._total(base, bounds, widths)
             for v, (variable, width) in enumerate(zip(best, widths, strict=True)):
@@ -135,22 +143,42 @@ class _Pool:
         return tuple(axis.dilation * s for axis, s in zip(self.axes, strides, strict=True))
 
     def _maximum(
-        self, base: Value, bounds: tuple[Bounds, ...], widths: tuple[int, ...]
+        self,
+        base: Value,
+        place: tuple[Value, ...],
+        bounds: tuple[Bounds, ...],
+        widths: tuple[int, ...],
     ) -> list[Variable]:
-        k, steps = self.k, self._steps()
-        best = [
-            k.variable(x) for x in self._load(base, dot(k, first_in_range(bounds), steps), widths)
-        ]
+        """The maxima, or the numbers of their positions."""
+        k, b, steps = self.k, self.k.builder, self._steps()
+        first = first_in_range(bounds)
+        best = [k.variable(x) for x in self._load(base, dot(k, first, steps), widths)]
+        where: list[Variable] = []
+        if self.spec.kind == "place":
+            where = [k.variable(k.splat(self._number(place, first), width)) for width in widths]
 
         def tap(m: tuple[Offset, ...]) -> None:
             if all(isinstance(i, int) and i == 0 for i in m):
                 return
-            for variable, x in zip(best, self._load(base, dot(k, m, steps), widths), strict=True):
-                y = variable.get()
-                variable.set(k.builder.select(replaces(k, x, y), x, y))
+            number = self._number(place, m) if where else None
+            for v, x in enumerate(self._load(base, dot(k, m, steps), widths)):
+                y = best[v].get()
+                wins = replaces(k, x, y)
+                best[v].set(b.select(wins, x, y))
+                if where:
+                    where[v].set(b.select(wins, k.splat(number, widths[v]), where[v].get()))
 
         over_window(k, self.axes, bounds, tap)
-        return best
+        return where or best
+
+    def _number(self, place: tuple[Value, ...], m: tuple[Offset, ...]) -> Value:
+        """The row-major number of the position that a kernel position meets, as a float."""
+        k, strides = self.k, row_major(self.spec.sides)
+        terms: list[Value | int] = []
+        for axis, o, i, stride in zip(self.axes, place, m, strides, strict=True):
+            terms += [k.mul(o, axis.stride * stride), -axis.before * stride]
+            terms.append(k.mul(i, axis.dilation * stride))
+        return k.builder.sitofp(k.add(0, *terms), k.scalar_type(self.spec.dtype))
 
     def _total(
         self, base: Value, bounds: tuple[Bounds, ...], widths: tuple[int, ...]

@@ -1,0 +1,1 @@
+"""Emitters for CPUs: transposed values, and places along one axis taken and mixed."""

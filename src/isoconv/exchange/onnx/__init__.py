@@ -1,0 +1,1 @@
+"""ONNX files read: a graph of operators becomes a network of layers."""

@@ -1,0 +1,167 @@
+"""Elementwise arithmetic of ONNX as layers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from math import frexp, isfinite
+
+import numpy as np
+
+from isoconv.checks import LARGEST_SINGLE
+from isoconv.exchange.onnx.building import Fixed, Given, NodeError, Use, Value, aligned
+from isoconv.exchange.onnx.converting import converts
+from isoconv.nn import Add, Apply, Conv1d, Conv2d, Conv3d, Linear, Module, Multiply, Tensor
+from isoconv.nn import functional as f
+
+__all__ = ["joined"]
+
+_UNARY: dict[str, Callable[..., Tensor]] = {
+    "Abs": f.abs, "Ceil": f.ceil, "Erf": f.erf, "Exp": f.exp, "Floor": f.floor, "IsInf": f.isinf,
+    "IsNaN": f.isnan, "Log": f.log, "Neg": f.neg, "Not": f.logical_not,
+    "Reciprocal": f.reciprocal, "Round": f.round, "Sign": f.sign, "Sqrt": f.sqrt,
+}  # fmt: skip
+_BINARY: dict[str, Callable[..., Tensor]] = {
+    "Add": f.add, "And": f.logical_and, "Div": f.divide, "Equal": f.equal, "Greater": f.greater,
+    "GreaterOrEqual": f.greater_equal, "Less": f.less, "LessOrEqual": f.less_equal,
+    "Max": f.maximum, "Min": f.minimum, "Mul": f.multiply, "Or": f.logical_or, "Pow": f.power,
+    "Sub": f.subtract, "Sum": f.add, "Mean": f.add, "Xor": f.logical_xor,
+}  # fmt: skip
+_LAYERS = {"Add": Add, "Sum": Add, "Mean": Add, "Mul": Multiply}
+"""Functions that have a layer of their own."""
+_EXACT = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Where")
+"""Operators that give the same of whole numbers and of the floats that are as large."""
+_TENSORS = ("And", "Or", "Xor")
+"""Operators that take no number."""
+
+
+@converts(*_UNARY)
+def _unary(use: Use) -> Sequence[Given]:
+    x = use.value()
+    layer = Apply(_UNARY[use.node.operator])
+    if not use.setting("detect_negative", 1):
+        layer = Apply(f.greater, (LARGEST_SINGLE,))
+    elif not use.setting("detect_positive", 1):
+        layer = Apply(f.less, (-LARGEST_SINGLE,))
+    return [use.layer(layer, [x], x.layout)]
+
+
+@converts("Add", "Sub", "Mul", "Div", "Pow", "And", "Or", "Xor", "Equal", "Greater", "Less")
+def _as_before(use: Use) -> Sequence[Given]:
+    """Before version 7 the second value was repeated only when asked, from an axis on."""
+    first, second = use.value(), use.given(1)
+    if second is None:
+        raise NodeError("it must have two inputs")
+    axis = use.setting("axis", len(first.sizes) - len(second.sizes))
+    if use.setting("broadcast", 0) and second.sizes:
+        behind = len(first.sizes) - axis - len(second.sizes)
+        sizes = (*second.sizes, *(1,) * max(0, behind))
+        if isinstance(second, Fixed):
+            second = replace(second, array=second.array.reshape(sizes))
+        else:
+            second = use.into.reshaped(second, sizes)
+    return [combined(use, first, second)]
+
+
+@converts(*(set(_BINARY) - {"Max", "Min", "Sum", "Mean", "Add"}), since=7)
+def _binary(use: Use) -> Sequence[Given]:
+    first, second = use.inputs
+    return [combined(use, first, second)]
+
+
+def combined(use: Use, first: Given | None, second: Given | None) -> Value:
+    """The layer of an operator for two values that broadcast."""
+    operator = use.node.operator
+    number = None if operator in _TENSORS else _number(use, second)
+    if number is not None and operator == "Div":
+        # Only a power of two has a reciprocal that divides exactly.
+        number = number if abs(frexp(number)[0]) == 0.5 else None
+    if isinstance(first, Value) and number is not None and len(second.sizes) <= len(first.sizes):  # type: ignore[union-attr]
+        return use.layer(Apply(_BINARY[operator], (number,)), [first], first.layout)
+    layer = _LAYERS[operator]() if operator in _LAYERS else Apply(_BINARY[operator])
+    return joined(use, (first, second), layer)
+
+
+def _number(use: Use, given: Given | None) -> float | None:
+    """An array of one element as a number that a layer keeps; None for anything else."""
+    if not isinstance(given, Fixed) or given.array.size != 1:
+        return None
+    given = use.floats(given, 1, whole=use.node.operator in _EXACT)
+    found = float(given.array.reshape(-1)[0])
+    return found if isfinite(found) else None
+
+
+def joined(use: Use, parts: Sequence[Given | None], layer: Module) -> Value:
+    """A layer of values that broadcast.
+
+    Raises:
+        NodeError: one is not there, or an array of whole numbers.
+    """
+    given: list[Given] = []
+    for place, part in enumerate(parts):
+        if isinstance(part, Fixed):
+            part = use.floats(part, place, whole=use.node.operator in _EXACT)
+        if part is None:
+            raise NodeError(f"input {place} must be there")
+        given.append(part)
+    sources, layout = aligned(use, given)
+    return use.layer(layer, sources, layout)
+
+
+@converts("Sum", "Mean", "Max", "Min", since=6)
+def _several(use: Use) -> Sequence[Given]:
+    total: Given | None = use.value()
+    for part in use.inputs[1:]:
+        total = combined(use, total, part)
+    if use.node.operator == "Mean" and isinstance(total, Value):
+        count = np.array(len(use.inputs), np.float32)
+        total = joined(use, (total, Fixed(count)), Apply(f.divide))
+    return [] if total is None else [total]
+
+
+@converts("Where", since=9)
+def _where(use: Use) -> Sequence[Given]:
+    return [joined(use, use.inputs, Apply(f.where))]
+
+
+@converts("Add", since=7)
+def _add(use: Use) -> Sequence[Given]:
+    with_bias = _as_bias(use)
+    return [combined(use, *use.inputs) if with_bias is None else with_bias]
+
+
+def _as_bias(use: Use) -> Value | None:
+    """A sum as the bias of the layer before, which adds it likewise; None where it is none."""
+    parts = [part for part in use.inputs if part is not None]
+    values = [part for part in parts if isinstance(part, Value)]
+    arrays = [part for part in parts if isinstance(part, Fixed)]
+    if len(values) != 1 or len(arrays) != 1:
+        return None
+    (x,), (shift,) = values, arrays
+    name = use.node.inputs[parts.index(x)]
+    layer = use.into.alone(name, x)
+    if not isinstance(layer, (Conv1d, Conv2d, Conv3d, Linear)) or layer.bias:
+        return None
+    # The channels are the second axis of maps, and the last one of a product.
+    axis = 1 if use.into.makers[name].operator == "Conv" else len(x.sizes) - 1
+    sizes = (1,) * (len(x.sizes) - shift.array.ndim) + shift.sizes
+    wanted = tuple(side if place == axis else 1 for place, side in enumerate(x.sizes))
+    if sizes != wanted:
+        return None
+    layer.bias = True
+    use.into.weights[f"{x.name}.bias"] = shift.array.reshape(-1).astype(np.float32)
+    return x
+
+
+@converts("Expand", since=8)
+def _expand(use: Use) -> Sequence[Given]:
+    """Times one, which changes no bit."""
+    wanted = use.whole(1, "a shape") or ()
+    x = use.value()
+    try:
+        sizes = np.broadcast_shapes(x.sizes, wanted)
+    except ValueError:
+        raise NodeError(f"{list(x.sizes)} must broadcast to {list(wanted)}") from None
+    if sizes == x.sizes:
+        return [x]
+    return [joined(use, (x, Fixed(np.broadcast_to(np.float32(1), sizes))), Multiply())]

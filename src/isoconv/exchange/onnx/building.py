@@ -1,0 +1,480 @@
+"""A network while it is made of an ONNX graph: values, layers, weights, what a node asks for."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from isoconv.exchange.onnx.layouts import Layout, Row, flat, in_order, of_shape, row
+from isoconv.exchange.onnx.reader import Node, OnnxFile
+from isoconv.graph.operation import Array
+from isoconv.nn import Constant, Flatten, Module, Reshape, Transpose
+from isoconv.nn.network import Step
+
+__all__ = ["Building", "Fixed", "Given", "NodeError", "Use", "Value", "aligned"]
+
+
+_WEIGHTED = ("Conv", "Gemm", "MatMul")
+
+
+class NodeError(ValueError):
+    """A node that cannot be a layer; the text says why."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Value:
+    """What a layer gives, or an input.
+
+    Attributes:
+        name: of the layer or the input.
+        layout: how it lies.
+    """
+
+    name: str
+    layout: Layout
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Its shape in ONNX, for one image."""
+        return self.layout.sizes
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Fixed:
+    """An array that is known when the network is read.
+
+    Attributes:
+        array: as ONNX has it.
+        name: of the initializer; "" for what was computed.
+    """
+
+    array: Array
+    name: str = ""
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Its shape."""
+        return self.array.shape
+
+
+Given = Value | Fixed
+
+
+class Building:
+    """The network as far as it is made.
+
+    Attributes:
+        opset: version of the operators.
+        values: what stands for each value of the graph.
+        steps: of the network.
+        weights: its arrays by name.
+        shapes: of what each step gives, as its layout has it.
+        readers: how often each value of the graph is read, as a result too.
+        makers: which node gives each value of the graph.
+    """
+
+    def __init__(
+        self, file: OnnxFile, inputs: Mapping[str, Layout], *, fold_batch_norm: bool = False
+    ) -> None:
+        self.opset = file.opset
+        self.fold_batch_norm = fold_batch_norm
+        self.values: dict[str, Given] = {name: Fixed(a, name) for name, a in file.arrays.items()}
+        self.values |= {name: Value(name, layout) for name, layout in inputs.items()}
+        self.readers = Counter(name for node in file.nodes for name in node.inputs)
+        self.readers.update(given.name for given in file.outputs)
+        self.makers = {name: node for node in file.nodes for name in node.outputs if name}
+        self.steps: list[Step] = []
+        self.weights: dict[str, Array] = {}
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        self.inputs = tuple(inputs)
+        self._names = set(inputs)
+        self._lying: dict[tuple[str, tuple[Row, ...]], Value] = {}
+        self._constants: dict[tuple[str, tuple[int, ...], bytes], Value] = {}
+
+    def add(
+        self, name: str, layer: Module, sources: Iterable[Value], layout: Layout, **weights: Array
+    ) -> Value:
+        """One more layer.
+
+        Args:
+            name: that it shall have; a number is added where another one has it.
+            layer: without weights.
+            sources: what it reads.
+            layout: of what it gives.
+            **weights: its arrays, as the layer has them.
+        """
+        free, number = name, 2
+        while free in self._names:
+            free, number = f"{name}_{number}", number + 1
+        self._names.add(free)
+        self.steps.append((free, layer, *(source.name for source in sources)))
+        for own, array in weights.items():
+            self.weights[f"{free}.{own}"] = np.asarray(array, np.float32)
+        self.shapes[free] = layout.shape
+        return Value(free, layout)
+
+    def needed(self, result: Value) -> list[Step]:
+        """The steps that a result needs, in their order."""
+        wanted = {result.name}
+        found: list[Step] = []
+        for step in reversed(self.steps):
+            if step[0] in wanted:
+                wanted.update(step[2:])
+                found.append(step)
+        return found[::-1]
+
+    def alone(self, name: str, value: Value) -> Module | None:
+        """The layer that gives a value of the graph to one reader alone, so that it may be changed.
+
+        Args:
+            name: of the value in the graph.
+            value: that stands for it.
+        """
+        maker = self.makers.get(name)
+        if maker is None or self.readers[name] != 1 or maker.operator not in _WEIGHTED:
+            return None
+        return next((layer for own, layer, *_ in self.steps if own == value.name), None)
+
+    def lying(self, value: Value, memory: Sequence[Row]) -> Value:
+        """The same value with its elements in another order, by as little as that takes."""
+        memory = tuple(memory)
+        key = (value.name, memory)
+        if value.layout.memory == memory:
+            return value
+        if key not in self._lying:
+            have, want = flat(value.layout.memory), flat(memory)
+            moved = value
+            if have != want:
+                runs = _runs(have, want)
+                moved = self._shaped(moved, sorted(runs, key=lambda run: have.index(run[0])))
+                places = {run[0]: place for place, run in enumerate(moved.layout.memory)}
+                order = tuple(places[run[0]] for run in runs)
+                layout = Layout(value.layout.axes, tuple(runs))
+                moved = self.add(f"{value.name}.transpose", Transpose(order), [moved], layout)
+            self._lying[key] = self._shaped(moved, memory)
+        # Of the same elements other axes may be made.
+        return replace(self._lying[key], layout=Layout(value.layout.axes, memory))
+
+    def _shaped(self, value: Value, memory: Sequence[Row]) -> Value:
+        layout = Layout(value.layout.axes, tuple(memory))
+        if layout.shape == value.layout.shape:
+            return Value(value.name, layout)
+        whole = len(layout.shape) == 1
+        layer = Flatten() if whole else Reshape(layout.shape)
+        return self.add(f"{value.name}.{'flatten' if whole else 'reshape'}", layer, [value], layout)
+
+    def reshaped(self, value: Value, sizes: Sequence[int]) -> Value:
+        """The same value under another shape; its elements stay where they are if they can."""
+        layout = value.layout.reshaped(sizes)
+        if layout is None:
+            value = self.lying(value, [flat(value.layout.axes)])
+            axes = tuple(map(row, sizes))
+            # The tensor has one axis, whose parts have other names from now on.
+            layout = Layout(axes, (flat(axes),))
+        return Value(value.name, layout)
+
+    def constant(self, fixed: Fixed, name: str, array: Array | None = None) -> Value:
+        """A layer that gives an array, with its axes as they are.
+
+        Raises:
+            NodeError: the network has no input, of which the layer would be a part.
+        """
+        if not self.inputs:
+            raise NodeError("a network must have an input")
+        array = fixed.array if array is None else array
+        array = np.asarray(array, np.float32, order="C")
+        key = (fixed.name, array.shape, hashlib.sha256(array.tobytes()).digest())
+        if key in self._constants:
+            return self._constants[key]
+        learned = bool(fixed.name) and array.size > 1
+        layer = Constant(array.shape, learned)
+        layout = of_shape(array.shape, range(array.ndim))
+        source = Value(self.inputs[0], layout)
+        made = self.add(fixed.name or f"{name}.constant", layer, [source], layout, value=array)
+        self._constants[key] = made
+        return made
+
+
+def _runs(have: Row, want: Row) -> list[Row]:
+    """The order that is wanted in pieces that stay together."""
+    places = {factor: place for place, factor in enumerate(have)}
+    runs: list[Row] = []
+    for factor in want:
+        if runs and places[factor] == places[runs[-1][-1]] + 1:
+            runs[-1] = (*runs[-1], factor)
+        else:
+            runs.append((factor,))
+    return runs
+
+
+class Use:
+    """A node as its converter sees it.
+
+    Attributes:
+        node: of the graph.
+        into: the network that is being made.
+        inputs: what it reads; None for what is left out.
+    """
+
+    def __init__(self, node: Node, into: Building) -> None:
+        self.node = node
+        self.into = into
+        self.opset = into.opset
+        self.inputs: list[Given | None] = [
+            into.values[name] if name else None for name in node.inputs
+        ]
+
+    # What it reads
+
+    def given(self, place: int) -> Given | None:
+        """An input, or None where it is left out."""
+        return self.inputs[place] if place < len(self.inputs) else None
+
+    def value(self, place: int = 0) -> Value:
+        """An input that a layer can read; an array becomes a layer.
+
+        Raises:
+            NodeError: it is not there, or an array of whole numbers.
+        """
+        found = self.given(place)
+        if isinstance(found, Fixed):
+            return self.into.constant(self.floats(found, place), self.name())
+        if found is None:
+            raise NodeError(f"input {place} must be there")
+        return found
+
+    def floats(self, found: Fixed, place: int, *, whole: bool = False) -> Fixed:
+        """An array that a layer may compute with; conditions are numbers there.
+
+        Args:
+            found: the input.
+            place: of it.
+            whole: whether it may hold whole numbers, as far as float32 has them.
+
+        Raises:
+            NodeError: it is of whole numbers, or of none.
+        """
+        if whole and found.array.dtype.kind in "iu" and found.array.size:
+            small = found.array.astype(np.float32)
+            if np.array_equal(small.astype(found.array.dtype), found.array):
+                return replace(found, array=small)
+        if found.array.dtype.kind not in "fb" or not found.array.size:
+            got = f"{found.array.dtype} of shape {list(found.sizes)}"
+            raise NodeError(f"input {place} must be of floats, at least one; got {got}")
+        return found
+
+    def array(self, place: int, what: str) -> Array:
+        """An input that must be known when the network is read.
+
+        Raises:
+            NodeError: it is not.
+        """
+        found = self.optional(place, what)
+        if found is None:
+            raise NodeError(f"it must have {what}, input {place}")
+        return found
+
+    def optional(self, place: int, what: str) -> Array | None:
+        """As `array`; None where it is left out."""
+        found = self.given(place)
+        if isinstance(found, Value):
+            raise NodeError(
+                f"{what}, input {place}, must be an array in the file; got the result of a layer"
+            )
+        return None if found is None else found.array
+
+    def whole(self, place: int, what: str) -> tuple[int, ...] | None:
+        """Whole numbers that must be known when the network is read."""
+        found = self.optional(place, what)
+        if found is None:
+            return None
+        if found.dtype.kind not in "iu" or found.ndim > 1:
+            raise NodeError(f"{what}, input {place}, must be whole numbers in a row")
+        return tuple(int(number) for number in found.reshape(-1))
+
+    # Its settings
+
+    def setting(self, name: str, usual: Any) -> Any:
+        """An attribute of the kind that `usual` has.
+
+        Raises:
+            NodeError: it is of another kind.
+        """
+        found = self.node.attributes.get(name, usual)
+        kind = type(usual)
+        fits_kind = isinstance(found, kind) or (kind is float and isinstance(found, int))
+        if usual is not None and not fits_kind:
+            raise NodeError(f"attribute {name} must be {kind.__name__}; got {type(found).__name__}")
+        return found
+
+    def counts(self, name: str, length: int, usual: int) -> tuple[int, ...]:
+        """An attribute with a whole number for each axis."""
+        found: tuple[int, ...] = self.setting(name, (usual,) * length)
+        if len(found) != length or not all(isinstance(number, int) for number in found):
+            raise NodeError(f"attribute {name} must have {length} whole numbers; got {list(found)}")
+        return found
+
+    def axis(self, axis: int, sizes: Sequence[int]) -> int:
+        """An axis, counted from the front.
+
+        Raises:
+            NodeError: there is no such axis.
+        """
+        if not -len(sizes) <= axis < len(sizes):
+            raise NodeError(f"axis must be one of {len(sizes)}; got {axis}")
+        return axis % len(sizes)
+
+    # What becomes of it
+
+    def wanted(self, place: int) -> bool:
+        """Whether anything reads one of its results."""
+        names = self.node.outputs
+        return place < len(names) and bool(self.into.readers[names[place]])
+
+    def name(self, place: int | None = None) -> str:
+        """The name of its layer: that of an initializer without its last word, or of the node.
+
+        Args:
+            place: of the input with the weights.
+        """
+        found = None if place is None else self.given(place)
+        if isinstance(found, Fixed):
+            before, dot, last = found.name.rpartition(".")
+            if dot and before and last in ("weight", "w", "kernel"):
+                return before
+        return self.node.name or next(filter(None, self.node.outputs), self.node.operator)
+
+    def layer(
+        self,
+        layer: Module,
+        sources: Iterable[Value],
+        layout: Layout,
+        *,
+        name: str | None = None,
+        **weights: Array,
+    ) -> Value:
+        """Its layer; see `Building.add`."""
+        return self.into.add(name or self.name(), layer, sources, layout, **weights)
+
+    def maps(self, value: Value) -> Value:
+        """A feature map with its channels last: ``(N, C, spatial...)`` in ONNX.
+
+        Raises:
+            NodeError: it has no axis to slide along, or several images.
+        """
+        sizes = value.sizes
+        if len(sizes) < 3 or sizes[0] != 1:
+            raise NodeError(f"it must read feature maps (1, C, spatial...); got {list(sizes)}")
+        return self.into.lying(value, value.layout.lying((*range(2, len(sizes)), 1)))
+
+    def apart(self, value: Value, *axes: int) -> tuple[Value, list[int]]:
+        """A value of whose axes each is one of the tensor's.
+
+        Args:
+            value: that may lie in another way.
+            *axes: that must be among the tensor's, also if they have one element.
+
+        Returns:
+            It, and which of its axes those of the tensor are.
+        """
+        order = value.layout.order()
+        # They come first, where a side of 1 parts nothing.
+        order = [axis for axis in axes if axis not in order] + order
+        return self.into.lying(value, value.layout.lying(order)), order
+
+
+def aligned(use: Use, parts: Sequence[Given]) -> tuple[list[Value], Layout]:
+    """Values as tensors that an elementwise layer can read, and the layout of what it gives.
+
+    Raises:
+        NodeError: their shapes do not broadcast.
+    """
+    try:
+        sizes = np.broadcast_shapes(*(part.sizes for part in parts))
+    except ValueError:
+        listed = " and ".join(str(list(part.sizes)) for part in parts)
+        raise NodeError(f"its inputs must broadcast; got {listed}") from None
+    found = [_lifted(use, part, len(sizes)) for part in parts]
+    # What lies as it is: a value before an array, then what has more of the result's elements.
+    rank = sorted(
+        range(len(found)), key=lambda n: (isinstance(found[n], Fixed), -prod(found[n].sizes))
+    )
+    chief = found[rank[0]]
+    if isinstance(chief, Fixed):
+        chief = use.into.constant(chief, use.name())
+    if any(part.sizes != chief.sizes for part in found):
+        # An axis of the tensor is repeated as a whole, or not at all.
+        chief = use.apart(chief)[0]
+    if any(_split(part) != _split(chief) for part in found if isinstance(part, Value)):
+        # Each axis as one piece.
+        chief, found = _merged(use, chief), [_merged(use, part) for part in found]
+    axes = list(chief.layout.axes)
+    extra: list[Row] = []
+    for place in range(len(sizes)):
+        others = [
+            p.layout.axes[place] for p in found if isinstance(p, Value) and p.sizes[place] > 1
+        ]
+        if not axes[place] and sizes[place] > 1:
+            axes[place] = others[0] if others else row(sizes[place])
+            extra.append(axes[place])
+    layout = Layout(tuple(axes), (*extra, *chief.layout.memory))
+    found[rank[0]] = chief
+    return [_placed(use, part, layout) for part in found], layout
+
+
+def _lifted(use: Use, part: Given, rank: int) -> Given:
+    sizes = (1,) * (rank - len(part.sizes)) + tuple(part.sizes)
+    if isinstance(part, Fixed):
+        return replace(part, array=part.array.reshape(sizes))
+    return use.into.reshaped(part, sizes)
+
+
+def _split(part: Given) -> list[list[int]]:
+    """How the axes of a value are made of factors."""
+    if isinstance(part, Fixed):
+        return []
+    return [[factor.size for factor in axis] for axis in part.layout.axes]
+
+
+def _merged(use: Use, part: Any) -> Any:
+    """A value whose axes have one factor each."""
+    if isinstance(part, Fixed):
+        return part
+    part = use.apart(part)[0]
+    pairs = zip(part.layout.axes, part.sizes, strict=True)
+    new = {axis: axis if len(axis) < 2 else row(size) for axis, size in pairs}
+    axes = tuple(new[axis] for axis in part.layout.axes)
+    return Value(part.name, Layout(axes, tuple(new[axis] for axis in part.layout.memory)))
+
+
+def _renamed(layout: Layout, target: Sequence[Row]) -> Layout:
+    """A layout with the factors of other axes, which are as large."""
+    names = {
+        mine: theirs
+        for own, others in zip(layout.axes, target, strict=True)
+        if own
+        for mine, theirs in zip(own, others, strict=True)
+    }
+    axes = tuple(tuple(names[factor] for factor in axis) for axis in layout.axes)
+    return Layout(axes, tuple(tuple(names[factor] for factor in axis) for axis in layout.memory))
+
+
+def _placed(use: Use, part: Given, layout: Layout) -> Value:
+    """A value or an array as a tensor whose axes are those of a layout, or have size 1."""
+    if isinstance(part, Fixed):
+        array = in_order(part.array, layout.axes, layout.memory)
+        while array.ndim and array.shape[0] == 1:
+            array = array[0]
+        return use.into.constant(part, use.name(), array)
+    part = Value(part.name, _renamed(part.layout, layout.axes))
+    held = flat(part.layout.memory)
+    memory = [tuple(f for f in axis if f in held) for axis in layout.memory]
+    while memory and not memory[0] and len(memory) > 1:
+        memory = memory[1:]
+    return use.into.lying(part, memory)

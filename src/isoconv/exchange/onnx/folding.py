@@ -1,0 +1,292 @@
+"""What of an ONNX graph is known when it is read: shapes, and what follows from arrays alone.
+
+Only whole numbers are computed, and floats where a single IEEE-754 operation gives them: all else
+becomes a layer, whose arithmetic is isoconv's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from math import ceil, prod
+from typing import Any
+
+import numpy as np
+
+from isoconv.exchange.onnx.reader import Node
+from isoconv.exchange.onnx.tensors import KINDS
+from isoconv.graph.operation import Array
+from isoconv.memory import check_memory
+
+__all__ = ["folded", "is_folded", "normal_axes", "shape_slice"]
+
+Settings = Mapping[str, Any]
+Fold = Callable[[Settings, Sequence[Array]], Sequence[Any]]
+_FOLDS: dict[str, Fold] = {}
+
+
+def folded(node: Node, arrays: Sequence[Array | None]) -> list[Array] | None:
+    """The results of a node whose inputs are all known; None where a layer is to compute them.
+
+    Args:
+        node: of the graph.
+        arrays: what it reads; None for what is left out.
+
+    Raises:
+        ValueError: shapes or settings that do not fit the operator, or a result too large.
+    """
+    fold = _FOLDS.get(node.operator)
+    if fold is None:
+        return None
+    present = list(arrays)
+    while present and present[-1] is None:
+        present.pop()
+    try:
+        with np.errstate(all="ignore"):
+            found = fold(node.attributes, present)  # type: ignore[arg-type]
+    except (
+        IndexError,
+        TypeError,
+        AttributeError,
+        KeyError,
+        OverflowError,
+        ZeroDivisionError,
+    ) as error:
+        raise ValueError(f"its inputs or settings do not fit it ({error})") from error
+    except _NotExactError:
+        return None
+    return [np.asarray(each) for each in found]
+
+
+def is_folded(node: Node) -> bool:
+    """Whether a node may be computed here."""
+    return node.operator in _FOLDS
+
+
+class _NotExactError(Exception):
+    """A computation whose rounding is a layer's affair."""
+
+
+def _checked(count: int) -> None:
+    """See that there is memory for a result; a small file may ask for any.
+
+    Raises:
+        NotEnoughMemoryError: there is not.
+    """
+    check_memory("an array of the network", {"its elements": 8 * count}, "a smaller network")
+
+
+def normal_axes(axes: Sequence[int], rank: int) -> tuple[int, ...]:
+    """Axes counted from the front, in order, each once.
+
+    Raises:
+        ValueError: there is no such axis, or one stands twice.
+    """
+    found = sorted(axis + rank if axis < 0 else axis for axis in axes)
+    if len(set(found)) < len(found) or any(not 0 <= axis < rank for axis in found):
+        raise ValueError(f"axes must be some of {rank}, each once; got {list(axes)}")
+    return tuple(found)
+
+
+def fold(*operators: str) -> Callable[[Fold], Fold]:
+    """Enter a function that computes operators with these names."""
+
+    def entered(function: Fold) -> Fold:
+        _FOLDS.update(dict.fromkeys(operators, function))
+        return function
+
+    return entered
+
+
+def _given(settings: Settings, arrays: Sequence[Any], name: str, place: int) -> Any:
+    """A setting that was an attribute and became an input."""
+    if len(arrays) > place and arrays[place] is not None:
+        return tuple(int(number) for number in np.asarray(arrays[place]).reshape(-1))
+    return settings.get(name)
+
+
+@fold("Constant")
+def _constant(settings: Settings, _: Sequence[Array]) -> Sequence[Any]:
+    kinds = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64,
+             "value_ints": np.int64}  # fmt: skip
+    if "value" in settings:
+        return [settings["value"]]
+    return next(
+        [np.array(settings[name], kind)] for name, kind in kinds.items() if name in settings
+    )
+
+
+@fold("Identity")
+def _identity(_: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
+    return [arrays[0]]
+
+
+@fold("ConstantOfShape")
+def _filled(settings: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
+    sides = [int(side) for side in arrays[0]]
+    _checked(prod(sides))
+    value = settings.get("value", np.zeros(1, np.float32))
+    # One element stands for all until somebody needs them.
+    return [np.broadcast_to(value.reshape(-1)[0], sides)]
+
+
+@fold("Range")
+def _range(_: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
+    start, limit, step = (array.reshape(-1)[0] for array in arrays)
+    if start.dtype.kind != "i":
+        raise _NotExactError
+    _checked(max(0, ceil((int(limit) - int(start)) / int(step))))
+    return [np.arange(int(start), int(limit), int(step)).astype(start.dtype)]
+
+
+@fold("Cast")
+def _cast(settings: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
+    return [arrays[0].astype(KINDS[settings["to"]])]
+
+
+@fold("Gather")
+def _gather(settings: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
+    data, indices = arrays
+    axis = settings.get("axis", 0)
+    _checked(data.size // max(1, data.shape[axis]) * indices.size)
+    return [np.take(data, indices, axis)]
+
+
+@fold("Concat")
+def _concat(settings: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
+    return [np.concatenate(arrays, settings.get("axis", 1))]
+
+
+@fold("Unsqueeze")
+def _unsqueeze(settings: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
+    axes = _given(settings, arrays, "axes", 1)
+    return [np.expand_dims(arrays[0], normal_axes(axes, arrays[0].ndim + len(axes)))]
+
+
+@fold("Squeeze")
+def _squeeze(settings: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
+    axes = _given(settings, arrays, "axes", 1)
+    return [np.squeeze(arrays[0], None if axes is None else normal_axes(axes, arrays[0].ndim))]
+
+
+@fold("Reshape")
+def _reshape(settings: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
+    wanted = [int(side) for side in arrays[1]]
+    if not settings.get("allowzero", 0):
+        wanted = [side or arrays[0].shape[place] for place, side in enumerate(wanted)]
+    return [arrays[0].reshape(wanted)]
+
+
+@fold("Flatten")
+def _flatten(settings: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
+    axis = settings.get("axis", 1)
+    before = prod(arrays[0].shape[:axis])
+    return [arrays[0].reshape(before, -1)]
+
+
+@fold("Transpose")
+def _transpose(settings: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
+    return [arrays[0].transpose(settings.get("perm"))]
+
+
+@fold("Expand")
+def _expand(_: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
+    shape = np.broadcast_shapes(arrays[0].shape, tuple(int(side) for side in arrays[1]))
+    _checked(prod(shape))
+    return [np.broadcast_to(arrays[0], shape)]
+
+
+@fold("Tile")
+def _tile(_: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
+    repeats = [int(count) for count in arrays[1]]
+    _checked(arrays[0].size * prod(repeats))
+    return [np.tile(arrays[0], repeats)]
+
+
+@fold("Slice")
+def _slice(settings: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
+    starts = _given(settings, arrays, "starts", 1)
+    ends = _given(settings, arrays, "ends", 2)
+    axes = _given(settings, arrays, "axes", 3) or range(len(starts))
+    steps = _given(settings, arrays, "steps", 4) or (1,) * len(starts)
+    index = [slice(None)] * arrays[0].ndim
+    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        # Python reads an end below -size as -1 does not exist: None stands for "to the front".
+        index[axis] = slice(start, None if step < 0 and end < -arrays[0].shape[axis] else end, step)
+    return [arrays[0][tuple(index)]]
+
+
+@fold("Size")
+def _count(_: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
+    return [np.int64(arrays[0].size)]
+
+
+@fold("Shape")
+def _shape(settings: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
+    return [np.array(shape_slice(settings, arrays[0].shape), np.int64)]
+
+
+def shape_slice(settings: Settings, shape: Sequence[int]) -> tuple[int, ...]:
+    """What the operator Shape gives."""
+    end = settings.get("end")
+    return tuple(shape[settings.get("start", 0) : len(shape) if end is None else end])
+
+
+def _binary(
+    whole: Callable[[Array, Array], Any], floats: Callable[[Array, Array], Any] | None
+) -> Fold:
+    def computed(_: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
+        if len(arrays) == 1:
+            return [arrays[0]]
+        first, second = arrays
+        _checked(prod(np.broadcast_shapes(first.shape, second.shape)))
+        if first.dtype.kind == "f":
+            if floats is None:
+                raise _NotExactError
+            return [np.asarray(floats(first, second), first.dtype)]
+        return [whole(first, second)]
+
+    return computed
+
+
+def _truncated(first: Array, second: Array) -> Array:
+    """Whole numbers divided as C divides them: towards zero."""
+    down = np.floor_divide(first, second)
+    over = (down < 0) & (down * second != first)
+    return np.asarray(down + over)
+
+
+fold("Add")(_binary(np.add, np.add))
+fold("Sub")(_binary(np.subtract, np.subtract))
+fold("Mul")(_binary(np.multiply, np.multiply))
+fold("Div")(_binary(_truncated, np.divide))
+fold("Equal")(_binary(np.equal, None))
+fold("Greater")(_binary(np.greater, None))
+fold("Less")(_binary(np.less, None))
+fold("GreaterOrEqual")(_binary(np.greater_equal, None))
+fold("LessOrEqual")(_binary(np.less_equal, None))
+fold("And")(_binary(np.logical_and, None))
+fold("Or")(_binary(np.logical_or, None))
+fold("Xor")(_binary(np.logical_xor, None))
+fold("Min")(_binary(np.minimum, np.minimum))
+fold("Max")(_binary(np.maximum, np.maximum))
+
+
+@fold("Where")
+def _where(_: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
+    _checked(prod(np.broadcast_shapes(*(array.shape for array in arrays))))
+    return [np.where(arrays[0].astype(bool), arrays[1], arrays[2])]
+
+
+def _unary(compute: Callable[[Array], Any]) -> Fold:
+    def computed(_: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
+        return [np.asarray(compute(arrays[0]), arrays[0].dtype)]
+
+    return computed
+
+
+fold("Neg")(_unary(np.negative))
+fold("Abs")(_unary(np.abs))
+fold("Floor")(_unary(np.floor))
+fold("Ceil")(_unary(np.ceil))
+fold("Sqrt")(_unary(np.sqrt))
+fold("Not")(_unary(np.logical_not))

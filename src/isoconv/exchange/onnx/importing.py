@@ -1,0 +1,323 @@
+"""Networks out of ONNX files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from math import prod
+from pathlib import Path
+
+from isoconv.checks import check_flag, check_path, check_shape, check_text, shown
+from isoconv.errors import ArgumentError, CheckpointError, IsoconvError, as_given, turned
+from isoconv.exchange.onnx.building import Building, Fixed, Given, NodeError, Use, Value
+from isoconv.exchange.onnx.converting import converter_for
+from isoconv.exchange.onnx.folding import folded, is_folded
+from isoconv.exchange.onnx.layouts import Layout, of_shape
+from isoconv.exchange.onnx.reader import Node, OnnxFile, open_onnx, refused
+from isoconv.exchange.preparing import prepared, prepared_as_said
+from isoconv.graph.operation import Array
+from isoconv.nn import Network, trace_model
+from isoconv.nn.held import put_weights
+from isoconv.nn.storage import check_names
+from isoconv.printable import printable
+
+__all__ = ["from_onnx", "load_onnx"]
+__public__ = {"isoconv.exchange": ["from_onnx"]}
+
+_FAMILIES = (
+    "activations", "arithmetic", "convolution", "movement", "normalization", "pooling",
+    "quantization", "ranking", "reductions", "resizing",
+)  # fmt: skip
+for _family in _FAMILIES:
+    # Each enters its operators into the table.
+    import_module(f"isoconv.exchange.onnx.{_family}")
+
+
+def from_onnx(
+    path: str | Path,
+    *,
+    input_shape: Sequence[int] | None = None,
+    output: str | None = None,
+    normalise: str | None = None,
+    class_names: Sequence[str] = (),
+    fold_batch_norm: bool = False,
+) -> Network:
+    """The network in an ONNX file, built, with its weights.
+
+    It computes for each image what the graph computes for a batch of one. Feature maps have their
+    channels last, as all have here; weights are put in that order once, now. Layers have the names
+    of the file: of the initializer, ``conv1.weight``, without its last word, or of the node.
+
+    Args:
+        path: of the file. Nothing of it is executed. Its external data must lie in its folder.
+        input_shape: of one image, ``(H, W, C)``, where the file leaves sides free.
+        output: name of the result that the network gives, where there are several.
+        normalise: how pictures are prepared, since no ONNX file says it: ``"imagenet"``,
+            ``"half"``, ``"unit"`` or ``"none"`` (docs/onnx.md); None for arrays that are given as
+            the graph takes them.
+        class_names: of the results.
+        fold_batch_norm: make batch normalisation part of the convolution before it. That saves
+            work and changes bits, and training no longer knows of it.
+
+    Returns:
+        A `Network`: it predicts, trains, explains, and is stored as every model is. Its ``finish``
+        is ``"none"``: ``predict`` gives what the graph gives.
+
+    Raises:
+        CheckpointError: the file cannot be read, or holds what cannot be a layer; the message
+            names all of it.
+        ArgumentError: an input shape is needed, or an output must be chosen.
+        NotEnoughMemoryError: there is not enough memory for it.
+
+    Example:
+        >>> from isoconv.exchange import from_onnx
+        >>> from_onnx("no.onnx")
+        Traceback (most recent call last):
+        isoconv.errors.CheckpointError: no.onnx cannot be read as an ONNX network: No such file or \
+directory
+    """
+    place = check_path("path", path)
+    fold = check_flag("fold_batch_norm", fold_batch_norm)
+    file = open_onnx(place)
+    name, layout = _image(file, input_shape)
+    made = converted(file, {name: layout}, fold_batch_norm=fold)
+    result = _result(file, made, output)
+    network = finished(file, made, result, layout.shape)
+    network.finish = "none"
+    with as_given(class_names=class_names):
+        network.class_names = class_names
+    if normalise is not None:
+        prepared(network, normalise)
+    return network
+
+
+def load_onnx(path: str | Path, *, normalise: str | None = None) -> Network:
+    """The network in an ONNX file as commands take it: for pictures, with results as classes.
+
+    How pictures are normalised the file does not say: a `DataWarning` says what is done. Results
+    in a row are taken as those of classes, which become probabilities by softmax unless the
+    network ends in one itself.
+
+    Args:
+        path: of the file.
+        normalise: see `from_onnx`; None for ``"imagenet"`` for coloured pictures, ``"unit"`` for
+            gray ones.
+
+    Raises:
+        ArgumentError, CheckpointError, NotEnoughMemoryError: as `from_onnx`.
+    """
+    network = from_onnx(path)
+    prepared_as_said(network, path, normalise)
+    result = trace_model(network, network.input_shape or (), training=False).output_tensor.shape
+    if len(result) == 1 and result[0] > 1:
+        network.finish = "softmax"
+    return network
+
+
+# What goes in and what comes out
+
+
+def _image(file: OnnxFile, input_shape: Sequence[int] | None) -> tuple[str, Layout]:
+    """The input for images: its name, and how images lie.
+
+    Raises:
+        CheckpointError: there are several.
+        ArgumentError: sides are free and no input shape is given.
+    """
+    if len(file.inputs) != 1:
+        listed = ", ".join(printable(given.name) for given in file.inputs) or "none"
+        raise refused(file.path, [f"it must have one input, that of images; it has {listed}"])
+    (given,) = file.inputs
+    sides = given.sides
+    shape = None if input_shape is None else check_shape("input_shape", input_shape)
+    if sides is None:
+        sides = ("N", *("?" for _ in shape or ()))
+    rank = len(sides)
+    order = list(range(1, rank))
+    if rank >= 3 and not _channels_last_in(file, given.name):
+        order = order[1:] + order[:1]
+    known = [side if isinstance(side, int) and side > 0 else None for side in sides]
+    wanted = [known[axis] for axis in order]
+    told = "(" + ", ".join(str(sides[axis]) for axis in order) + ("," * (rank == 2)) + ")"
+    if shape is None:
+        if None in wanted:
+            raise ArgumentError(
+                f"{file.path} leaves sides of its images free, {told}: give them, "
+                "input_shape=(H, W, C)",
+                argument="input_shape",
+            )
+        shape = tuple(side for side in wanted if side is not None)
+    if len(shape) != len(order) or any(
+        w not in (None, s) for w, s in zip(wanted, shape, strict=True)
+    ):
+        raise ArgumentError(
+            f"input_shape must be as {file.path} has it, {told}; got {shown(shape)}",
+            argument="input_shape",
+            value=input_shape,
+        )
+    sizes = [1] * rank
+    for axis, side in zip(order, shape, strict=True):
+        sizes[axis] = side
+    return given.name, of_shape(sizes, order)
+
+
+_KEEPS_AXES = ("Cast", "Identity", "Sub", "Add", "Mul", "Div", "Clip")
+
+
+def _channels_last_in(file: OnnxFile, name: str) -> bool:
+    """Whether images have their channels last in the file already, and are transposed there."""
+    for node in file.nodes:
+        if name not in node.inputs:
+            continue
+        if node.operator == "Transpose":
+            order = node.attributes.get("perm", ())
+            # The channels come forward.
+            return len(order) > 2 and order[1] == len(order) - 1
+        if node.operator not in _KEEPS_AXES:
+            return False
+        name = node.outputs[0]
+    return False
+
+
+def _result(file: OnnxFile, made: Building, output: str | None) -> Value:
+    names = [given.name for given in file.outputs]
+    if output is not None:
+        check_text("output", output)
+    if output is None and len(names) > 1:
+        listed = ", ".join(map(printable, names))
+        raise ArgumentError(
+            f"{file.path} has {len(names)} results; say which with output=…: {listed}",
+            argument="output",
+        )
+    found = made.values.get(names[0] if output is None else output)
+    if not isinstance(found, Value):
+        listed = ", ".join(map(printable, names))
+        raise ArgumentError(
+            f"output must be the result of a layer of {file.path}, such as {listed}; got "
+            f"{shown(output or names[0])}",
+            argument="output",
+            value=output,
+        )
+    return natural(made, found)
+
+
+def natural(made: Building, value: Value) -> Value:
+    """A result as layers here give it: without the image axis, with the channels of maps last.
+
+    It is a map where its second axis lies behind the others; a map of one position is a row.
+    """
+    rank, held = len(value.sizes), value.layout.order()
+    order = list(range(rank))
+    if rank >= 2 and value.sizes[0] == 1:
+        order = order[1:]
+        if prod(value.sizes[2:]) == 1:
+            order = [1]
+        elif held == [axis for axis in (*order[1:], 1) if axis in held]:
+            order = [*order[1:], 1]
+    return made.lying(value, value.layout.lying(order))
+
+
+# From nodes to layers
+
+
+def converted(
+    file: OnnxFile,
+    inputs: Mapping[str, Layout],
+    *,
+    fixed: Mapping[str, Array] | None = None,
+    fold_batch_norm: bool = False,
+) -> Building:
+    """All nodes of a file as layers.
+
+    Args:
+        file: that was read.
+        inputs: how each input lies.
+        fixed: inputs that are known: arrays by name.
+        fold_batch_norm: see `from_onnx`.
+
+    Raises:
+        CheckpointError: some cannot be layers; the message names all.
+    """
+    unknown = _unknown(file)
+    if unknown:
+        raise refused(file.path, unknown)
+    made = Building(file, inputs, fold_batch_norm=fold_batch_norm)
+    made.values.update((name, Fixed(array)) for name, array in (fixed or {}).items())
+    faults: list[str] = []
+    for node in file.nodes:
+        if any(name and name not in made.values for name in node.inputs):
+            # What it reads could not be made.
+            continue
+        try:
+            found = _made(node, made)
+            missing = [name for name in node.outputs[len(found) :] if made.readers[name]]
+            if missing:
+                raise NodeError(f"its results {', '.join(missing)} are not known here")
+        except (NodeError, IsoconvError, ValueError) as error:
+            faults.append(f"{node.title}: {error}")
+            continue
+        made.values.update(zip(node.outputs, found, strict=False))
+    if faults:
+        raise refused(file.path, faults)
+    return made
+
+
+def _unknown(file: OnnxFile) -> list[str]:
+    """Operators that there is no layer for, with the nodes that use them."""
+    uses: dict[str, list[str]] = {}
+    for node in file.nodes:
+        if not is_folded(node) and converter_for(node.operator, file.opset) is None:
+            uses.setdefault(node.operator, []).append(printable(node.name or node.outputs[0]))
+    if not uses:
+        return []
+    listed = [
+        f"{printable(operator)} ({len(names)}: {', '.join(names[:3])}{', …' * (len(names) > 3)})"
+        for operator, names in sorted(uses.items())
+    ]
+    return [
+        f"operators that there are no layers for, in version {file.opset}: {', '.join(listed)}; "
+        "give an earlier result with output=…, or export the network without them (docs/onnx.md "
+        "lists those that there are)"
+    ]
+
+
+def _made(node: Node, made: Building) -> Sequence[Given]:
+    use = Use(node, made)
+    if all(given is None or isinstance(given, Fixed) for given in use.inputs):
+        arrays = [given.array if isinstance(given, Fixed) else None for given in use.inputs]
+        known = folded(node, arrays)
+        if known is not None:
+            return [Fixed(array) for array in known]
+    convert = converter_for(node.operator, made.opset)
+    if convert is None:
+        raise NodeError("it must work on arrays of the file here")
+    return convert(use)
+
+
+# The network
+
+
+def finished(file: OnnxFile, made: Building, result: Value, input_shape: Sequence[int]) -> Network:
+    """The layers that a result needs, as a network with its weights.
+
+    Raises:
+        CheckpointError: the layers do not fit together.
+    """
+    steps = made.needed(result)
+    if not steps:
+        raise refused(file.path, ["its result must be that of a layer; it is an input itself"])
+    what = f"{file.path} cannot be read as an ONNX network"
+    try:
+        network = Network(tuple(steps), made.inputs, result.name)
+        traced = trace_model(network, input_shape, training=True)
+    except IsoconvError as error:
+        raise turned(error, CheckpointError, what, path=file.path) from error
+    for call in traced.trace.calls:
+        wanted = made.shapes.get(call.path, call.output)
+        if wanted != call.output:
+            text = f"layer {call.path!r} must give {wanted}; it gives {call.output}"
+            raise refused(file.path, [text])
+    weights = {name: made.weights[name] for name in traced.trace.shapes if name in made.weights}
+    values = check_names(traced.trace.shapes, weights)
+    put_weights(network, traced.trace, traced.input_shape, values)
+    return network

@@ -1,0 +1,190 @@
+"""Ready models with weights that others published: fetched, checked, and ready to predict."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+
+from isoconv.checks import check_choice, check_flag, check_path
+from isoconv.data.download import default_folder, fetch_file
+from isoconv.errors import CheckpointError, MissingExtraError, about, in_file, turned
+from isoconv.exchange.preparing import prepared_as_said, prepared_by
+from isoconv.exchange.torch_file import load_torch
+from isoconv.exchange.torch_weights import load_into, ready_model
+from isoconv.files import PIECE, open_file
+from isoconv.nn import Module, models, trace_model
+from isoconv.nn.models.published import PUBLISHED, Published
+from isoconv.printable import printable
+
+__all__ = ["fetch_pretrained", "load_weights", "pretrained", "where"]
+__public__ = {"isoconv.exchange": ["fetch_pretrained", "pretrained"]}
+
+
+def pretrained(name: str | Path, folder: str | Path | None = None) -> Module:
+    """A ready model with the weights that its publisher trained on ImageNet.
+
+    It has the 1,000 class names, and knows how pictures are read and normalised: ``predict_files``
+    answers at once. A picture is scaled until it covers 224×224, and its centre is taken;
+    torchvision measured its networks on pictures that were scaled a seventh further.
+
+    ``efficientnet_lite0`` comes with a package, isoconv's extra ``pretrained``. The files of the
+    others are fetched by `fetch_pretrained` or ``isoconv models fetch``.
+
+    Args:
+        name: one that ``isoconv models list`` shows; a hyphen is as good as an underscore.
+        folder: where fetched files are kept; by default the user's cache folder.
+
+    Returns:
+        The model, built for ``(224, 224, 3)``.
+
+    Raises:
+        ArgumentError: no such weights are known.
+        CheckpointError: the file was not fetched, or is not the one that was published.
+        MissingExtraError: the package that carries it is not installed.
+
+    Example:
+        >>> model = pretrained("efficientnet_lite0")
+        >>> len(model.class_names), model.class_names[967]
+        (1000, 'espresso')
+    """
+    name = _known(name)
+    entry = PUBLISHED[name]
+    path = where(name, folder)
+    if path is None:
+        raise CheckpointError(
+            f"the weights of {name} are not here: fetch them with: isoconv models fetch {name}"
+        )
+    found = _sha256(path)
+    if not found.startswith(entry.file.sha256):
+        raise CheckpointError(
+            f"{printable(path)} is not the published file: its SHA-256 must begin with "
+            f"{entry.file.sha256}; it is {found}",
+            path=path,
+        )
+    sides = (entry.size, entry.size, 3)
+    model = models.create(name, 1000, sides)
+    load_into(model, path, entry.layout, input_shape=sides)
+    prepared_by(model, entry.mean, entry.deviation)
+    model.class_names = imagenet_names()
+    return model
+
+
+def load_weights(path: str | Path, *, normalise: str | None = None) -> Module:
+    """The ready model whose weights a file of PyTorch's holds, as commands take it.
+
+    Which it is, names and shapes tell; the images are taken to be ``(224, 224, 3)``. Of a published
+    file, known by its SHA-256, all else is known as well. How pictures are normalised for the
+    weights of another one the file does not say: a `DataWarning` says what is done. A thousand
+    classes are taken for ImageNet's.
+
+    Args:
+        path: of a file that `load_torch` reads.
+        normalise: the name of a rule, see `isoconv.exchange.preparing`; None for ``"imagenet"``.
+
+    Raises:
+        ArgumentError: another rule.
+        CheckpointError: the file cannot be read, or holds the weights of no ready model.
+    """
+    path = check_path("path", path)
+    with in_file(path):
+        model = ready_model(load_torch(path))
+    found = _sha256(path)
+    entry = next((e for e in PUBLISHED.values() if found.startswith(e.file.sha256)), None)
+    if entry is not None and normalise is None:
+        prepared_by(model, entry.mean, entry.deviation)
+    else:
+        prepared_as_said(model, path, normalise)
+    names = imagenet_names()
+    results = trace_model(model, model.input_shape or (), training=False).output_tensor.shape
+    if results == (len(names),):
+        model.class_names = names
+    return model
+
+
+def fetch_pretrained(
+    name: str | Path, folder: str | Path | None = None, progress: bool = True
+) -> Path:
+    """Fetch the file of a ready model's weights; one that is there and whole is not fetched again.
+
+    Args:
+        name: one that ``isoconv models list`` shows.
+        folder: where such files are kept; by default the user's cache folder.
+        progress: show a progress bar on the terminal, if there is one.
+
+    Returns:
+        The file, whose SHA-256 begins with the digits that its publisher gave it for a name.
+
+    Raises:
+        ArgumentError: no such weights are known.
+        DownloadError: no server could be reached, or the file has another SHA-256.
+        MissingExtraError: a package carries it that is not installed.
+    """
+    name, progress = _known(name), check_flag("progress", progress)
+    entry = PUBLISHED[name]
+    if entry.package:
+        return _packaged(entry)
+    target = _folder(folder)
+    fetch_file(entry.file, target, progress)
+    return target / entry.file.name
+
+
+def where(name: str, folder: str | Path | None = None) -> Path | None:
+    """The file of a ready model's weights; None where it was not fetched.
+
+    Raises:
+        MissingExtraError: a package carries it that is not installed.
+    """
+    entry = PUBLISHED[name]
+    if entry.package:
+        return _packaged(entry)
+    path = _folder(folder) / entry.file.name
+    return path if path.exists() else None
+
+
+@cache
+def imagenet_names() -> tuple[str, ...]:
+    """The 1,000 classes of ImageNet's challenge of 2012, in the order of all published networks.
+
+    Example:
+        >>> imagenet_names()[:2]
+        ('tench', 'goldfish')
+    """
+    text = (files("isoconv.exchange") / "imagenet.txt").read_text("utf-8")
+    return tuple(text.splitlines())
+
+
+def _known(name: str | Path) -> str:
+    spelled = str(name).replace("-", "_") if isinstance(name, (str, Path)) else name
+    with about("name", name):
+        return check_choice("name", spelled, PUBLISHED)
+
+
+def _folder(folder: str | Path | None) -> Path:
+    return default_folder().with_name("models") if folder is None else check_path("folder", folder)
+
+
+def _packaged(entry: Published) -> Path:
+    """The file in the package that carries it, of which nothing is run."""
+    found = find_spec(entry.package)
+    places = [] if found is None else found.submodule_search_locations or []
+    for place in places:
+        return Path(place) / "models" / entry.file.name
+    raise MissingExtraError(
+        f"{entry.file.name} comes with the package {entry.package.replace('_', '-')}: "
+        "pip install 'isoconv[pretrained]'"
+    )
+
+
+def _sha256(path: Path) -> str:
+    total = hashlib.sha256()
+    try:
+        with open_file(path) as file:
+            while piece := file.read(PIECE):
+                total.update(piece)
+    except OSError as error:
+        what = f"{printable(path)} cannot be read"
+        raise turned(error, CheckpointError, what, path=path) from error
+    return total.hexdigest()

@@ -1,0 +1,272 @@
+"""Networks out of ONNX files compute what ONNX Runtime computes, and are models like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.exchange.onnx.graphs import Array, made, node, random, witness, written
+
+import isoconv as ic
+from isoconv import nn
+from isoconv.errors import ArgumentError, CheckpointError, DataWarning
+from isoconv.exchange import from_onnx
+
+ERROR = 2e-5
+
+
+def classifier() -> Any:
+    """A convolution, normalised, pooled, flattened, and two linear layers, as PyTorch has it."""
+    arrays = {
+        "features.0.weight": random(1, 8, 3, 3, 3), "features.0.bias": random(2, 8),
+        "features.1.weight": random(3, 8), "features.1.bias": random(4, 8),
+        "features.1.running_mean": random(5, 8), "features.1.running_var": random(6, 8) ** 2,
+        "head.weight": random(7, 5, 128) / 8, "head.bias": random(8, 5),
+        "last": random(9, 5, 4),
+    }  # fmt: skip
+    nodes = [
+        node("Conv", "x features.0.weight features.0.bias", "c", pads=[1, 1, 1, 1]),
+        node("BatchNormalization", "c features.1.weight features.1.bias features.1.running_mean "
+             "features.1.running_var", "n"),
+        node("Relu", "n", "r", name="/relu"),
+        node("MaxPool", "r", "m", kernel_shape=[2, 2], strides=[2, 2]),
+        node("Flatten", "m", "f"),
+        node("Gemm", "f head.weight head.bias", "h", transB=1),
+        node("MatMul", "h last", "y"),
+    ]  # fmt: skip
+    return made(nodes, ("N", 3, 8, 8), arrays)
+
+
+def shuffled() -> Any:
+    """Channels shuffled by a reshape, a transposition and a reshape, as in ShuffleNet."""
+    nodes = [
+        node("Conv", "x w", "c", group=2),
+        node("Reshape", "c apart", "a"),
+        node("Transpose", "a", "t", perm=[0, 2, 1, 3, 4]),
+        node("Reshape", "t together", "s"),
+        node("Conv", "s v", "y", pads=[0, 1, 1, 0], strides=[2, 1], group=3),
+    ]
+    arrays = {
+        "w": random(1, 6, 2, 1, 1), "v": random(2, 6, 2, 2, 2),
+        "apart": np.array([0, 2, 3, 6, 5]), "together": np.array([0, -1, 6, 5]),
+    }  # fmt: skip
+    return made(nodes, (1, 4, 6, 5), arrays)
+
+
+def last_in_the_file() -> Any:
+    """Images with their channels last, transposed at once, as TensorFlow's are."""
+    nodes = [
+        node("Sub", "x mean", "d"),
+        node("Transpose", "d", "t", perm=[0, 3, 1, 2]),
+        node("Conv", "t w", "c", auto_pad="SAME_UPPER", strides=[2, 2]),
+        node("Transpose", "c", "b", perm=[0, 2, 3, 1]),
+        node("Add", "b shift", "y"),
+    ]
+    arrays = {"w": random(1, 4, 3, 3, 3), "shift": random(2, 4), "mean": random(3, 3)}
+    return made(nodes, (1, 6, 7, 3), arrays)
+
+
+def excited() -> Any:
+    """Channels weighed by what was pooled of them, and shapes that the graph works out itself."""
+    nodes = [
+        node("GlobalAveragePool", "x", "g"),
+        node("Conv", "g w", "c"),
+        node("Sigmoid", "c", "s"),
+        node("Mul", "x s", "m"),
+        node("Shape", "m", "shape"),
+        node("Gather", "shape zero", "n", axis=0),
+        node("Unsqueeze", "n first", "u"),
+        node("Concat", "u rest", "target", axis=0),
+        node("Reshape", "m target", "f"),
+        node("Concat", "f f", "y", axis=1),
+    ]
+    arrays = {
+        "w": random(1, 4, 4, 1, 1), "zero": np.array(0), "first": np.array([0]),
+        "rest": np.array([-1]),
+    }  # fmt: skip
+    return made(nodes, ("batch", 4, 5, 6), arrays)
+
+
+def one_dimensional() -> Any:
+    """A signal: convolution, a softmax over its channels, a mean over its length."""
+    nodes = [
+        node("Conv", "x w b", "c", dilations=[2], pads=[2, 2]),
+        node("Softmax", "c", "s", axis=1),
+        node("ReduceMean", "s", "y", axes=[2], keepdims=0),
+    ]
+    return made(nodes, ("N", 2, 9), {"w": random(1, 5, 2, 3), "b": random(2, 5)})
+
+
+def attentive() -> Any:
+    """Each position weighed by one number: a map of one channel against one of four."""
+    nodes = [
+        node("ReduceMax", "x", "m", axes=[1], keepdims=1),
+        node("Conv", "m w", "c", pads=[1, 1, 1, 1]),
+        node("Mul", "c x", "p"),
+        node("Add", "p plane", "y"),
+    ]
+    return made(nodes, (1, 4, 5, 6), {"w": random(1, 1, 1, 3, 3), "plane": random(2, 1, 1, 5, 1)})
+
+
+GRAPHS = [classifier, shuffled, last_in_the_file, excited, one_dimensional, attentive]
+
+
+def taken(path: Path, images: Array) -> Array:
+    """What ONNX Runtime gives, image by image: many files are for one at a time."""
+    return np.concatenate([witness(path, images[n : n + 1]) for n in range(len(images))])
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_networks_compute_what_onnx_runtime_does(graph: Callable[[], Any], tmp_path: Path) -> None:
+    """The results for two images are those of ONNX Runtime, by kernels, in our layout."""
+    path = written(tmp_path, graph())
+    model = from_onnx(path)
+    shape = model.input_shape
+    assert shape is not None
+    images = random(0, 2, *shape)
+    inside = graph is last_in_the_file
+    found = model.predict(images, finish="none")
+    given = images if inside or images.ndim < 3 else np.moveaxis(images, -1, 1)
+    wanted = taken(path, np.ascontiguousarray(given))
+    if wanted.ndim > 2 and not inside:
+        wanted = np.moveaxis(wanted, 1, -1)
+    assert found.shape == wanted.shape
+    assert np.abs(found - wanted).max() <= ERROR * np.abs(wanted).max()
+
+
+def test_nothing_is_transposed_where_weights_can_be(tmp_path: Path) -> None:
+    """A flatten before a product, and transpositions that cancel, cost no layer of their own."""
+    for graph, moved in ((classifier, 0), (last_in_the_file, 0), (excited, 1), (shuffled, 1)):
+        model = from_onnx(written(tmp_path, graph()))
+        kinds = [type(layer).__name__ for _, layer in model.named_modules()]
+        assert kinds.count("Transpose") == moved, graph.__name__
+
+
+def test_layers_have_the_names_of_the_file(tmp_path: Path) -> None:
+    """Weights are called as in the file, other layers as their nodes or results."""
+    model = from_onnx(written(tmp_path, classifier()))
+    names = [name for name, _ in model.named_modules() if name]
+    assert names == ["features.0", "features.1", "/relu", "m", "m.flatten", "head", "y"]
+    assert {"features.0.bias", "features.1.running_var", "head.weight"} <= set(model.weights)
+    kernel = model.weights["features.0.weight"]
+    assert np.array_equal(kernel, random(1, 8, 3, 3, 3).transpose(2, 3, 1, 0))
+
+
+def test_batch_normalisation_is_folded_when_asked(tmp_path: Path) -> None:
+    """Folded, the layer is gone and results are near, not the same; one read twice stays."""
+    path = written(tmp_path, classifier())
+    whole, folded = from_onnx(path), from_onnx(path, fold_batch_norm=True)
+    assert "features.1.weight" in whole.weights
+    assert not [name for name in folded.weights if name.startswith("features.1")]
+    images = random(0, 2, 8, 8, 3)
+    first, second = (model.predict(images) for model in (whole, folded))
+    assert 0 < np.abs(first - second).max() < 1e-4
+    model = classifier()
+    model.graph.node.append(node("Flatten", "c", "again"))
+    model.graph.output.extend([type(model.graph.output[0])(name="again")])
+    kept = from_onnx(written(tmp_path, model), fold_batch_norm=True, output="y")
+    assert "features.1.weight" in kept.weights
+
+
+def test_an_imported_network_is_a_model(tmp_path: Path) -> None:
+    """It is stored, read back to the same bits, described, summarised, and its weights change."""
+    model = from_onnx(written(tmp_path, classifier()), class_names=list("abcd"), normalise="half")
+    file = tmp_path / "model.safetensors"
+    model.save(file)
+    back = ic.load(file)
+    assert back.describe() == model.describe()
+    images = np.arange(2 * 8 * 8 * 3).reshape(2, 8, 8, 3).astype(np.uint8)
+    assert np.array_equal(back.predict(images), model.predict(images))
+    assert model.summary().parameters == 8 * 28 + 16 + 129 * 5 + 20
+    assert model.normalisation is not None
+    scale, offset = model.normalisation
+    assert scale.tolist() == [np.float32(1 / 127.5)] * 3
+    assert offset.tolist() == [-1.0] * 3
+    traced = nn.trace_model(model, (8, 8, 3), training=True)
+    assert set(traced.state_updates) == {"features.1.running_mean", "features.1.running_var"}
+
+
+def test_what_is_left_open_is_asked_for(tmp_path: Path) -> None:
+    """Free sides need an input shape, and several results a choice; both are held to the file."""
+    nodes = [node("Relu", "x", "y"), node("GlobalMaxPool", "x", "z")]
+    path = written(tmp_path, made(nodes, (1, 3, "height", "width"), {}, outputs="y z"))
+    with pytest.raises(
+        ArgumentError, match=r"\(height, width, 3\): give them, input_shape"
+    ) as open_:
+        from_onnx(path, output="y")
+    assert open_.value.argument == "input_shape"
+    with pytest.raises(ArgumentError, match=r"as .* has it, \(height, width, 3\); got \(4, 5, 1\)"):
+        from_onnx(path, input_shape=(4, 5, 1), output="y")
+    with pytest.raises(ArgumentError, match="2 results; say which with output=…: y, z"):
+        from_onnx(path, input_shape=(4, 5, 3))
+    with pytest.raises(ArgumentError, match="such as y, z; got 'w'"):
+        from_onnx(path, input_shape=(4, 5, 3), output="w")
+    assert from_onnx(path, input_shape=(4, 5, 3), output="z").summary().rows[-1].output == (3,)
+
+
+def test_all_unknown_operators_are_told_at_once(tmp_path: Path) -> None:
+    """One error names every operator that there is no layer for, with its nodes and a way out."""
+    nodes = [
+        node("Einsum", "x x", "a", equation="a,a", name="first"),
+        node("Relu", "a", "b"),
+        node("Einsum", "b b", "c", equation="a,a"),
+        node("NonZero", "c", "y"),
+        node("FancyAttention", "y", "z", domain="com.example"),
+    ]
+    path = written(tmp_path, made(nodes, (1, 3), {}))
+    with pytest.raises(CheckpointError) as caught:
+        from_onnx(path)
+    text = str(caught.value)
+    assert (
+        "in version 17: Einsum (2: first, c), NonZero (1: y), com.example.FancyAttention (1: z)"
+        in text
+    )
+    assert "give an earlier result with output=…" in text
+    assert caught.value.path == path
+
+
+def test_all_misfits_are_told_at_once(tmp_path: Path) -> None:
+    """Nodes whose shapes or settings do not fit are named with the rule, all of them."""
+    nodes = [
+        node("Conv", "x w", "a", group=2),
+        node("Add", "x odd", "b"),
+        node("Conv", "x w", "c", auto_pad="SIDEWAYS"),
+        node("Concat", "a b c", "y", axis=1),
+    ]
+    path = written(
+        tmp_path, made(nodes, (1, 3, 5, 5), {"w": random(1, 4, 3, 2, 2), "odd": random(1, 2)})
+    )
+    with pytest.raises(CheckpointError) as caught:
+        from_onnx(path)
+    text = str(caught.value)
+    assert "Conv 'of a': groups must divide channels and filters: group=2, channels 3" in text
+    assert "Add 'of b': its inputs must broadcast; got [1, 3, 5, 5] and [2]" in text
+    assert (
+        "Conv 'of c': auto_pad must be NOTSET, VALID, SAME_UPPER or SAME_LOWER; got SIDEWAYS"
+        in text
+    )
+
+
+def test_a_file_is_taken_where_a_run_is(tmp_path: Path) -> None:
+    """`isoconv.load` gives a classifier of pictures, and says how it normalises them."""
+    path = written(tmp_path, classifier())
+    with pytest.warns(DataWarning, match="brightness from 0 to 1, less ImageNet's mean"):
+        model = ic.load(path)
+    assert model.finish == "softmax"
+    trained = model.trained_on
+    assert trained is not None
+    assert trained.reading is not None
+    assert (trained.dtype, trained.reading.size, trained.reading.channels) == ("uint8", (8, 8), 3)
+    other = ic.load(path, normalise="none")
+    images = np.full((1, 8, 8, 3), 255, np.uint8)
+    assert not np.array_equal(model.predict(images), other.predict(images))
+    given = from_onnx(path).predict(np.full((1, 8, 8, 3), 255.0, np.float32), finish="softmax")
+    assert np.array_equal(other.predict(images), given)
+    with pytest.raises(ArgumentError, match="normalise must be one of imagenet, half, unit, none"):
+        ic.load(path, normalise="mean")
+    other.save(tmp_path / "kept.safetensors")
+    with pytest.raises(ArgumentError, match="normalise is for files that do not say it themselves"):
+        ic.load(tmp_path / "kept.safetensors", normalise="half")
