@@ -292,6 +292,10 @@ def converted(
         except (NodeError, IsoconvError, ValueError) as error:
             faults.append(f"{node.title}: {error}")
             continue
+        except (LookupError, TypeError, ArithmeticError) as error:
+            # What nobody thought of: a stranger's node is at fault all the same.
+            faults.append(f"{node.title}: its inputs or settings do not fit it ({error})")
+            continue
         made.values.update(zip(node.outputs, found, strict=False))
     if faults:
         raise refused(file.path, faults)
