@@ -89,7 +89,9 @@ directory
     network.finish = "none"
     _take_record(file, network)
     with as_given(class_names=class_names):
-        network.class_names = class_names or network.class_names
+        # None given leaves those that the file tells of.
+        if not isinstance(class_names, (tuple, list)) or class_names:
+            network.class_names = class_names
     if normalise is not None:
         if network.trained_on is not None:
             raise _said_already(normalise)
