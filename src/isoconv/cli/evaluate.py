@@ -15,6 +15,7 @@ from isoconv.cli.errors import note
 from isoconv.cli.options import (
     AsJson,
     Best,
+    ClassNames,
     DataSource,
     ModelPath,
     Normalise,
@@ -61,6 +62,7 @@ def evaluate(
     best: Best = False,
     scale: Scale = None,
     normalise: Normalise = None,
+    class_names: ClassNames = None,
     mistakes: Annotated[
         int, typer.Option(min=0, help="How many mistakes to show, the most certain first.")
     ] = 10,
@@ -107,7 +109,7 @@ def evaluate(
         raise ArgumentError(
             "--json and --csv - both print what is to stand alone: take one of them"
         )
-    model = classifier_at(run, best, normalise)
+    model = classifier_at(run, best, normalise, class_names)
     folder = _folder_of(run, model)
     loss = _loss(folder)
     left_out = [] if folder is None else folder.description().get("skipped", [])
@@ -118,6 +120,12 @@ def evaluate(
     numbers = tuple(str(number) for number in range(len(model.class_names)))
     if whole.numbered and model.class_names != numbers:
         note(f"the classes of {data} have no names: they are taken for those of the run by number")
+    if whole.class_names and not whole.numbered and not model.class_names:
+        listed = ", ".join(whole.class_names[:10])
+        note(
+            f"the classes of {run} have no names: they are taken for those of {data} by number, "
+            f"{listed} (--class-names names them)"
+        )
     try:
         whole = in_classes(whole, model.class_names, "the run")
     except DataError as error:
