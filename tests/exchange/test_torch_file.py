@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import pickle
 import struct
@@ -56,6 +57,22 @@ def test_every_kind_of_tensor(name: str) -> None:
         assert found[key].dtype == array.dtype, key
         assert found[key].flags.c_contiguous, key
         np.testing.assert_array_equal(found[key], array, err_msg=key)
+
+
+def test_safetensors_of_16_bits(tmp_path: Path) -> None:
+    """They are widened, too: PyTorch's bfloat16 are the upper halves of float32."""
+    wide = ramp(2, 3)
+    upper = (wide.view(np.uint32) >> 16).astype("<u2")
+    data = wide.astype("<f2").tobytes() + upper.tobytes()
+    entries = {
+        name: {"dtype": kind, "shape": [2, 3], "data_offsets": [start, start + 12]}
+        for name, kind, start in (("half", "F16", 0), ("brain", "BF16", 12))
+    }
+    header = json.dumps({"__metadata__": {"format": "pt"}, **entries}).encode()
+    (tmp_path / "x.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + data)
+    for array in exchange.load_torch(tmp_path / "x.safetensors").values():
+        assert array.dtype == np.float32
+        assert (array == wide).all()
 
 
 @pytest.mark.parametrize("ending", ["pt", "pth"])

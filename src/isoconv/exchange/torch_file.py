@@ -103,7 +103,11 @@ def load_torch(path: str | Path, key: str | None = None) -> dict[str, Array]:
     except DAMAGED as error:
         raise turned(error, CheckpointError, what, path=path) from error
     arrays, _ = safetensors.read(path)
-    return _at(_weights_in(arrays), key, what)
+    found = _at(_weights_in(arrays), key, what)
+    return {
+        name: array.astype(np.float32) if array.dtype == np.float16 else array
+        for name, array in found.items()
+    }
 
 
 # The two formats
