@@ -100,6 +100,8 @@ TOGETHER = {
     ("isoconv.explain", "image"): ("label",),
     ("isoconv.gradients", "arrays"): ("grad_output",),
     ("isoconv.matmul", "a"): ("b",),
+    ("isoconv.resize", "scale"): ("size",),
+    ("isoconv.upsample", "scale_factor"): ("size",),
     ("isoconv.mse", "prediction"): ("target",),
     **{
         (f"nn.{kind}{rank}d", "filters"): ("groups",)
