@@ -44,7 +44,7 @@ demo: $(VENV)/.for-demo
 test: $(VENV)/.for-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers 2
 	$(BIN)/python -m pytest -q -m "not exhaustive" $(CORES)
 
 test-lowest: $(LOWEST)/.installed

@@ -66,10 +66,16 @@ def words(data: Path, epochs: int = 1) -> tuple[object, ...]:
     )
 
 
-@pytest.mark.parametrize("count", [2, 4])
-def test_trainings_at_once_get_folders_of_their_own(data: Path, tmp_path: Path, count: int) -> None:
+@pytest.fixture(scope="module")
+def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> str | None:
+    """The digest of a training of twenty epochs that nobody disturbs; its kernels are kept."""
+    return digest_of(succeed(*words(data, 20), "--out", tmp_path_factory.mktemp("whole") / "run"))
+
+
+@pytest.mark.usefixtures("whole")
+def test_trainings_at_once_get_folders_of_their_own(data: Path, tmp_path: Path) -> None:
     """Without --out no run is lost: each says another folder, and the run is there."""
-    processes = [start(*words(data), cwd=tmp_path) for _ in range(count)]
+    processes = [start(*words(data), cwd=tmp_path) for _ in range(4)]
     folders, digests = [], set()
     for process in processes:
         said, errors = process.communicate()
@@ -78,10 +84,11 @@ def test_trainings_at_once_get_folders_of_their_own(data: Path, tmp_path: Path, 
         digests.add(digest_of(said))
         result = json.loads((tmp_path / folders[-1] / "run.json").read_text())["result"]
         assert result["weights_sha256"] == digest_of(said)
-    assert sorted(folders) == [f"runs/good-lenet5-{n}" for n in range(1, count + 1)]
+    assert sorted(folders) == [f"runs/good-lenet5-{n}" for n in range(1, 5)]
     assert len(digests) == 1
 
 
+@pytest.mark.usefixtures("whole")
 def test_of_trainings_into_one_folder_the_others_are_told(data: Path, tmp_path: Path) -> None:
     """With the same --out one succeeds; who comes second is told who holds the folder."""
     processes = [start(*words(data), "--out", "one", cwd=tmp_path) for _ in range(3)]
@@ -171,12 +178,6 @@ def test_what_is_ignored_stays_ignored(tmp_path: Path) -> None:
     )
     # And whoever insists is heard, though the first one was taken as an exception.
     assert (done.stdout, done.returncode) == ("here\nasked to end (SIGTERM)\n", -signal.SIGTERM)
-
-
-@pytest.fixture(scope="module")
-def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> str | None:
-    """The digest of a training of twenty epochs that nobody disturbs."""
-    return digest_of(succeed(*words(data, 20), "--out", tmp_path_factory.mktemp("whole") / "run"))
 
 
 @pytest.mark.slow

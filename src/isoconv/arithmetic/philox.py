@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from isoconv.arithmetic.elementary import cos_turns, log, sin_turns
 from isoconv.checks import refusal
-from isoconv.errors import ArgumentError, ShapeError
+from isoconv.errors import ShapeError
 
 __all__ = [
     "KEY_STEPS",
@@ -295,8 +295,7 @@ def _check(name: str, value: int, bits: int) -> None:
 def _integers(name: str, values: ArrayLike, bits: int) -> Array:
     array = np.asarray(values)
     if array.size and array.dtype.kind not in "iu":
-        text = f"{name} must be whole numbers; got dtype {array.dtype}"
-        raise ArgumentError(text, argument=name, value=values)
+        raise refusal(name, "be whole numbers", values, got=f"dtype {array.dtype}")
     if array.size:
         _check(name, int(array.min()), bits)
         _check(name, int(array.max()), bits)

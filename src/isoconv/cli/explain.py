@@ -135,29 +135,7 @@ def conv(
       isoconv explain conv --values "1,2,3;4,5,6;7,8,9" --weights "1,0;0,1" --of y
       isoconv explain conv --input 5x5 --kernel 3x3 --padding 1 --stride 2 --animate out.gif
     """
-    from isoconv import symbols
-
-    sheet = symbols.conv(
-        sizes_of("--input", input_size),
-        size_of("--kernel", kernel_size),
-        stride=size_of("--stride", stride),
-        padding=padding_of(padding),
-        dilation=size_of("--dilation", dilation),
-        groups=groups,
-        channels=channels,
-        filters=filters,
-        flip=flip,
-        of=() if animate else lists_of(of),
-        order=order.value,
-        show_padding=show_padding,
-        ascii=ascii,
-    )
-    if animate is not None:
-        kernel = _kernel(weights, sheet)
-        _draw(sheet, animate, _image(values, sheet), kernel, at, seconds, form, as_json)
-    else:
-        _only_drawn(at=at)
-        _show(_with_numbers(sheet, values, weights), form, as_json)
+    _convolution("conv", **locals())
 
 
 def conv_transpose(
@@ -188,29 +166,7 @@ def conv_transpose(
       isoconv explain conv-transpose --input 2x2 --kernel 3x3 --stride 2
       isoconv explain conv-transpose --input 3 --kernel 2 --of y
     """
-    from isoconv import symbols
-
-    sheet = symbols.conv_transpose(
-        sizes_of("--input", input_size),
-        size_of("--kernel", kernel_size),
-        stride=size_of("--stride", stride),
-        padding=padding_of(padding),
-        dilation=size_of("--dilation", dilation),
-        groups=groups,
-        channels=channels,
-        filters=filters,
-        flip=flip,
-        of=() if animate else lists_of(of),
-        order=order.value,
-        show_padding=show_padding,
-        ascii=ascii,
-    )
-    if animate is not None:
-        kernel = _kernel(weights, sheet)
-        _draw(sheet, animate, _image(values, sheet), kernel, at, seconds, form, as_json)
-    else:
-        _only_drawn(at=at)
-        _show(_with_numbers(sheet, values, weights), form, as_json)
+    _convolution("conv_transpose", **locals())
 
 
 def max_(
@@ -250,11 +206,7 @@ def max_(
         order=order.value,
         ascii=ascii,
     )
-    if animate is not None:
-        _draw(sheet, animate, None, None, at, seconds, form, as_json)
-    else:
-        _only_drawn(at=at)
-        _show(sheet, form, as_json)
+    _tell(sheet, animate, at, seconds, form, as_json)
 
 
 def average(
@@ -300,11 +252,7 @@ def average(
         order=order.value,
         ascii=ascii,
     )
-    if animate is not None:
-        _draw(sheet, animate, None, None, at, seconds, form, as_json)
-    else:
-        _only_drawn(at=at)
-        _show(sheet, form, as_json)
+    _tell(sheet, animate, at, seconds, form, as_json)
 
 
 def global_(
@@ -332,28 +280,69 @@ def global_(
         of=() if animate else lists_of(of),
         ascii=ascii,
     )
-    if animate is not None:
-        _draw(sheet, animate, None, None, at, seconds, form, as_json)
-    else:
-        _only_drawn(at=at)
-        _show(sheet, form, as_json)
+    _tell(sheet, animate, at, seconds, form, as_json)
 
 
 # -- what is printed -------------------------------------------------------------------------
 
 
-def _only_drawn(**given: str | None) -> None:
-    """Refuse what says something of a picture where none is asked for."""
-    for name, value in given.items():
-        if value is not None:
-            raise ArgumentError(f"--{name} says what a picture shows; add --animate FILE")
+def _convolution(
+    name: str,
+    *,
+    input_size: str,
+    kernel_size: str,
+    stride: str,
+    padding: str,
+    dilation: str,
+    of: str,
+    order: Order,
+    values: str | None,
+    weights: str | None,
+    animate: Path | None,
+    at: str | None,
+    seconds: float,
+    form: Format,
+    as_json: bool,
+    **plain: Any,
+) -> None:
+    """Write a convolution of this name of `isoconv.symbols` out, or draw it."""
+    from isoconv import symbols
+
+    sheet = getattr(symbols, name)(
+        sizes_of("--input", input_size),
+        size_of("--kernel", kernel_size),
+        stride=size_of("--stride", stride),
+        padding=padding_of(padding),
+        dilation=size_of("--dilation", dilation),
+        of=() if animate else lists_of(of),
+        order=order.value,
+        **plain,
+    )
+    image, kernel = _image(values, sheet), _kernel(weights, sheet)
+    if animate is None:
+        from isoconv.explain.symbols_numbers import with_numbers
+
+        sheet = with_numbers(sheet, image, kernel)
+    _tell(sheet, animate, at, seconds, form, as_json, image, kernel)
 
 
-def _with_numbers(sheet: Sheet, values: str | None, weights: str | None) -> Sheet:
-    """A convolution's sheet with the numbers that are given beside the symbols."""
-    from isoconv.explain.symbols_numbers import with_numbers
-
-    return with_numbers(sheet, _image(values, sheet), _kernel(weights, sheet))
+def _tell(
+    sheet: Sheet,
+    animate: Path | None,
+    at: str | None,
+    seconds: float,
+    form: Format,
+    as_json: bool,
+    image: Any = None,
+    kernel: Any = None,
+) -> None:
+    """Draw a sheet where that is asked for, or else write it."""
+    if animate is not None:
+        _draw(sheet, animate, image, kernel, at, seconds, form, as_json)
+        return
+    if at is not None:
+        raise ArgumentError("--at says what a picture shows; add --animate FILE")
+    _show(sheet, form, as_json)
 
 
 def _image(text: str | None, sheet: Sheet) -> Any:

@@ -25,6 +25,7 @@ __all__ = [
     "KINDS",
     "AsJson",
     "Best",
+    "ClassNames",
     "DataSource",
     "Depth",
     "ModelPath",
@@ -77,6 +78,14 @@ Normalise = Annotated[
         metavar="RULE",
         help="Of an .onnx file, how pictures are normalised: imagenet, half (from -1 to 1), unit "
         "(from 0 to 1) or none (from 0 to 255).",
+        show_default=False,
+    ),
+]
+ClassNames = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Names of the classes, one a line, for an .onnx file, which does not say them.",
         show_default=False,
     ),
 ]

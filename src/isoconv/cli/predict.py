@@ -12,7 +12,16 @@ import typer
 
 from isoconv.cli.errors import UNREAD, complain, in_full, note
 from isoconv.cli.inputs import Inputs, named
-from isoconv.cli.options import AsJson, Best, ModelPath, Normalise, Scale, TargetName, Threads
+from isoconv.cli.options import (
+    AsJson,
+    Best,
+    ClassNames,
+    ModelPath,
+    Normalise,
+    Scale,
+    TargetName,
+    Threads,
+)
 from isoconv.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -38,6 +47,7 @@ def predict(
     best: Best = False,
     scale: Scale = None,
     normalise: Normalise = None,
+    class_names: ClassNames = None,
     as_csv: Annotated[
         bool, typer.Option("--csv", help="Print CSV, a row for each image as soon as it is known.")
     ] = False,
@@ -68,7 +78,7 @@ def predict(
 
     if as_csv and as_json:
         raise ArgumentError("--csv and --json both print what is to stand alone: take one of them")
-    model = classifier_at(run, best, normalise)
+    model = classifier_at(run, best, normalise, class_names)
     with named(images) as inputs:
         for line in inputs.notes:
             note(line)

@@ -329,28 +329,62 @@ def _split() -> Schema:
 # A run that was trained
 
 
-def classifier_at(path: Path, best: bool, normalise: str | None = None) -> Module:
+def classifier_at(
+    path: Path, best: bool, normalise: str | None = None, class_names: Path | None = None
+) -> Module:
     """The model of a run folder or of a file, which must be a classifier.
 
     Args:
         path: of it.
         best: of a run folder, the best epoch.
         normalise: of a file that does not say it, how pictures are normalised.
+        class_names: a file with the names of the classes, likewise.
 
     Raises:
-        ArgumentError: its results are no probabilities of one class among several.
+        ArgumentError: its results are no probabilities of one class among several, or another
+            number of names is given.
         CheckpointError: as `isoconv.load`.
     """
+    from isoconv.nn import Trace
     from isoconv.train import load
 
     model = load(path, best=best, normalise=normalise)
-    if model.finish != "softmax":
-        loss = {"sigmoid": "bce", "none": "mse"}[model.finish]
+    gives = {"sigmoid": "a probability for each output", "none": "numbers"}.get(model.finish, "")
+    if not gives and model.input_shape is not None:
+        trace = Trace(model)
+        shape = model(trace.images(model.input_shape)).shape
+        gives = f"classes of places, {shape}" if len(shape) > 1 else ""
+    if gives:
         raise ArgumentError(
-            f"the command line measures and shows classifiers; {path} was trained with the loss "
-            f"{loss}: a program can use it (docs/training.md)"
+            f"the command line measures and shows classifiers; {path} gives {gives}: a program can "
+            "use it (docs/training.md)"
         )
+    if class_names is not None:
+        model.class_names = _names_in(class_names, model)
     return model
+
+
+def _names_in(path: Path, model: Module) -> tuple[str, ...]:
+    """The names of a model's classes out of a file, one a line.
+
+    Raises:
+        ArgumentError: the file cannot be read, or has another number of them.
+    """
+    from isoconv.files import read_file
+    from isoconv.nn import trace_model
+
+    try:
+        text = read_file(path, most=2**20).decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArgumentError(f"--class-names {path} cannot be read: {error}") from error
+    names = tuple(line.strip() for line in text.splitlines() if line.strip())
+    shape = trace_model(model, model.input_shape or (), training=False).output_tensor.shape
+    if shape != (len(names),):
+        raise ArgumentError(
+            f"--class-names must have a line for each of {shape[-1]} classes; {path} has "
+            f"{len(names)}"
+        )
+    return names
 
 
 def model_named(name: str, shape: str | None, usual: str, classes: int | None = None) -> Module:

@@ -203,12 +203,8 @@ class Dataset(Carded, card=dataset_card):
         error = ArgumentError
         wanted = check_array("indices", indices, kind_error=error, shape_error=error)
         if wanted.ndim != 1 or wanted.dtype.kind not in "iu" or not len(wanted):
-            raise ArgumentError(
-                "indices must be a list of at least one whole number; got dtype "
-                f"{wanted.dtype}, shape {wanted.shape}",
-                argument="indices",
-                value=indices,
-            )
+            got = f"dtype {wanted.dtype}, shape {wanted.shape}"
+            raise refusal("indices", "be a list of at least one whole number", indices, got=got)
         wrong = (wanted < 0) | (wanted >= len(self))
         if wrong.any():
             got = f"{int(wanted[wrong.argmax()])}"
@@ -405,10 +401,7 @@ def _listed(class_names: object) -> Sequence[Any] | None:
     if not isinstance(listed, (list, tuple)) or not all(
         isinstance(each, str) or whole(each) is not None for each in listed
     ):
-        raise DataError(
-            f"class_names must be a list of names; got {shown(class_names)}",
-            argument="class_names",
-        )
+        raise refusal("class_names", "be a list of names", class_names, DataError)
     return listed
 
 
@@ -461,10 +454,8 @@ def _checked_images(
     if images.ndim == 3:
         images = images[..., np.newaxis]
     if images.ndim != 4:
-        raise DataError(
-            f"images must have axes (N, H, W, C) or (N, H, W); got shape {images.shape}",
-            argument="images",
-        )
+        got = f"shape {images.shape}"
+        raise refusal("images", "have axes (N, H, W, C) or (N, H, W)", images, DataError, got)
     if not images.size:
         raise DataError(
             f"there must be at least one image; got shape {images.shape}",

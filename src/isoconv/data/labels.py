@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from isoconv.checks import check_array, shown, whole
+from isoconv.checks import check_array, refusal, shown, whole
 from isoconv.errors import DataError
 from isoconv.printable import cut, printable
 from isoconv.wording import either
@@ -161,17 +161,13 @@ def class_labels(
         (array([1, 0, 1], dtype=int32), ('cat', 'dog'))
     """
     if labels.ndim != 1:
-        raise DataError(
-            f"labels must be class numbers or names of shape (N,), or float targets; got "
-            f"{_kind_of(labels)} of shape {labels.shape}{_flat_hint(labels)}",
-            argument="labels",
-        )
+        rule = "be class numbers or names of shape (N,), or float targets"
+        got = f"{_kind_of(labels)} of shape {labels.shape}{_flat_hint(labels)}"
+        raise refusal("labels", rule, labels, DataError, got)
     names = None if class_names is None else tuple(str(each) for each in class_names)
     if names == ():
-        raise DataError(
-            "class_names must name a class at least, or be None; got none",
-            argument="class_names",
-        )
+        rule = "name a class at least, or be None"
+        raise refusal("class_names", rule, class_names, DataError, "none")
     if labels.dtype.kind == "O":
         return _numbers_of(labels.tolist(), names)
     bound = MAX_CLASSES if names is None else len(names)

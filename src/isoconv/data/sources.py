@@ -18,6 +18,7 @@ from isoconv.checks import (
     check_kind,
     check_number,
     check_path,
+    refusal,
     shown,
     whole,
 )
@@ -323,13 +324,10 @@ def _size(size: int | tuple[int, int] | None) -> tuple[int, int] | None:
     given = tuple(size) if isinstance(size, tuple | list) else (size, size)
     sides = [number for side in given if (number := whole(side)) is not None and number >= 1]
     if not len(given) == len(sides) == 2 or max(sides) > 8192:
-        raise ArgumentError(
-            f"{named('size')} must be a side or {either('(height, width)', 'HEIGHTxWIDTH')}, whole "
-            "numbers from 1 to 8192; got "
-            + either(shown(size), "x".join(dict.fromkeys(map(str, given)))),
-            argument="size",
-            value=size,
-        )
+        shape = either("(height, width)", "HEIGHTxWIDTH")
+        got = either(shown(size), "x".join(dict.fromkeys(map(str, given))))
+        rule = f"be a side or {shape}, whole numbers from 1 to 8192"
+        raise refusal("size", rule, size, got=got)
     return sides[0], sides[1]
 
 

@@ -207,12 +207,9 @@ class Network:
             given = np.asarray(labels)
             *sides, classes = judged.shape
             if given.shape != (self.count, *sides) or given.dtype.kind not in "iu":
-                raise ArgumentError(
-                    f"labels must be a class number for each of the {self.count} images; got "
-                    f"{given.dtype} of shape {given.shape}",
-                    argument="labels",
-                    value=labels,
-                )
+                rule = f"be a class number for each of the {self.count} images"
+                got = f"{given.dtype} of shape {given.shape}"
+                raise refusal("labels", rule, labels, got=got)
             if ((given < 0) | (given >= classes)).any():
                 raise refusal(
                     "labels", f"lie in 0 … {classes - 1}", labels, got=f"{given.tolist()}"

@@ -219,12 +219,8 @@ def _other_dtype(images: Array, trained: TrainedOn) -> DTypeError:
             f"brings bytes to 0 to 1, {setting('scale', '1')} takes them as they are"
         )
         values = str(images.dtype)
-    return DTypeError(
-        f"images must be {trained.dtype}, as those that the model was trained on; got {values}: "
-        f"{hint}",
-        argument="images",
-        value=images,
-    )
+    rule = f"be {trained.dtype}, as those that the model was trained on"
+    return refusal("images", rule, images, DTypeError, f"{values}: {hint}")
 
 
 FAR = 1.0

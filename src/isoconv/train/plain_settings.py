@@ -77,13 +77,12 @@ def check_stored(name: str, value: Any, kept: str) -> None:
     except (CheckpointError, ValueError, TypeError, RecursionError) as error:
         fits, reason = False, f": {error}"
     if not fits:
-        raise ArgumentError(
-            f"{name} must be made of the library's own settings, numbers, texts, lists and dicts "
-            f"to be kept in {kept} and read back; got {type(value).__name__}{reason} (without a "
-            "run folder any will do)",
-            argument=name,
-            value=value,
+        rule = (
+            "be made of the library's own settings, numbers, texts, lists and dicts to be kept in "
+            f"{kept} and read back"
         )
+        got = f"{type(value).__name__}{reason} (without a run folder any will do)"
+        raise refusal(name, rule, value, got=got)
 
 
 def check_facts(facts: object, kept: str = "") -> Mapping[str, Any]:

@@ -199,12 +199,8 @@ def _counts(confusion: Any) -> list[list[int]]:
     error = ArgumentError
     matrix = check_array("confusion", confusion, kind_error=error, shape_error=error)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.dtype.kind not in "iu":
-        raise ArgumentError(
-            "confusion must be whole numbers (classes, classes); got dtype "
-            f"{matrix.dtype}, shape {matrix.shape}",
-            argument="confusion",
-            value=confusion,
-        )
+        got = f"dtype {matrix.dtype}, shape {matrix.shape}"
+        raise refusal("confusion", "be whole numbers (classes, classes)", confusion, got=got)
     if not matrix.any() or (matrix < 0).any():
         raise refusal("confusion", "hold counts, of at least one image", confusion)
     counts: list[list[int]] = matrix.tolist()

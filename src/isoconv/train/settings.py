@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, Literal
 
+from isoconv.checks import refusal
 from isoconv.errors import ArgumentError, CheckpointError, turned
 from isoconv.train.kinds import (
     AUGMENTATION,
@@ -436,9 +437,5 @@ def check_shard(shard_size: int, batch_size: int, *, whole: bool = False) -> Non
             value=shard_size,
         )
     if shard_size > batch_size:
-        raise ArgumentError(
-            f"{named('shard_size')} must be at most {named('batch_size')}; got {shard_size} > "
-            f"{batch_size}",
-            argument="shard_size",
-            value=shard_size,
-        )
+        got = f"{shard_size} > {batch_size}"
+        raise refusal("shard_size", f"be at most {named('batch_size')}", shard_size, got=got)

@@ -207,6 +207,23 @@ def test_what_is_left_open_is_asked_for(tmp_path: Path) -> None:
     assert from_onnx(path, input_shape=(4, 5, 3), output="z").summary().rows[-1].output == (3,)
 
 
+def test_what_a_file_leaves_open_is_settled_for_pictures(tmp_path: Path) -> None:
+    """Free sides become 224, a thousand results ImageNet's classes; both are told."""
+    nodes = [
+        node("Conv", "x w", "c", strides=[32, 32]),
+        node("GlobalAveragePool", "c", "p"),
+        node("Flatten", "p", "y"),
+    ]
+    given = made(nodes, ("N", 3, "h", 64), {"w": random(1, 1000, 3, 1, 1)})
+    with pytest.warns(DataWarning) as told:
+        model = ic.load(written(tmp_path, given))
+    assert model.input_shape == (224, 64, 3)
+    assert model.class_names[967] == "espresso"
+    texts = " | ".join(str(each.message) for each in told)
+    assert "leaves the sides of its images free: 224x64x3 is taken" in texts
+    assert "its 1,000 results are taken for those of ImageNet's classes" in texts
+
+
 def test_all_unknown_operators_are_told_at_once(tmp_path: Path) -> None:
     """One error names every operator that there is no layer for, with its nodes and a way out."""
     nodes = [

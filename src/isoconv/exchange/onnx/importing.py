@@ -7,17 +7,22 @@ from importlib import import_module
 from math import prod
 from pathlib import Path
 
-from isoconv.checks import check_flag, check_path, check_shape, check_text, shown
+from isoconv.checks import check_flag, check_path, check_shape, check_text, refusal, shown
 from isoconv.errors import ArgumentError, CheckpointError, IsoconvError, as_given, turned
 from isoconv.exchange.onnx.building import Building, Fixed, Given, NodeError, Use, Value
 from isoconv.exchange.onnx.converting import converter_for
 from isoconv.exchange.onnx.folding import folded, is_folded
 from isoconv.exchange.onnx.layouts import Layout, of_shape
 from isoconv.exchange.onnx.reader import Node, OnnxFile, open_onnx, refused
+from isoconv.exchange.onnx.writing import PREPROCESSING, RECORD
 from isoconv.exchange.preparing import prepared, prepared_as_said
+from isoconv.exchange.published import imagenet_names
 from isoconv.graph.operation import Array
 from isoconv.nn import Network, trace_model
 from isoconv.nn.held import put_weights
+from isoconv.nn.inference import warn_outside
+from isoconv.nn.plain import parse
+from isoconv.nn.record import read_record
 from isoconv.nn.storage import check_names
 from isoconv.printable import printable
 
@@ -76,27 +81,39 @@ def from_onnx(
         isoconv.errors.CheckpointError: no.onnx cannot be read as an ONNX network: No such file or \
 directory
     """
-    place = check_path("path", path)
-    fold = check_flag("fold_batch_norm", fold_batch_norm)
-    file = open_onnx(place)
-    name, layout = _image(file, input_shape)
-    made = converted(file, {name: layout}, fold_batch_norm=fold)
-    result = _result(file, made, output)
-    network = finished(file, made, result, layout.shape)
-    network.finish = "none"
+    file = open_onnx(check_path("path", path))
+    network = _network(file, input_shape, output, check_flag("fold_batch_norm", fold_batch_norm))
     with as_given(class_names=class_names):
-        network.class_names = class_names
+        network.class_names = class_names or network.class_names
     if normalise is not None:
+        if network.trained_on is not None:
+            raise _said_already(normalise)
         prepared(network, normalise)
     return network
+
+
+def _network(
+    file: OnnxFile, input_shape: Sequence[int] | None, output: str | None, fold: bool
+) -> Network:
+    name, layout = _image(file, input_shape)
+    made = converted(file, {name: layout}, fold_batch_norm=fold)
+    network = finished(file, made, _result(file, made, output), layout.shape)
+    network.finish = "none"
+    _take_record(file, network)
+    return network
+
+
+USUAL_SIDE = 224
+"""Of images, where a file leaves their sides free."""
+IMAGENET_CLASSES = 1000
 
 
 def load_onnx(path: str | Path, *, normalise: str | None = None) -> Network:
     """The network in an ONNX file as commands take it: for pictures, with results as classes.
 
-    How pictures are normalised the file does not say: a `DataWarning` says what is done. Results
-    in a row are taken as those of classes, which become probabilities by softmax unless the
-    network ends in one itself.
+    What the file does not say is told in a `DataWarning` each: how pictures are normalised, sides
+    that it leaves free, and that 1,000 results for coloured pictures are taken for ImageNet's
+    classes. Results in a row become probabilities by softmax unless the network ends in one itself.
 
     Args:
         path: of the file.
@@ -106,12 +123,69 @@ def load_onnx(path: str | Path, *, normalise: str | None = None) -> Network:
     Raises:
         ArgumentError, CheckpointError, NotEnoughMemoryError: as `from_onnx`.
     """
-    network = from_onnx(path)
-    prepared_as_said(network, path, normalise)
-    result = trace_model(network, network.input_shape or (), training=False).output_tensor.shape
+    file = open_onnx(check_path("path", path))
+    sides = usual_shape(file)
+    network = _network(file, sides, None, False)
+    if sides is not None:
+        told = "x".join(map(str, sides))
+        warn_outside(f"{printable(path)} leaves the sides of its images free: {told} is taken")
+    if network.trained_on is None:
+        prepared_as_said(network, path, normalise)
+    elif normalise is not None:
+        raise _said_already(normalise)
+    shape = network.input_shape or ()
+    result = trace_model(network, shape, training=False).output_tensor.shape
     if len(result) == 1 and result[0] > 1:
         network.finish = "softmax"
+    unnamed = network.class_names is None
+    if unnamed and result == (IMAGENET_CLASSES,) and len(shape) == 3 and shape[-1] == 3:
+        network.class_names = imagenet_names()
+        warn_outside(
+            f"{printable(path)} does not name its classes: its {IMAGENET_CLASSES:,} results are "
+            "taken for those of ImageNet's classes, in their usual order"
+        )
     return network
+
+
+def usual_shape(file: OnnxFile) -> tuple[int, ...] | None:
+    """The shape that images are given where a file leaves their sides free; None where not."""
+    sides = file.inputs[0].sides if len(file.inputs) == 1 else None
+    if sides is None or len(sides) != 4:
+        return None
+    last = _channels_last_in(file, file.inputs[0].name)
+    height, width, channels = (sides[axis] for axis in ((1, 2, 3) if last else (2, 3, 1)))
+    known = [side if isinstance(side, int) and side > 0 else None for side in (height, width)]
+    if not isinstance(channels, int) or channels < 1 or None not in known:
+        return None
+    return (*(side or USUAL_SIDE for side in known), channels)
+
+
+def _said_already(normalise: str) -> ArgumentError:
+    rule = "be left out: the file itself says how pictures are prepared"
+    return refusal("normalise", rule, normalise)
+
+
+def _take_record(file: OnnxFile, network: Network) -> None:
+    """Know of pictures and classes what the file tells of them, if it was written here.
+
+    Raises:
+        CheckpointError: what it tells was edited, or makes no sense.
+    """
+    text = file.metadata.get(RECORD)
+    if text is None:
+        return
+    try:
+        record = parse(text)
+    except ValueError as error:
+        raise refused(file.path, [f"the record of a model in it is none: {error}"]) from error
+    if not isinstance(record, dict):
+        raise refused(file.path, ["the record of a model in it must be one"])
+    facts = read_record(record, str(file.path))
+    if facts.input_shape != network.input_shape:
+        raise refused(file.path, ["the record of a model in it must be of its images"])
+    network.class_names, network.trained_on = facts.class_names, facts.trained_on
+    if file.metadata.get(PREPROCESSING) == "beside":
+        network.normalisation = facts.normalisation
 
 
 # What goes in and what comes out
@@ -181,6 +255,8 @@ def _channels_last_in(file: OnnxFile, name: str) -> bool:
 
 def _result(file: OnnxFile, made: Building, output: str | None) -> Value:
     names = [given.name for given in file.outputs]
+    if not names:
+        raise refused(file.path, ["it must have a result"])
     if output is not None:
         check_text("output", output)
     if output is None and len(names) > 1:
