@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,6 +26,7 @@ from bench.timing import ROOT, Timing, WorkerError
 from bench.worker import Array
 from bench.workloads import (
     DIRECTIONS,
+    IMPORTED,
     LAYERS,
     ORDERED,
     PREDICTIONS,
@@ -36,6 +37,7 @@ from bench.workloads import (
     Simple,
     Step,
 )
+from isoconv import nn
 from isoconv.run.ceilings import Ceilings, measure_ceilings
 
 __all__ = ["MEASUREMENTS", "NAMES"]
@@ -89,6 +91,14 @@ def predict(crew: Crew) -> Rows:
         request, arrays = _prediction_request(together[0])
         for prediction, sides in _compared(crew, "predict", together, request, arrays):
             yield row_of(f"{prediction.name} [{prediction.batch}]", sides, 1.0)
+
+
+def imported(crew: Crew) -> Rows:
+    """Predictions of networks in ONNX files, the same file for all."""
+    for prediction in _chosen(crew, IMPORTED):
+        request, arrays = _imported_request(prediction)
+        sides = crew.compare("imported", request, arrays)
+        yield row_of(f"{prediction.name} [{prediction.batch}]", sides, 1.0, least=0.9)
 
 
 def scaling(crew: Crew) -> Rows:
@@ -201,6 +211,7 @@ MEASUREMENTS: dict[str, Callable[[Crew], Rows]] = {
     "pointwise": pointwise,
     "steps": steps,
     "predict": predict,
+    "imported": imported,
     "memory": memory,
     "startup": startup,
     "scaling": scaling,
@@ -222,6 +233,7 @@ NAMES: dict[str, tuple[tuple[str, ...], ...]] = {
     "pointwise": tuple(map(_names, SIMPLE)),
     "steps": _OF_STEPS,
     "predict": tuple(map(_names, PREDICTIONS)),
+    "imported": tuple(map(_names, IMPORTED)),
     "scaling": _OF_STEPS,
     "order": tuple(map(_names, ORDERED)),
     "small": tuple((name,) for name in SETS),
@@ -301,16 +313,41 @@ def _prediction_request(
     random = np.random.RandomState(0)
     shape = prediction.input_shape
     model = build(prediction.network, 1000, shape)
-    weights = dict(model.weights)
-    for name, array in weights.items():
-        # Statistics as after some training, so that nobody can leave them out.
-        if name.endswith("running_mean"):
-            weights[name] = (0.1 * random.randn(*array.shape)).astype(np.float32)
-        elif name.endswith("running_var"):
-            weights[name] = (0.75 + 0.5 * random.rand(*array.shape)).astype(np.float32)
+    weights = _trained(random, model.weights)
     images = random.randn(prediction.batch, *shape).astype(np.float32)
     request = {**asdict(prediction), "classes": 1000, "description": describe(model)}
     return request, {**weights, "images": images}
+
+
+def _trained(random: np.random.RandomState, weights: Mapping[str, Array]) -> dict[str, Array]:
+    """Statistics as after some training, so that nobody can leave them out."""
+    found = dict(weights)
+    for name, array in found.items():
+        if name.endswith("running_mean"):
+            found[name] = (0.1 * random.randn(*array.shape)).astype(np.float32)
+        elif name.endswith("running_var"):
+            found[name] = (0.75 + 0.5 * random.rand(*array.shape)).astype(np.float32)
+    return found
+
+
+def _imported_request(prediction: Prediction) -> tuple[dict[str, Any], dict[str, Array]]:
+    from isoconv.exchange import save_onnx
+
+    random = np.random.RandomState(0)
+    shape = prediction.input_shape
+    if prediction.network == "unet":
+        model: nn.Module = nn.models.unet(2, shape)
+    else:
+        model = nn.models.create(prediction.network, 1000, shape)
+    model.build(shape, seed=0)
+    model.load_weights(_trained(random, model.weights))
+    model.finish = "none"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.onnx"
+        save_onnx(model, path, preprocessing="beside")
+        content = np.frombuffer(path.read_bytes(), np.uint8)
+    images = random.randn(prediction.batch, *shape).astype(np.float32)
+    return asdict(prediction), {"file": content, "images": images}
 
 
 def _peak(

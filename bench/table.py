@@ -21,6 +21,7 @@ TITLES = {
     "fashion-mnist": "Fashion-MNIST from process start",
     "small": "Accuracy on small data sets, nothing chosen",
     "predict": "Predictions at 224×224",
+    "imported": "Predictions of networks in ONNX files",
     "memory": "Peak resident memory",
     "scaling": "From one thread to two",
     "order": "The exact order beside a free one",

@@ -52,7 +52,8 @@ class Library(ABC):
     - ``layer``: a convolution in one direction: arrays x, w, dy;
     - ``simple``: pooling, normalisation and the like;
     - ``step``: a training step; results: the losses of the first two steps on the first batch;
-    - ``predict``: a prediction; results: the scores.
+    - ``predict``: a prediction; results: the scores;
+    - ``imported``: a prediction of the network in an ONNX file, the array "file" of its bytes.
 
     Every request names the work (the fields of a class in ``bench.workloads``), the number of
     threads and the variant, such as the layout in memory.

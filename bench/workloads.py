@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import prod
 
-__all__ = ["DIRECTIONS", "LAYERS", "ORDERED", "PREDICTIONS", "SIMPLE", "STEPS", "Layer",
+__all__ = ["DIRECTIONS", "IMPORTED", "LAYERS", "ORDERED", "PREDICTIONS", "SIMPLE", "STEPS", "Layer",
            "Prediction", "Simple", "Step"]  # fmt: skip
 
 DIRECTIONS = ("forward", "gradient by input", "gradient by weight")
@@ -223,3 +223,16 @@ PREDICTIONS = tuple(
     )
     for batch in (1, 8, 64)
 )  # fmt: skip
+
+IMPORTED = tuple(
+    Prediction(name, network, batch)
+    for name, network in (
+        ("SqueezeNet 1.1", "squeezenet1_1"),
+        ("ResNet-50", "resnet50"),
+        ("MobileNetV2", "mobilenet_v2"),
+        ("EfficientNet-Lite0", "efficientnet_lite0"),
+        ("U-Net", "unet"),
+    )
+    for batch in (1, 8)
+)
+"""Networks in ONNX files, by their names in ``nn.models``, each of one file for all libraries."""

@@ -49,7 +49,7 @@ _WITH_CLANG = f"{PEERS_PYTHON.parent}{os.pathsep}{os.environ.get('PATH', '')}"
 
 ISOCONV = Peer(
     "isoconv", "bench.libraries.isoconv_library", sys.executable,
-    ("layer", "simple", "step", "predict"),
+    ("layer", "simple", "step", "predict", "imported"),
 )  # fmt: skip
 
 REASSOCIATED = Peer(
@@ -65,6 +65,6 @@ PEERS = (
     _peer("jax", "jax_library", "step", environment=(("JAX_PLATFORMS", "cpu"),)),
     _peer("tinygrad", "tinygrad_library", "step",
           environment=(("DEV", "CPU"), ("PATH", _WITH_CLANG))),
-    _peer("onnxruntime", "onnxruntime_library", "predict"),
-    _peer("openvino", "openvino_library", "predict"),
+    _peer("onnxruntime", "onnxruntime_library", "predict", "imported"),
+    _peer("openvino", "openvino_library", "predict", "imported"),
 )  # fmt: skip

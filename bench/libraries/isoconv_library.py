@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from bench.libraries.isoconv_operations import WORK, Operation
 from bench.networks import build
 from bench.worker import SHOWN, Array, Library, Prepared, serve
 from isoconv import nn
+from isoconv.exchange import from_onnx
 from isoconv.graph.autodiff import differentiate
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import Graph
@@ -83,6 +85,20 @@ class IsoconvLibrary(Library):
             model.predict(images, threads=threads)
 
         return Prepared(work, {"scores": model.predict(images, threads=threads)})
+
+    def imported(self, request: dict[str, Any], arrays: dict[str, Array]) -> Prepared:
+        """``model.predict`` of an imported network; how long the import took is told."""
+        images, path = arrays["images"], Path(request["folder"]) / "network.onnx"
+        path.write_bytes(arrays["file"].tobytes())
+        start = time.perf_counter()
+        model = from_onnx(path)
+        facts = {"imported_in": round(time.perf_counter() - start, 3)}
+        threads = request["threads"]
+
+        def work() -> None:
+            model.predict(images, threads=threads)
+
+        return Prepared(work, {"scores": model.predict(images, threads=threads)}, facts)
 
 
 def _run(engine: TrainingEngine, rows: Array) -> None:

@@ -13,9 +13,14 @@ from onnx import (
 
 from bench.worker import Array
 
-__all__ = ["onnx_bytes"]
+__all__ = ["channels_last", "onnx_bytes"]
 
 OPSET, IR_VERSION = 17, 9
+
+
+def channels_last(result: Array) -> Array:
+    """A result as isoconv has it: feature maps with their channels behind their positions."""
+    return np.moveaxis(result, 1, -1) if result.ndim > 2 else result
 
 
 def onnx_bytes(

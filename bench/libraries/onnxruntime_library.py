@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 
-from bench.libraries.onnx_model import onnx_bytes
+from bench.libraries.onnx_model import channels_last, onnx_bytes
 from bench.worker import Array, Library, Prepared, serve
 
 __all__ = ["OnnxRuntimeLibrary"]
@@ -22,15 +22,23 @@ class OnnxRuntimeLibrary(Library):
 
     def predict(self, request: dict[str, Any], arrays: dict[str, Array]) -> Prepared:
         """From NumPy to NumPy; the model is optimised and its weights packed beforehand."""
-        images = arrays["images"]
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = request["threads"]
-        options.inter_op_num_threads = 1
-        content = onnx_bytes(request["description"], arrays, images.shape)
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        given = {"images": np.ascontiguousarray(images.transpose(0, 3, 1, 2))}
-        scores = session.run(None, given)[0]
-        return Prepared(lambda: session.run(None, given), {"scores": scores})
+        content = onnx_bytes(request["description"], arrays, arrays["images"].shape)
+        return _session(content, request, arrays["images"])
+
+    def imported(self, request: dict[str, Any], arrays: dict[str, Array]) -> Prepared:
+        """The same of a network in a file."""
+        return _session(arrays["file"].tobytes(), request, arrays["images"])
+
+
+def _session(content: bytes, request: dict[str, Any], images: Array) -> Prepared:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = request["threads"]
+    options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    given = {name: np.ascontiguousarray(images.transpose(0, 3, 1, 2))}
+    scores = channels_last(session.run(None, given)[0])
+    return Prepared(lambda: session.run(None, given), {"scores": scores})
 
 
 if __name__ == "__main__":

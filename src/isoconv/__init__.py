@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         max_pool2d,
         max_pool3d,
     )
+    from isoconv.nn.array_resizing import resize, upsample
     from isoconv.nn.array_transposed import conv_transpose1d, conv_transpose2d, conv_transpose3d
     from isoconv.nn.array_weights import (
         batch_norm,
@@ -65,8 +66,8 @@ __all__ = [
     "exchange", "explain", "explore", "gelu", "global_avg_pool", "global_max_pool", "grad_cam",
     "gradients", "input_gradient", "inspect", "layer_norm", "leaky_relu", "linear", "load",
     "log_softmax", "matmul", "max_pool1d", "max_pool2d", "max_pool3d", "mse", "nn", "occlusion",
-    "optim", "output_size", "power", "relu", "same_padding", "schedule", "sigmoid", "silu",
-    "softmax", "symbols", "tanh", "train",
+    "optim", "output_size", "power", "relu", "resize", "same_padding", "schedule", "sigmoid",
+    "silu", "softmax", "symbols", "tanh", "train", "upsample",
 ]  # fmt: skip
 
 _PLACES: dict[str, tuple[str, ...]] = {
@@ -86,6 +87,7 @@ _PLACES: dict[str, tuple[str, ...]] = {
         "avg_pool1d", "avg_pool2d", "avg_pool3d", "global_avg_pool", "global_max_pool",
         "max_pool1d", "max_pool2d", "max_pool3d",
     ),
+    "isoconv.nn.array_resizing": ("resize", "upsample"),
     "isoconv.nn.array_transposed": ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
     "isoconv.nn.array_weights": (
         "batch_norm", "conv1d", "conv2d", "conv3d", "layer_norm", "linear", "matmul",

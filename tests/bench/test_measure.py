@@ -113,6 +113,22 @@ def test_named_shapes() -> None:
     assert len({simple.name for simple in SIMPLE}) == len(SIMPLE)
 
 
+def test_imported_networks(tmp_path: Path) -> None:
+    """A file of a network gives every library the scores of the network."""
+    onnx_model = pytest.importorskip("bench.libraries.onnx_model")
+    onnxruntime = pytest.importorskip("bench.libraries.onnxruntime_library")
+    model = build("resnet20", 10, (32, 32, 3))
+    images = numbers({"images": (2, 32, 32, 3)})["images"]
+    content = onnx_model.onnx_bytes(describe(model), model.weights, images.shape)
+    arrays = {"file": np.frombuffer(content, np.uint8), "images": images}
+    request = {"folder": str(tmp_path), "threads": 1}
+    expected = model.predict(images, finish="none")
+    for library in (IsoconvLibrary(), onnxruntime.OnnxRuntimeLibrary()):
+        prepared = library.imported(request, arrays)
+        prepared.work()
+        np.testing.assert_allclose(prepared.results["scores"], expected, rtol=1e-3, atol=1e-4)
+
+
 @pytest.mark.parametrize("name", ["tiny", "lenet", "resnet20", "mobilenetv2"])
 def test_descriptions_carry_all_weights(name: str) -> None:
     """Every weight belongs to a step of the description, with the size that it says."""

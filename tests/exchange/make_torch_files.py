@@ -58,6 +58,20 @@ def network() -> torch.nn.Module:
     return made.eval()
 
 
+def layers() -> torch.nn.Module:
+    """Layers whose weights lie in other ways, and one that reads what was flattened before."""
+    made = torch.nn.Sequential(
+        torch.nn.ConvTranspose2d(2, 4, (3, 2), 2, 1, 1, groups=2), torch.nn.PReLU(4),
+        torch.nn.GroupNorm(2, 4), torch.nn.Flatten(), torch.nn.LayerNorm(4 * 6 * 7),
+        torch.nn.Linear(4 * 6 * 7, 3),
+    )  # fmt: skip
+    with torch.no_grad():
+        for number, value in enumerate(made.state_dict().values()):
+            places = torch.arange(value.numel()).reshape(value.shape)
+            value.copy_((places * 7 + number) % 11 / 8 - 0.5)
+    return made.eval()
+
+
 def main() -> None:
     """Write them all."""
     FOLDER.mkdir(exist_ok=True)
@@ -72,6 +86,7 @@ def main() -> None:
     for name, value in (
         ("tensors", tensors()),
         ("network", made.state_dict()),
+        ("layers", layers().state_dict()),
         ("nested", nested),
         ("two", {"model": {"a": ramp(2)}, "ema": {"a": ramp(3)}}),
     ):
@@ -79,10 +94,11 @@ def main() -> None:
         torch.save(value, FOLDER / f"{name}.pth", _use_new_zipfile_serialization=False)
     torch.save(tensors(), FOLDER / "protocol4.pt", pickle_protocol=4)
     torch.save(made, FOLDER / "whole.pt")
-    # What the network gives for two images.
+    # What the networks give for two images.
     images = ramp(2, 2, 3, 4)
     with torch.no_grad():
         np.savetxt(FOLDER / "network.txt", made(images).numpy(), "%.9g")
+        np.savetxt(FOLDER / "layers.txt", layers()(images).numpy(), "%.9g")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +24,32 @@ def network() -> nn.Sequential:
     )  # fmt: skip
 
 
-def test_a_network_gives_what_it_gives_in_pytorch() -> None:
+def other_layers() -> nn.Sequential:
+    """The layers of `make_torch_files`."""
+    return nn.Sequential(
+        nn.ConvTranspose2d(4, (3, 2), 2, 1, 1, groups=2), nn.PReLU(4), nn.GroupNorm(2),
+        nn.Flatten(), nn.LayerNorm(), nn.Linear(3),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "make"), [("network", network), ("layers", other_layers)])
+def test_a_network_gives_what_it_gives_in_pytorch(
+    name: str, make: Callable[[], nn.Sequential]
+) -> None:
     """Kernels and rows behind a flattened feature map lie as they must; PyTorch gave these."""
-    model = exchange.load_into(network(), FILES / "network.pth", input_shape=SHAPE)
+    model = exchange.load_into(make(), FILES / f"{name}.pth", input_shape=SHAPE)
     images = (np.arange(48, dtype=np.float32) / 8 - 1).reshape(2, 2, 3, 4).transpose(0, 2, 3, 1)
     found = model.predict(np.ascontiguousarray(images), finish="none", threads=1)
-    np.testing.assert_allclose(found, np.loadtxt(FILES / "network.txt"), rtol=1e-6)
+    np.testing.assert_allclose(found, np.loadtxt(FILES / f"{name}.txt"), rtol=1e-5)
 
 
 def layers() -> nn.Sequential:
     """Every kind of layer whose arrays PyTorch has in another order, and some around a flatten."""
     return nn.Sequential(
         nn.Conv2d(4, (2, 3), groups=2), nn.DepthwiseConv2d(2, multiplier=2), nn.LayerNorm(3),
-        nn.Flatten(), nn.BatchNorm1d(), nn.ReLU(), nn.Dropout(0.5), nn.Linear(5), nn.LayerNorm(),
-        nn.Linear(5), nn.Linear(3),
+        nn.Flatten(), nn.BatchNorm1d(), nn.ReLU(), nn.Softmax(), nn.Linear(5), nn.LayerNorm(),
+        nn.Linear(5), nn.Linear(3), nn.Reshape((1, 1, 3)), nn.ConvTranspose2d(4, (2, 3), groups=1),
+        nn.SqueezeExcitation(2), nn.RMSNorm(2),
     )  # fmt: skip
 
 
@@ -48,7 +61,8 @@ def test_out_and_in_again(tmp_path: Path) -> None:
     assert {name: array.shape for name, array in found.items() if "weight" in name} == {
         "0.weight": (4, 1, 2, 3), "1.weight": (8, 1, 2, 2), "2.weight": (8, 3, 3),
         "4.weight": (72,), "7.weight": (5, 72), "8.weight": (5,), "9.weight": (5, 5),
-        "10.weight": (3, 5),
+        "10.weight": (3, 5), "12.weight": (3, 4, 2, 3), "13.reduce_weight": (2, 4),
+        "13.expand_weight": (4, 2), "14.weight": (4, 3),
     }  # fmt: skip
     assert found["4.num_batches_tracked"].dtype == np.int64
     again = exchange.load_into(layers(), tmp_path / "x.safetensors", input_shape=(5, 6, 2))
@@ -95,6 +109,12 @@ def test_what_cannot_be_told_is_refused(tmp_path: Path) -> None:
             flat = nn.functional.flatten(x)
             return self.linear(nn.functional.concatenate(flat, flat))
 
+    class Own(nn.Module):
+        def forward(self, x: nn.Tensor) -> nn.Tensor:
+            return x * x.trace.parameter(self, "factors", x.shape)
+
+    with pytest.raises(CheckpointError, match=r"'factors' of shape \(2, 2, 3\) .* is a Own"):
+        exchange.save_torch(Own().build((2, 2, 3)), tmp_path / "x.safetensors")
     weights: dict[str, Array] = {"linear.weight": np.zeros((2, 24), np.float32),
                                  "linear.bias": np.zeros(2, np.float32)}  # fmt: skip
     with pytest.raises(CheckpointError, match="'linear' reads a flattened feature map whose") as no:

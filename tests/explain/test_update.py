@@ -118,8 +118,14 @@ def test_first_step_is_that_of_the_trainer(name: str, optimizer: str) -> None:
     assert moved
 
 
-@pytest.mark.parametrize("optimizer", sorted(OPTIMIZERS))
-def test_next_step_of_a_run_is_that_of_its_folder(optimizer: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("optimizer", "tuned"),
+    [*((name, {}) for name in sorted(OPTIMIZERS)),
+     ("adamw", {"freeze": ["1"], "backbone_lr": 0.03, "threads": 1})],
+)  # fmt: skip
+def test_next_step_of_a_run_is_that_of_its_folder(
+    optimizer: str, tuned: dict[str, Any], tmp_path: Path
+) -> None:
     """With the optimizer's vectors out of the checkpoint, and the rate of the schedule."""
     rule, clip = OPTIMIZERS[optimizer]
     shape, count = (6, 6, 2), 5
@@ -132,7 +138,7 @@ def test_next_step_of_a_run_is_that_of_its_folder(optimizer: str, tmp_path: Path
         trainer = ic.Trainer(
             model, optimizer=rule, schedule=ic.schedule.Cosine(), batch_size=count, shard_size=2,
             augmentation=None, clip_norm=clip, seed=SEED, progress=False, callbacks=callbacks,
-            label_smoothing=0.1,
+            label_smoothing=0.1, **tuned,
         )  # fmt: skip
         return trainer.fit((images, labels), epochs=3, out=tmp_path / folder)
 
@@ -148,6 +154,13 @@ def test_next_step_of_a_run_is_that_of_its_folder(optimizer: str, tmp_path: Path
             new = whole.model.weights[f"{at[0]}.weight"][at[1:]]
             assert told.after.tobytes() == new.tobytes()
     assert "step 2 of" in repr(told)
+    if tuned:
+        told = ic.explain(
+            half, images[order], at=("1", 0), gradient="weight", label=labels[order],
+            training=True, samples=order,
+        )  # fmt: skip
+        assert "step 2 of" not in repr(told)
+        assert "'1' was frozen: the run leaves weight as it is" in told.notes
 
 
 ENDS: dict[str, tuple[nn.Module, LossName]] = {

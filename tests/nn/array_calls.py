@@ -54,7 +54,9 @@ GIVEN: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "max_pool3d": ((normal(2, 3, 4, 5, 2),), {"kernel_size": 2}),
     "mse": ((normal(2, 4), normal(2, 4) + 1), {}),
     "power": ((positive(2, 4), normal(2, 4)), {}),
+    "resize": ((IMAGE,), {"size": 7, "mode": "cubic"}),
     "softmax": ((normal(2, 4),), {}),
+    "upsample": ((IMAGE,), {"scale_factor": 1.5, "mode": "linear"}),
 }
 """Calls of functions that take more than one array, or settings that change their result."""
 

@@ -10,7 +10,7 @@ from scipy.signal import convolve2d, correlate2d
 
 import isoconv as ic
 from isoconv import nn
-from isoconv.errors import ArgumentError
+from isoconv.errors import ArgumentError, ShapeError
 from isoconv.graph.autodiff import differentiate
 from isoconv.graph.operation import Array
 from isoconv.nn import functional as F  # noqa: N812  (the field's usual name)
@@ -264,6 +264,18 @@ def test_branches_join() -> None:
     wanted = np.concatenate([x, x * x.max((1, 2), keepdims=True)], axis=-1)
     wanted = np.pad(wanted, ((0, 0), (1, 1), (1, 1), (0, 0)))
     np.testing.assert_array_equal(run(Branches(), x), wanted)
+
+
+def test_branches_stand_side_by_side() -> None:
+    """Every step reads the same value, an empty one passes it on; weights are named by place."""
+    x = random(2, 3, 4, 2)
+    model = nn.Branches(nn.Sequential(), nn.ReLU(), nn.Conv2d(3, 1)).build((3, 4, 2))
+    found = run(model, x)
+    np.testing.assert_array_equal(found[..., :4], np.concatenate([x, np.maximum(x, 0)], axis=-1))
+    np.testing.assert_allclose(found[..., 4:], x @ model.weights["2.weight"][0, 0], rtol=1e-5)
+    for steps, error in (((nn.ReLU(), nn.MaxPool2d(2)), ShapeError), ((), ArgumentError)):
+        with pytest.raises(error, match=r"the model, Branches"):
+            nn.Branches(*steps).build((4, 4, 2))
 
 
 def test_reversed_operators() -> None:

@@ -184,6 +184,7 @@ REFUSED: tuple[tuple[dict[str, Any], type[IsoconvError], str], ...] = (
     ({"size": (3,)}, ArgumentError, "size must be a whole number or 2"),
     ({"scale": 0}, ArgumentError, "scale must be a number above 0"),
     ({"scale": 0.1}, ShapeError, r"scale must leave 1 to 1048576 places of each side of \(5, 4\)"),
+    ({"size": 2**19, "mode": "cubic"}, ShapeError, "size must mix at most 1048576 places"),
     ({"scale": 2, "mode": "area"}, ArgumentError, "mode must be one of nearest, linear, cubic"),
     ({"scale": 2, "policy": "not_larger"}, ArgumentError, 'policy must be "stretch" with a scale'),
     ({"scale": 2, "region": ((0, 1), (0, 1))}, ArgumentError, "region must be given with"),

@@ -160,6 +160,17 @@ def test_the_head_stays_for_the_same_classes(start: Path) -> None:
     assert run.description["settings"]["normalise"] == "keep"
 
 
+def test_what_tells_the_places_of_an_image_goes_on_too() -> None:
+    """A network with a class for each place has a head like any other."""
+    pixels = data("abc", 8).images
+    model = nn.Sequential(nn.Conv2d(4, 3, padding=1), nn.ReLU(), nn.Conv2d(2, 1)).build((6, 6, 1))
+    maps = Dataset.from_arrays(pixels, (pixels[..., 0] // 90).astype(np.int32))
+    run = Trainer(start=model, progress=False, normalise=False).fit(maps, epochs=1)
+    assert run.receipt["from"]["new"] == ["2.weight", "2.bias"]
+    assert run.model.predict(pixels).shape == (8, 6, 6, 3)
+    assert run.model.weights["0.weight"].tobytes() == model.weights["0.weight"].tobytes()
+
+
 def test_a_softmax_at_the_end_is_left_out(start: Path) -> None:
     """The loss contains it, and predictions put it there; so the bits are those without it."""
     plain = ic.load(start)

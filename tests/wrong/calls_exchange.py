@@ -49,6 +49,9 @@ CALLS: Table = {
     "exchange.pretrained": lambda place: Call(
         exchange.pretrained, name="efficientnet_lite0", folder=place.path
     ),
+    "exchange.save_onnx": lambda place: Call(
+        exchange.save_onnx, model=network().build((2, 2, 1)), path=place.path / "written.onnx"
+    ),
     "exchange.save_torch": lambda place: Call(
         exchange.save_torch, model=network().build((2, 2, 1)),
         path=place.path / "x.safetensors", layout="own",

@@ -253,6 +253,9 @@ CALLS: Table = {
     ),
     "nn.Module.save": method("save", path="saved.safetensors"),
     "nn.Module.states": method("states"),
+    "nn.Module.to_onnx": lambda place: Call(
+        place.model().to_onnx, path=place.path / "model.onnx"
+    ),
     "nn.Module.summary": method("summary", input_shape=(8, 8, 1)),
     "nn.Module.take_facts": lambda place: Call(nn.ReLU().take_facts, facts=facts_of(place.model())),
     # traces

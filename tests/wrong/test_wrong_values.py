@@ -100,6 +100,8 @@ TOGETHER = {
     ("isoconv.explain", "image"): ("label",),
     ("isoconv.gradients", "arrays"): ("grad_output",),
     ("isoconv.matmul", "a"): ("b",),
+    ("isoconv.resize", "scale"): ("size",),
+    ("isoconv.upsample", "scale_factor"): ("size",),
     ("isoconv.mse", "prediction"): ("target",),
     **{
         (f"nn.{kind}{rank}d", "filters"): ("groups",)
@@ -133,7 +135,8 @@ def place(made: Place, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Place:
     """The same in a fresh folder, where files named "x" go. Nothing is fetched or read for long."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("isoconv.data.download._retrieve", lambda *_: None)
-    monkeypatch.setattr("isoconv.exchange.published.load_into", lambda model, *_, **__: model)
+    for name in ("load_into", "prepared_by"):
+        monkeypatch.setattr(f"isoconv.exchange.published.{name}", lambda model, *_, **__: model)
     made.path = tmp_path
     return made
 

@@ -124,14 +124,17 @@ def runs(incomplete: str) -> list[str]:
 
 
 def trained(incomplete: str) -> list[str]:
-    """Run folders and files of weights."""
-    endings = (".safetensors", ".onnx")
-    return _paths(incomplete, lambda path: _is_run(path) or path.suffix in endings)
+    """Run folders, files that models are read from, and models known by name."""
+    from isoconv.train.sources import KINDS, known_names
+
+    endings = {".safetensors", *(ending for kind in KINDS for ending in kind.endings)}
+    files = _paths(incomplete, lambda path: _is_run(path) or path.suffix in endings)
+    return [*_beginning(incomplete, known_names()), *files]
 
 
 def models_and_runs(incomplete: str) -> list[str]:
     """Ready models, run folders and files of weights."""
-    return [*model_names(incomplete), *trained(incomplete)]
+    return [*dict.fromkeys((*model_names(incomplete), *trained(incomplete)))]
 
 
 def targets(incomplete: str) -> list[str]:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from isoconv.cli.scored import Scored
     from isoconv.data import Dataset, Samples, Skipped
     from isoconv.nn import Module
-    from isoconv.train import Evaluation, RunFolder
+    from isoconv.train import Evaluation, Loss, RunFolder
 
 __all__ = ["evaluate"]
 
@@ -111,7 +111,7 @@ def evaluate(
         )
     model = classifier_at(run, best, normalise, class_names)
     folder = _folder_of(run, model)
-    smoothing = _smoothing(folder)
+    loss = _loss(folder)
     left_out = [] if folder is None else folder.description().get("skipped", [])
     samples = None if folder is None or not left_out else folder.samples()
     whole = load_to_measure(data, reading_of(model), skip_bad, left_out, samples, cache)
@@ -142,8 +142,9 @@ def evaluate(
         from isoconv.train import evaluate as measure
 
         return measure(
-            model, part, label_smoothing=smoothing, scale=1, threads=threads, target=target
-        )
+            model, part, loss=loss.name, label_smoothing=loss.label_smoothing, scale=1,
+            threads=threads, target=target,
+        )  # fmt: skip
 
     def scored(title: str, part: Dataset, parts: Sequence[str]) -> Scored:
         found = measured(part)
@@ -154,7 +155,7 @@ def evaluate(
             names=class_names_of(model, len(found.confusion)),
             parts=parts,
             majority=known.majority(model.class_names),
-            smoothing=smoothing,
+            smoothing=loss.label_smoothing,
         )
 
     found = scored(chosen.name, chosen.part, chosen.parts)
@@ -193,18 +194,21 @@ def _folder_of(path: Path, model: Module) -> RunFolder | None:
     return None
 
 
-def _smoothing(folder: RunFolder | None) -> float:
-    """Label smoothing of the loss in training; 0 for a file, which does not tell.
+def _loss(folder: RunFolder | None) -> Loss:
+    """The loss in training; plain cross-entropy for a file, which does not tell.
 
     Raises:
         CheckpointError: run.json lacks what is needed here.
     """
+    from isoconv.train import Loss
+
     if folder is None:
-        return 0.0
+        return Loss()
     description = folder.description()
     try:
         str(description["samples_sha256"])
-        return float(description["settings"]["loss"]["label_smoothing"])
+        loss = description["settings"]["loss"]
+        return Loss(loss["name"], float(loss["label_smoothing"]))
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{folder.run_file} cannot be read: it lacks {error}") from error
 

@@ -345,14 +345,19 @@ def classifier_at(
             number of names is given.
         CheckpointError: as `isoconv.load`.
     """
+    from isoconv.nn import Trace
     from isoconv.train import load
 
     model = load(path, best=best, normalise=normalise)
-    if model.finish != "softmax":
-        loss = {"sigmoid": "bce", "none": "mse"}[model.finish]
+    gives = {"sigmoid": "a probability for each output", "none": "numbers"}.get(model.finish, "")
+    if not gives and model.input_shape is not None:
+        trace = Trace(model)
+        shape = model(trace.images(model.input_shape)).shape
+        gives = f"classes of places, {shape}" if len(shape) > 1 else ""
+    if gives:
         raise ArgumentError(
-            f"the command line measures and shows classifiers; {path} was trained with the loss "
-            f"{loss}: a program can use it (docs/training.md)"
+            f"the command line measures and shows classifiers; {path} gives {gives}: a program can "
+            "use it (docs/training.md)"
         )
     if class_names is not None:
         model.class_names = _names_in(class_names, model)

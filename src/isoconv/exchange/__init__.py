@@ -8,14 +8,19 @@ from isoconv.onward import late_names
 
 # begin of names that `python -m scripts.public_names` writes
 if TYPE_CHECKING:
+    from isoconv.exchange.onnx.exporting import save_onnx
     from isoconv.exchange.onnx.importing import from_onnx
     from isoconv.exchange.published import fetch_pretrained, pretrained
     from isoconv.exchange.torch_file import load_torch
     from isoconv.exchange.torch_weights import load_into, save_torch
 
-__all__ = ["fetch_pretrained", "from_onnx", "load_into", "load_torch", "pretrained", "save_torch"]
+__all__ = [
+    "fetch_pretrained", "from_onnx", "load_into", "load_torch", "pretrained", "save_onnx",
+    "save_torch",
+]  # fmt: skip
 
 _PLACES: dict[str, tuple[str, ...]] = {
+    "isoconv.exchange.onnx.exporting": ("save_onnx",),
     "isoconv.exchange.onnx.importing": ("from_onnx",),
     "isoconv.exchange.published": ("fetch_pretrained", "pretrained"),
     "isoconv.exchange.torch_file": ("load_torch",),

@@ -1,14 +1,15 @@
 """How the axes of a layer's arrays lie in PyTorch, and how they lie here.
 
 PyTorch has channels first. A convolution's weight is ``(O, C / groups, kernel...)`` there and
-``(kernel..., C / groups, O)`` here, a linear layer's ``(O, C)`` there and ``(C, O)`` here. What
+``(kernel..., C / groups, O)`` here, a transposed one's ``(C, O / groups, kernel...)`` there and
+``(kernel..., O / groups, C)`` here, a linear layer's ``(O, C)`` there and ``(C, O)`` here. What
 follows a feature map that was flattened has its inputs in the order of ``(C, spatial...)`` there
 and of ``(spatial..., C)`` here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -21,17 +22,26 @@ from isoconv.nn import (
     Conv1d,
     Conv2d,
     Conv3d,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
     DepthwiseConv2d,
     LayerNorm,
     Linear,
+    LogSoftmax,
     Module,
+    RMSNorm,
+    Softmax,
     SqueezeExcitation,
     Traced,
 )
 
 __all__ = ["Arranged", "arranged", "flattened"]
 
-_CONVOLUTIONS = (Conv1d, Conv2d, Conv3d, DepthwiseConv2d)
+_CONVOLUTIONS = (Conv1d, Conv2d, Conv3d, DepthwiseConv2d, ConvTranspose1d, ConvTranspose2d,
+                 ConvTranspose3d)  # fmt: skip
+_IN_PLACE = (LayerNorm, LogSoftmax, RMSNorm, Softmax)
+"""Layers whose results stand where what they are made of stands, though they ask for all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +89,9 @@ def arranged(
         form: the shape that a file has in place of the layer's own in PyTorch: ``(O, C)`` of a
             linear layer for a 1×1 convolution, say.
 
+    Raises:
+        CheckpointError: an array with several axes of a layer of which nobody knows.
+
     Example:
         >>> arranged(Conv2d(8, 3), "weight", (3, 3, 2, 8), None).torch_shape
         (8, 2, 3, 3)
@@ -97,11 +110,16 @@ def arranged(
         if before is not None:
             sides = (shape[1], *_first(before))
             order = (*range(2, len(before) + 1), 1, 0)
-    elif isinstance(layer, LayerNorm) and rank > 1:
+    elif isinstance(layer, (LayerNorm, RMSNorm)) and rank > 1:
         own = sides = _first(shape)
         order = (*range(1, rank), 0)
     elif before is not None and rank == 1 and prod(before) == count and not _filters(layer):
         sides, order = _first(before), (*range(1, len(before)), 0)
+    elif rank > 1:
+        raise CheckpointError(
+            f"how {leaf!r} of shape {shape} lies in PyTorch is known for the library's own layers "
+            f"alone; its layer is a {type(layer).__name__}"
+        )
     return Arranged(shape, own if form is None else form(own), sides, order)
 
 
@@ -123,17 +141,31 @@ def flattened(traced: Traced) -> dict[str, tuple[int, ...]]:
     """
     found: dict[str, tuple[int, ...]] = {}
     nodes = traced.builder.nodes
+    kept = {
+        call.result: call.sources[0]
+        for call in traced.trace.calls
+        if isinstance(call.module, _IN_PLACE)
+    }
     for call in traced.trace.calls:
         if call.inner or len(call.sources) != 1:
             continue
-        shape = _behind(nodes, call.sources[0], call.path)
+        shape = _behind(nodes, kept, call.sources[0], call.path)
         if shape is not None:
             found[call.path] = shape
     return found
 
 
-def _behind(nodes: Sequence[Node], place: int, layer: str) -> tuple[int, ...] | None:
-    """The feature map whose elements, flattened, a vector has in their order."""
+def _behind(
+    nodes: Sequence[Node], kept: Mapping[int, int], place: int, layer: str
+) -> tuple[int, ...] | None:
+    """The feature map whose elements, flattened, a vector has in their order.
+
+    Args:
+        nodes: of the graph.
+        kept: results of layers that leave each element in its place → what these read.
+        place: of the vector.
+        layer: that reads it.
+    """
     known: set[int] = set()
     shapes: set[tuple[int, ...]] = set()
     waiting, clear = [place], True
@@ -144,6 +176,9 @@ def _behind(nodes: Sequence[Node], place: int, layer: str) -> tuple[int, ...] | 
         if place in known or not _is_vector(node) or meaning.multiply_adds is not None:
             continue
         known.add(place)
+        if place in kept:
+            waiting.append(kept[place])
+            continue
         before = [each for each in node.inputs if nodes[each].spec.batched]
         if meaning.view and not _is_vector(nodes[before[0]]):
             shape = nodes[before[0]].spec.shape

@@ -103,18 +103,13 @@ def load_into(
     traced = trace_model(model, shape, training=False)
     if not isinstance(weights, Mapping):
         path = check_path("weights", weights)
-        found = load_torch(path)
         with in_file(path):
-            return _put(model, traced, found, layout)
+            return _put(model, traced, load_torch(path), layout)
     return _put(model, traced, check_arrays("weights", weights, CheckpointError), layout)
 
 
 def _put(model: Module, traced: Traced, given: Mapping[str, Array], layout: str | None) -> Module:
-    given = _cleaned(given)
-    tables = _tables(model, traced, layout)
-    spelled = {name: _spelled(given, table) for name, table in tables.items()}
-    best = max(tables, key=lambda name: len(tables[name].keys() & spelled[name].keys()))
-    table, arrays = tables[best], spelled[best]
+    best, table, arrays = _matched(model, traced, _cleaned(given), layout)
     wanted = {name: entry.place.torch_shape for name, entry in table.items()}
     problems = misfits(wanted, arrays, _KINDS)
     if problems:
@@ -123,8 +118,20 @@ def _put(model: Module, traced: Traced, given: Mapping[str, Array], layout: str 
     wild = [name for name, array in arrays.items() if not np.isfinite(array).all()]
     if wild:
         raise CheckpointError(f"weights must be finite numbers; there are others in {listed(wild)}")
-    values = {entry.name: entry.place.to_ours(arrays[name]) for name, entry in table.items()}
+    # Each is let go as it is turned, so that a large file is not there three times.
+    del given
+    values = {entry.name: entry.place.to_ours(arrays.pop(name)) for name, entry in table.items()}
     return model.place(traced.input_shape, values)
+
+
+def _matched(
+    model: Module, traced: Traced, given: Mapping[str, Array], layout: str | None
+) -> tuple[str, dict[str, _Entry], dict[str, Array]]:
+    """The layout that fits best, its table, and the arrays by its spelling of their names."""
+    tables = _tables(model, traced, layout)
+    spelled = {name: _spelled(given, table) for name, table in tables.items()}
+    best = max(tables, key=lambda name: len(tables[name].keys() & spelled[name].keys()))
+    return best, tables[best], spelled[best]
 
 
 def save_torch(model: Module, path: str | Path, layout: str | None = None) -> None:

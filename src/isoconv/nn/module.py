@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from isoconv.cards import Carded
 from isoconv.checks import check_count, check_flag, check_mapping, plain_setting
@@ -22,6 +22,7 @@ from isoconv.nn.snapshot import changed_together, note_change, whole
 from isoconv.nn.summary import Summary, summarize
 from isoconv.nn.tensor import Tensor
 from isoconv.nn.trace import trace_model
+from isoconv.onward import onward
 from isoconv.run.immutable import immutable_copy
 
 __all__ = ["Module"]
@@ -258,6 +259,23 @@ class Module(Described, Carded, card=module_card):
         from isoconv.nn.saved import save
 
         save(self, path)
+
+    def to_onnx(
+        self,
+        path: str | Path,
+        *,
+        opset: int = 17,
+        preprocessing: Literal["inside", "beside"] = "inside",
+    ) -> None:
+        """Write the model as an ONNX file; see `isoconv.exchange.save_onnx`.
+
+        Raises:
+            ArgumentError: the model was not built, or does what no operator of ONNX does.
+            MissingExtraError: the package `onnx` is not installed.
+            OSError: the file cannot be written; an earlier file of that name stays whole.
+        """
+        write = onward("exchange.onnx.exporting.save_onnx")
+        write(self, path, opset=opset, preprocessing=preprocessing)
 
     def load(self, path: str | Path) -> Self:
         """Read what ``save`` or a training wrote; the model becomes the one of the file.

@@ -16,9 +16,19 @@ from isoconv.nn.settings import Axes, PerAxis, axes_of, per_axis
 from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import Resample
 from isoconv.ops.resample import Taps
-from isoconv.ops.sampling import Coordinates, Rounding, nearest, positions, taps
+from isoconv.ops.sampling import Coordinates, Rounding, nearest, positions, taps, width
 
-__all__ = ["Resize", "Scale", "Upsample", "resize", "upsample"]
+__all__ = [
+    "Mode",
+    "Policy",
+    "Region",
+    "Resize",
+    "Scale",
+    "Upsample",
+    "UpsampleMode",
+    "resize",
+    "upsample",
+]
 __public__ = {"isoconv.nn": ["Resize", "Upsample"], "isoconv.nn.functional": ["[a-z]*"]}
 
 Scale = float | tuple[float, ...]
@@ -135,10 +145,12 @@ def resize(
         if mode == "nearest":
             x = taken_places(x, axis, nearest(at[first:end], side, rounding))
             continue
-        rows = taps(
-            at[first:end], side, mode, cubic=cubic, exclude_outside=excluded,
-            scale=factor if smooth else 1.0,
-        )  # fmt: skip
+        stretch = factor if smooth else 1.0
+        if count * width(mode, stretch) > MOST_PLACES:
+            name, given = ("scale", scale) if size is None else ("size", size)
+            rule = f"mix at most {MOST_PLACES} places along an axis"
+            raise refusal(name, rule, given, ShapeError)
+        rows = taps(at[first:end], side, mode, cubic=cubic, exclude_outside=excluded, scale=stretch)
         x = _mixed(x, axis, rows)
     return pad(x, tuple(beyond), value=value) if any(map(any, beyond)) else x
 

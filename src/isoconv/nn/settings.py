@@ -26,6 +26,7 @@ __all__ = [
     "axis_of",
     "check_rank",
     "image_shape",
+    "is_small",
     "learned_bias",
     "padding_pairs",
     "per_axis",
@@ -74,6 +75,8 @@ PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
 """What lies beyond the ends of an axis."""
 PADDING_MODES = get_args(PaddingMode)
 
+SMALL = 64
+"""Up to this shorter side images are taken for small ones."""
 AXES = {0: "(C,)", 1: "(L, C)", 2: "(H, W, C)", 3: "(D, H, W, C)"}
 
 
@@ -108,6 +111,20 @@ def image_shape(
         return usual
     height, width, channels = check_shape("input_shape", input_shape, axes=3, of="(H, W, C)")
     return height, width, channels
+
+
+def is_small(input_shape: tuple[int, ...] | None) -> bool:
+    """Whether a ready model takes images for small ones, such as CIFAR's, and halves them later.
+
+    Args:
+        input_shape: as in `image_shape`.
+
+    Example:
+        >>> is_small((64, 80, 3)), is_small(None)
+        (True, False)
+    """
+    height, width, _ = image_shape(input_shape)
+    return min(height, width) <= SMALL
 
 
 def with_bias(kind: str, y: Tensor, bias: Tensor | None) -> Tensor:

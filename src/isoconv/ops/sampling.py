@@ -11,7 +11,7 @@ from typing import Literal
 
 from isoconv.ops.resample import Taps
 
-__all__ = ["Coordinates", "Interpolation", "Rounding", "nearest", "positions", "taps"]
+__all__ = ["Coordinates", "Interpolation", "Rounding", "nearest", "positions", "taps", "width"]
 
 Coordinates = Literal[
     "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric",
@@ -76,6 +76,21 @@ def nearest(at: Sequence[float], side: int, rounding: Rounding) -> tuple[int, ..
     return tuple(min(max(whole(x), 0), side - 1) for x in at)
 
 
+def _first(mode: Interpolation, scale: float) -> int:
+    """The first place that counts, from the one before a position on; the last is as far behind."""
+    return math.floor(-(1 if mode == "linear" else 2) / min(scale, 1.0)) + 1
+
+
+def width(mode: Interpolation, scale: float) -> int:
+    """How many places around a position count, at most.
+
+    Example:
+        >>> width("linear", 1.0), width("cubic", 0.5)
+        (2, 8)
+    """
+    return 2 - 2 * _first(mode, scale)
+
+
 def taps(
     at: Sequence[float],
     side: int,
@@ -104,8 +119,7 @@ def taps(
         (((0, 1.0),), ((0, 0.75), (1, 0.25)))
     """
     stretch = min(scale, 1.0)
-    reach = 1 if mode == "linear" else 2
-    first = math.floor(-reach / stretch) + 1
+    first = _first(mode, stretch)
     rows = []
     for x in at:
         # The place before x, which may lie on the one behind.

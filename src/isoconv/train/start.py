@@ -77,7 +77,7 @@ class Start:
         """A copy for these classes, and what it has of this one.
 
         The head (`isoconv.train.freezing.head_of`) stays if the classes are the model's own;
-        otherwise it is made new. So it is for float targets of another number than the results.
+        otherwise it is made new. Without names it stays where the number of results is right.
 
         Args:
             train: what is to be learned from, in the model's order of classes if they are its own.
@@ -92,16 +92,16 @@ class Start:
         model = copy.deepcopy(self.model)
         traced = _traced(self, model, train)
         _leave_out_end(model, traced, contained)
-        outputs = train.classes or int(train.labels[0].size)
+        outputs = _results(train)
         had = traced.output_tensor.shape
         own = self.model.class_names
         head = head_of(traced.trace)
-        if train.class_names != own or had != (outputs,):
+        if train.class_names != own or had[-1:] != (outputs,):
             _renew(model, traced, head, outputs)
             traced = _traced(self, model, train)
         else:
             head = []
-        if traced.output_tensor.shape != (outputs,):
+        if traced.output_tensor.shape[-1:] != (outputs,):
             raise ArgumentError(
                 f"the head, layer {head[0]!r}, must say how many results there are: with {outputs} "
                 f"for the classes of {train.name} the model gives {traced.output_tensor.shape}",
@@ -169,6 +169,13 @@ class Taken:
 def taken_digest(weights: Mapping[str, Array], new: tuple[str, ...] | list[str]) -> str:
     """SHA-256 of the first weights of a training without the new ones."""
     return storage.digest({name: array for name, array in weights.items() if name not in new})
+
+
+def _results(train: Dataset) -> int:
+    """How many results a model gives for an image, or for each of its places."""
+    if train.classes or train.labels.dtype.kind in "iu":
+        return train.classes or int(train.labels.max()) + 1
+    return int(train.labels.shape[-1]) if train.labels.ndim > 1 else 1
 
 
 def _traced(start: Start, model: Module, train: Dataset) -> Traced:

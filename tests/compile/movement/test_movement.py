@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.compile.places import targets
+from tests.compile.places import same_bits, targets
 from tests.run.graphs import check, dtype_of, random_arrays
 
 import isoconv.ops as ops
@@ -14,7 +14,9 @@ from isoconv.compile.movement.pieces import pieces
 from isoconv.compile.target import Target
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import DType
+from isoconv.ops.interpret import interpret
 from isoconv.ops.resample import transposed
+from isoconv.run.inference import Predictor
 
 DTYPES: tuple[DType, ...] = ("float32", "float64", "uint8", "int32", "int64")
 
@@ -150,3 +152,26 @@ def test_rows_of_a_data_set() -> None:
     arrays = random_arrays(graph, 4)
     assert dtype_of(arrays["x"]) == "uint8"
     check(graph, arrays, 4)
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_a_team_shares_the_work(threads: int) -> None:
+    """Tiles, places of the axis and channels fall into disjoint shares, of one image too."""
+    b = GraphBuilder()
+    x = b.input("dataset", "x", (6, 19, 5))
+    wide = b.input("parameter", "w", (6, 19, 5))
+    half = ops.Resample(-3, tuple(((i % 6, 0.5), (1, 0.3)) for i in range(11)))
+    outputs = {"t": b.add("transpose", x, attrs=ops.Permutation((2, 0, 1))),
+               "w": b.add("transpose", b.add("add", x, wide), attrs=ops.Permutation((1, 2, 0))),
+               "k": b.add("take", x, attrs=ops.Take(-3, PLACES[8])),
+               "f": b.add("take", x, attrs=ops.Take(-2, (4, 3, 2, 1, 0))),
+               "r": b.add("resample", x, attrs=half),
+               "u": b.add("max_unpool", x, x, attrs=ops.Unpool((2, 2)))}  # fmt: skip
+    graph = b.graph([*outputs.items()])
+    for images in (1, 4):
+        arrays = random_arrays(graph, images)
+        expected = interpret(graph, arrays, images=images)
+        with Predictor(graph, shard_size=4, threads=threads) as predictor:
+            found = predictor.run({"w": arrays["w"]}, {"x": arrays["x"]})
+        for name, array in expected.items():
+            same_bits(found[name], array)

@@ -118,6 +118,14 @@ def test_rows_as_onnx_runtime(tmp_path: Path) -> None:
     np.testing.assert_allclose(found.reshape(6, 7), witness(path, image), rtol=1e-5)
 
 
+def test_a_graph_without_results(tmp_path: Path) -> None:
+    """It is refused in words."""
+    model = in_bytes()
+    del model.graph.output[:]
+    with pytest.raises(CheckpointError, match="it must have a result"):
+        from_onnx(written(tmp_path, model))
+
+
 @pytest.mark.parametrize(
     ("change", "text"),
     [

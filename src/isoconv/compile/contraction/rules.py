@@ -20,7 +20,7 @@ from isoconv.compile.contraction.index_maps import (
     tap_count,
 )
 from isoconv.compile.contraction.inside import InsideContractSpec
-from isoconv.compile.contraction.matrix import MatrixSpec
+from isoconv.compile.contraction.matrix_rules import lower_matmul
 from isoconv.compile.contraction.pack import PackSpec
 from isoconv.compile.contraction.padding import inside_share
 from isoconv.compile.contraction.tiles import Tile, choose_inside_tile, choose_tile, row_cycles
@@ -37,7 +37,13 @@ from isoconv.compile.target import Target
 from isoconv.graph.groups import Group
 from isoconv.graph.ir import DTYPES, Graph, Node, TensorSpec
 
-__all__ = ["lower_conv", "lower_conv_grad_input", "lower_conv_grad_weight", "weight_contraction"]
+__all__ = [
+    "lower_conv",
+    "lower_conv_grad_input",
+    "lower_conv_grad_weight",
+    "lower_matmul",
+    "weight_contraction",
+]
 
 _BLOCK_POSITIONS = 256  # positions per block of the weight gradient, so that spilling stays cheap
 _BLOCK_BYTES = 256 * 1024  # of source and gradient in such a block: a part of the second cache
@@ -105,17 +111,15 @@ def lower_conv_grad_input(lowering: Lowering, group: Group) -> None:
     _contract(lowering, group, node.attrs.geometry, phases, transposed=True)
 
 
-def _is_gradient(graph: Graph, index: int) -> bool:
+def _is_gradient(lowering: Lowering, index: int) -> bool:
     """Whether a convolution or a transposed one is the other's gradient by the input.
 
     Then the other comes before it, with the same weights.
     """
-    node = graph[index]
-    others = {"conv": "conv_grad_input", "conv_grad_input": "conv"}
-    return any(
-        each.op == others[node.op] and each.inputs[1] == node.inputs[1]
-        for each in graph.nodes[:index]
-    )
+    node = lowering.graph[index]
+    other = {"conv": "conv_grad_input", "conv_grad_input": "conv"}[node.op]
+    readers = lowering.users[node.inputs[1]]
+    return any(reader < index and lowering.graph[reader].op == other for reader in readers)
 
 
 def _contract(
@@ -131,7 +135,7 @@ def _contract(
         return
     arguments = Arguments()
     domain = node.spec
-    gradient = _is_gradient(graph, group.anchor)
+    gradient = _is_gradient(lowering, group.anchor)
     source = arguments.operand(lowering.places[x], lowering.spec(x), lowering.spec(x))
     expression, _ = lowering.expression(group, domain, arguments)
     if geometry.groups == 1:
@@ -224,7 +228,7 @@ def _steps(axes: tuple[Axis, ...], source: Operand) -> tuple[int, int]:
 def _depthwise(lowering: Lowering, group: Group, geometry: Any, phases: tuple[Phase, ...]) -> None:
     """One filter per channel: lanes run along channels, and weights need no packing."""
     node = lowering.graph[group.anchor]
-    gradient = _is_gradient(lowering.graph, group.anchor)
+    gradient = _is_gradient(lowering, group.anchor)
     x, w = node.inputs
     arguments = Arguments()
     source = arguments.operand(lowering.places[x], lowering.spec(x), lowering.spec(x))
@@ -302,38 +306,6 @@ def _flattened(nest: _Nest, flat: int) -> _Nest:
         stores=tuple((value, row(place)) for value, place in nest.epilogue.stores),
     )
     return _Nest(flat, (), nest.shape[-1:], merged, row(nest.source))
-
-
-@lowers("matmul")
-def lower_matmul(lowering: Lowering, group: Group) -> None:
-    """A product of matrices, of which none is packed."""
-    node = lowering.graph[group.anchor]
-    arguments, rank = Arguments(), len(node.spec.shape)
-
-    def seen(index: int) -> Operand:
-        """An operand whose leading axes are the result's."""
-        spec = lowering.spec(index)
-        found = arguments.operand(lowering.places[index], spec, spec)
-        *lead, row, column = found.strides
-        repeated = (0 if side == 1 else step for side, step in zip(spec.shape, lead, strict=False))
-        missing = (0,) * (rank - len(spec.shape))
-        return replace(found, strides=(*missing, *repeated, row, column))
-
-    a, b = map(seen, node.inputs)
-    expression, _ = lowering.expression(group, node.spec, arguments)
-    *_, rows, columns = node.spec.shape
-    terms = lowering.spec(node.inputs[0]).shape[-1]
-    tile = choose_tile(lowering.target, 1, rows, columns, node.spec.dtype, chain=terms)
-    spec = MatrixSpec(
-        dtype=node.spec.dtype,
-        terms=terms,
-        a=a,
-        b=b,
-        domain=Domain(node.spec.shape, node.spec.batched),
-        epilogue=expression,
-        buffers=len(arguments.buffers),
-    )
-    lowering.emit(spec, arguments, node.name, schedule=tile)
 
 
 @lowers("conv_grad_weight", halos=_forward_halo)

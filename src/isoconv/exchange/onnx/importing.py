@@ -7,19 +7,22 @@ from importlib import import_module
 from math import prod
 from pathlib import Path
 
-from isoconv.checks import check_flag, check_path, check_shape, check_text, shown
+from isoconv.checks import check_flag, check_path, check_shape, check_text, refusal, shown
 from isoconv.errors import ArgumentError, CheckpointError, IsoconvError, as_given, turned
 from isoconv.exchange.onnx.building import Building, Fixed, Given, NodeError, Use, Value
 from isoconv.exchange.onnx.converting import converter_for
 from isoconv.exchange.onnx.folding import folded, is_folded
 from isoconv.exchange.onnx.layouts import Layout, of_shape
 from isoconv.exchange.onnx.reader import Node, OnnxFile, open_onnx, refused
+from isoconv.exchange.onnx.writing import PREPROCESSING, RECORD
 from isoconv.exchange.preparing import prepared, prepared_as_said
 from isoconv.exchange.published import imagenet_names
 from isoconv.graph.operation import Array
 from isoconv.nn import Network, trace_model
 from isoconv.nn.held import put_weights
 from isoconv.nn.inference import warn_outside
+from isoconv.nn.plain import parse
+from isoconv.nn.record import read_record
 from isoconv.nn.storage import check_names
 from isoconv.printable import printable
 
@@ -81,8 +84,10 @@ directory
     file = open_onnx(check_path("path", path))
     network = _network(file, input_shape, output, check_flag("fold_batch_norm", fold_batch_norm))
     with as_given(class_names=class_names):
-        network.class_names = class_names
+        network.class_names = class_names or network.class_names
     if normalise is not None:
+        if network.trained_on is not None:
+            raise _said_already(normalise)
         prepared(network, normalise)
     return network
 
@@ -94,6 +99,7 @@ def _network(
     made = converted(file, {name: layout}, fold_batch_norm=fold)
     network = finished(file, made, _result(file, made, output), layout.shape)
     network.finish = "none"
+    _take_record(file, network)
     return network
 
 
@@ -123,12 +129,16 @@ def load_onnx(path: str | Path, *, normalise: str | None = None) -> Network:
     if sides is not None:
         told = "x".join(map(str, sides))
         warn_outside(f"{printable(path)} leaves the sides of its images free: {told} is taken")
-    prepared_as_said(network, path, normalise)
+    if network.trained_on is None:
+        prepared_as_said(network, path, normalise)
+    elif normalise is not None:
+        raise _said_already(normalise)
     shape = network.input_shape or ()
     result = trace_model(network, shape, training=False).output_tensor.shape
     if len(result) == 1 and result[0] > 1:
         network.finish = "softmax"
-    if result == (IMAGENET_CLASSES,) and len(shape) == 3 and shape[-1] == 3:
+    unnamed = network.class_names is None
+    if unnamed and result == (IMAGENET_CLASSES,) and len(shape) == 3 and shape[-1] == 3:
         network.class_names = imagenet_names()
         warn_outside(
             f"{printable(path)} does not name its classes: its {IMAGENET_CLASSES:,} results are "
@@ -148,6 +158,34 @@ def usual_shape(file: OnnxFile) -> tuple[int, ...] | None:
     if not isinstance(channels, int) or channels < 1 or None not in known:
         return None
     return (*(side or USUAL_SIDE for side in known), channels)
+
+
+def _said_already(normalise: str) -> ArgumentError:
+    rule = "be left out: the file itself says how pictures are prepared"
+    return refusal("normalise", rule, normalise)
+
+
+def _take_record(file: OnnxFile, network: Network) -> None:
+    """Know of pictures and classes what the file tells of them, if it was written here.
+
+    Raises:
+        CheckpointError: what it tells was edited, or makes no sense.
+    """
+    text = file.metadata.get(RECORD)
+    if text is None:
+        return
+    try:
+        record = parse(text)
+    except ValueError as error:
+        raise refused(file.path, [f"the record of a model in it is none: {error}"]) from error
+    if not isinstance(record, dict):
+        raise refused(file.path, ["the record of a model in it must be one"])
+    facts = read_record(record, str(file.path))
+    if facts.input_shape != network.input_shape:
+        raise refused(file.path, ["the record of a model in it must be of its images"])
+    network.class_names, network.trained_on = facts.class_names, facts.trained_on
+    if file.metadata.get(PREPROCESSING) == "beside":
+        network.normalisation = facts.normalisation
 
 
 # What goes in and what comes out
@@ -217,6 +255,8 @@ def _channels_last_in(file: OnnxFile, name: str) -> bool:
 
 def _result(file: OnnxFile, made: Building, output: str | None) -> Value:
     names = [given.name for given in file.outputs]
+    if not names:
+        raise refused(file.path, ["it must have a result"])
     if output is not None:
         check_text("output", output)
     if output is None and len(names) > 1:

@@ -12,13 +12,11 @@ from isoconv.nn.linear import Linear
 from isoconv.nn.module import Module
 from isoconv.nn.normalization import LayerNorm
 from isoconv.nn.regularization import StochasticDepth
-from isoconv.nn.settings import image_shape
+from isoconv.nn.settings import is_small
 
 __all__ = ["convnext_tiny"]
 __public__ = {"isoconv.nn.models": ["*"]}
 
-SMALL = 64
-"""Up to this side images are taken for small ones, such as CIFAR's."""
 STAGES = ((96, 3), (192, 3), (384, 9), (768, 3))
 """Channels and blocks (table 9 of the paper)."""
 LEFT_OUT = 0.1
@@ -41,8 +39,7 @@ def convnext_tiny(classes: int = 10, input_shape: tuple[int, ...] | None = None)
         >>> convnext_tiny(1000).summary((224, 224, 3)).parameters
         28589128
     """
-    height, width, _ = image_shape(input_shape)
-    patch = 2 if min(height, width) <= SMALL else 4
+    patch = 2 if is_small(input_shape) else 4
     steps: list[Module] = [Conv2d(STAGES[0][0], patch, patch), _norm()]
     last, place = -1, 0
     for _, blocks in STAGES:

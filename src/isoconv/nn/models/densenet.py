@@ -11,13 +11,11 @@ from isoconv.nn.linear import Linear
 from isoconv.nn.module import Module
 from isoconv.nn.normalization import BatchNorm2d
 from isoconv.nn.pooling import AvgPool2d, MaxPool2d
-from isoconv.nn.settings import image_shape
+from isoconv.nn.settings import is_small
 
 __all__ = ["densenet121"]
 __public__ = {"isoconv.nn.models": ["*"]}
 
-SMALL = 64
-"""Up to this side images are taken for small ones, such as CIFAR's."""
 BLOCKS = (6, 12, 24, 16)
 """Layers of each dense block (table 1 of the paper)."""
 GROWTH = 32
@@ -41,8 +39,7 @@ def densenet121(classes: int = 10, input_shape: tuple[int, ...] | None = None) -
         >>> densenet121(1000).summary((224, 224, 3)).parameters
         7978856
     """
-    height, width, _ = image_shape(input_shape)
-    small, channels = min(height, width) <= SMALL, 2 * GROWTH
+    small, channels = is_small(input_shape), 2 * GROWTH
     steps: list[Module] = [
         Conv2d(channels, 3 if small else 7, 1 if small else 2, 1 if small else 3, bias=False),
         BatchNorm2d(),

@@ -16,13 +16,11 @@ from isoconv.nn.module import Module
 from isoconv.nn.normalization import BatchNorm2d
 from isoconv.nn.piecewise import ReLU6
 from isoconv.nn.regularization import Dropout, StochasticDepth
-from isoconv.nn.settings import PaddingSetting, image_shape
+from isoconv.nn.settings import PaddingSetting, is_small
 
 __all__ = ["efficientnet_b0", "efficientnet_lite0"]
 __public__ = {"isoconv.nn.models": ["*"]}
 
-SMALL = 64
-"""Up to this side images are taken for small ones, such as CIFAR's."""
 STAGES = (
     # expansion, kernel, stride of the first block, filters, blocks (table 1 of the paper)
     (1, 3, 1, 16, 1),
@@ -100,8 +98,7 @@ class _Kind:
 
 
 def _efficientnet(kind: _Kind, classes: int, input_shape: tuple[int, ...] | None) -> Sequential:
-    height, width, _ = image_shape(input_shape)
-    small = min(height, width) <= SMALL
+    small = is_small(input_shape)
     stem = Conv2d(STEM, 3, 1 if small else 2, kind.padding(3), bias=False)
     steps = kind.normalised(stem)
     channels, place = STEM, 0

@@ -12,13 +12,11 @@ from isoconv.nn.module import Module
 from isoconv.nn.normalization import BatchNorm2d
 from isoconv.nn.piecewise import ReLU6
 from isoconv.nn.regularization import Dropout
-from isoconv.nn.settings import image_shape
+from isoconv.nn.settings import is_small
 
 __all__ = ["mobilenet_v2", "mobilenetv2"]
 __public__ = {"isoconv.nn.models": ["*"]}
 
-SMALL = 64
-"""Up to this side images are taken for small ones, such as CIFAR's."""
 
 STAGES = (
     # expansion, filters, blocks, stride of the first block (table 2 of the paper)
@@ -69,8 +67,7 @@ def mobilenet_v2(classes: int = 10, input_shape: tuple[int, ...] | None = None) 
 def _mobilenet(
     classes: int, input_shape: tuple[int, ...] | None, activation: type[Module]
 ) -> Sequential:
-    height, width, _ = image_shape(input_shape)
-    small = min(height, width) <= SMALL
+    small = is_small(input_shape)
     steps = _normalised(Conv2d(32, 3, 1 if small else 2, padding=1, bias=False), activation)
     channels = 32
     for stage, (expansion, filters, blocks, stride) in enumerate(STAGES):

@@ -16,13 +16,11 @@ from isoconv.nn.module import Module
 from isoconv.nn.normalization import BatchNorm2d
 from isoconv.nn.piecewise import Hardsigmoid, Hardswish
 from isoconv.nn.regularization import Dropout
-from isoconv.nn.settings import image_shape
+from isoconv.nn.settings import is_small
 
 __all__ = ["mobilenet_v3_large", "mobilenet_v3_small"]
 __public__ = {"isoconv.nn.models": ["*"]}
 
-SMALL = 64
-"""Up to this side images are taken for small ones, such as CIFAR's."""
 STEM = 16
 
 
@@ -116,8 +114,7 @@ def mobilenet_v3_small(classes: int = 10, input_shape: tuple[int, ...] | None = 
 def _mobilenet_v3(
     blocks: Sequence[Block], features: int, classes: int, input_shape: tuple[int, ...] | None
 ) -> Sequential:
-    height, width, _ = image_shape(input_shape)
-    halvings = 2 if min(height, width) <= SMALL else 0
+    halvings = 2 if is_small(input_shape) else 0
     stem = Conv2d(STEM, 3, 1 if halvings else 2, padding=1, bias=False)
     steps = _normalised(stem, Hardswish)
     channels, halvings = STEM, max(halvings - 1, 0)

@@ -13,14 +13,12 @@ from isoconv.nn.linear import Linear
 from isoconv.nn.module import Module
 from isoconv.nn.normalization import BatchNorm2d
 from isoconv.nn.pooling import MaxPool2d
-from isoconv.nn.settings import image_shape
+from isoconv.nn.settings import image_shape, is_small
 
 __all__ = ["resnet18", "resnet18_winograd", "resnet20", "resnet20_winograd", "resnet34", "resnet50",
            "resnext50_32x4d", "small_resnet"]  # fmt: skip
 __public__ = {"isoconv.nn.models": ["*"]}
 
-SMALL = 64
-"""Up to this side images are taken for small ones, such as CIFAR's."""
 TINY = 40
 """Up to this side `small_resnet` keeps the size in its first convolution."""
 TALL = 80
@@ -192,8 +190,7 @@ def small_resnet(classes: int = 10, input_shape: tuple[int, ...] | None = None) 
 
 def _stem(input_shape: tuple[int, ...] | None) -> list[Module]:
     """What stands before the first stage, by the size of the images."""
-    height, width, _ = image_shape(input_shape)
-    if min(height, width) <= SMALL:
+    if is_small(input_shape):
         return _normalised(64, 3, 1)
     return [*_normalised(64, 7, 2), MaxPool2d(3, stride=2, padding=1)]
 

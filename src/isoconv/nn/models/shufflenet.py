@@ -12,14 +12,12 @@ from isoconv.nn.module import Module
 from isoconv.nn.normalization import BatchNorm2d
 from isoconv.nn.parts import Slice
 from isoconv.nn.pooling import MaxPool2d
-from isoconv.nn.settings import image_shape
+from isoconv.nn.settings import is_small
 from isoconv.nn.shuffling import ChannelShuffle
 
 __all__ = ["shufflenet_v2_x1_0"]
 __public__ = {"isoconv.nn.models": ["*"]}
 
-SMALL = 64
-"""Up to this side images are taken for small ones, such as CIFAR's."""
 STEM, HEAD = 24, 1024
 STAGES = ((116, 4), (232, 8), (464, 4))
 """Channels and blocks (table 5 of the paper, the first column)."""
@@ -41,8 +39,7 @@ def shufflenet_v2_x1_0(classes: int = 10, input_shape: tuple[int, ...] | None = 
         >>> shufflenet_v2_x1_0(1000).summary((224, 224, 3)).parameters
         2278604
     """
-    height, width, _ = image_shape(input_shape)
-    small = min(height, width) <= SMALL
+    small = is_small(input_shape)
     steps = _normalised(Conv2d(STEM, 3, 1 if small else 2, padding=1, bias=False))
     steps += [] if small else [MaxPool2d(3, stride=2, padding=1)]
     for channels, blocks in STAGES:

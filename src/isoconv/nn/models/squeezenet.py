@@ -12,13 +12,11 @@ from isoconv.nn.global_pooling import GlobalAvgPool2d
 from isoconv.nn.module import Module
 from isoconv.nn.pooling import MaxPool2d
 from isoconv.nn.regularization import Dropout
-from isoconv.nn.settings import image_shape
+from isoconv.nn.settings import is_small
 
 __all__ = ["squeezenet1_0", "squeezenet1_1"]
 __public__ = {"isoconv.nn.models": ["*"]}
 
-SMALL = 64
-"""Up to this side images are taken for small ones, such as CIFAR's."""
 FIRES = (16, 16, 32, 32, 48, 48, 64, 64)
 """Filters that squeeze; each of the two kinds that expand has four times as many."""
 
@@ -65,8 +63,7 @@ def _squeezenet(
     input_shape: tuple[int, ...] | None,
 ) -> Sequential:
     """A SqueezeNet by its first convolution and the fire modules that a maximum follows."""
-    height, width, _ = image_shape(input_shape)
-    if min(height, width) <= SMALL:
+    if is_small(input_shape):
         steps: list[Module] = [Conv2d(filters, 3, padding=1), ReLU()]
     else:
         steps = [Conv2d(filters, kernel_size, 2), ReLU(), _halved()]

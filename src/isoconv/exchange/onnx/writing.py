@@ -1,0 +1,305 @@
+"""A graph while it is written as ONNX: values, how they lie, weights, nodes, and the table.
+
+An axis of an image's shape may lie anywhere among those of an ONNX value: the images come first,
+and `Written.order` says for each other axis whose it is. So transpositions cost nothing until an
+operator asks for channels first, or a reshape for elements in our order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from isoconv.errors import ArgumentError
+from isoconv.graph.ir import Graph, Node
+from isoconv.graph.operation import Array, operation
+from isoconv.ops.interpret import interpret
+
+__all__ = ["PREPROCESSING", "RECORD", "Writer", "Written", "channels_first", "writer_for", "writes"]
+
+Order = tuple[int, ...]
+
+RECORD, PREPROCESSING = "isoconv", "isoconv.preprocessing"
+"""Keys of a file's metadata: the model's record as `Module.describe` has it; what normalises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A value with an image axis, as it stands in the ONNX graph.
+
+    Attributes:
+        name: in the graph.
+        shape: of an image, as it is here.
+        order: for each axis of the ONNX value behind that of the images, which of ``shape`` it is.
+        flat: of a row, the shape ``(spatial..., C)`` whose elements it holds channels first; empty
+            for a row in its own order.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    order: Order
+    flat: tuple[int, ...] = ()
+
+    def axis(self, own: int) -> int:
+        """The ONNX axis of one of ours."""
+        return 1 + self.order.index(own % len(self.shape))
+
+
+def channels_first(rank: int) -> Order:
+    """The order of a feature map of so many axes: channels, then positions."""
+    return (rank - 1, *range(rank - 1))
+
+
+Rule = Callable[["Writer", Node], Written]
+_TABLE: dict[str, Rule] = {}
+
+
+def writes(*names: str) -> Callable[[Rule], Rule]:
+    """Enter a function as what writes these operations."""
+
+    def enter(rule: Rule) -> Rule:
+        for name in names:
+            _TABLE[name] = rule
+        return rule
+
+    return enter
+
+
+def writer_for(name: str) -> Rule | None:
+    """What writes an operation; None where nothing does."""
+    return _TABLE.get(name)
+
+
+class Writer:
+    """The ONNX graph of one of ours.
+
+    Args:
+        graph: of a prediction, with one output.
+        arrays: for its inputs without an image axis.
+        opset: version of the operators.
+
+    Attributes:
+        nodes: (operator, inputs, outputs, name, settings) of each node so far.
+        weights: arrays by name.
+    """
+
+    def __init__(self, graph: Graph, arrays: Mapping[str, Array], opset: int) -> None:
+        self.graph, self.opset = graph, opset
+        self.nodes: list[tuple[str, list[str], list[str], str, dict[str, Any]]] = []
+        self.weights: dict[str, Array] = {}
+        self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+        self.values: dict[int, Written] = {}
+        self._arrays = arrays
+        self._direct = {i: _direct(graph, i) for i in range(len(graph))}
+        self._needed = self._reachable()
+        self._readers: dict[int, list[int]] = {}
+        for index in self._needed:
+            for source in dict.fromkeys(self.at(index).inputs):
+                self._readers.setdefault(source, []).append(index)
+        self._fixed = self._known()
+        self._layer, self._dtype = "", "float32"
+
+    def at(self, index: int) -> Node:
+        """A node; several that stand for one as that one."""
+        return self._direct[index]
+
+    def _reachable(self) -> list[int]:
+        needed: set[int] = set()
+        waiting = [index for _, index in self.graph.outputs]
+        while waiting:
+            index = waiting.pop()
+            if index not in needed:
+                needed.add(index)
+                waiting.extend(self.at(index).inputs)
+        return sorted(needed)
+
+    def _known(self) -> dict[int, Array]:
+        """All that follows from weights alone, by the references."""
+        known = {
+            i: self._arrays[self.at(i).attrs.name]
+            for i in self._needed
+            if self.at(i).op == "input" and not self.at(i).spec.batched
+        }
+        single = [i for i in self._needed if not self.at(i).spec.batched and i not in known]
+        if single:
+            graph = Graph(self.graph.nodes, tuple((str(i), i) for i in single))
+            named = {node.attrs.name: self._arrays[node.attrs.name]
+                     for _, node in graph.inputs() if not node.spec.batched}  # fmt: skip
+            images = {node.attrs.name: np.zeros((1, *node.spec.shape), node.spec.dtype)
+                      for _, node in graph.inputs() if node.spec.batched}  # fmt: skip
+            found = interpret(graph, {**named, **images}, 1)
+            known |= {i: found[str(i)] for i in single}
+        return known
+
+    def lacking(self) -> dict[str, list[str]]:
+        """Operations that nothing writes, with the layers that ask for them."""
+        found: dict[str, list[str]] = {}
+        for index in self._needed:
+            node = self.at(index)
+            if index not in self._fixed and node.op != "input" and writer_for(node.op) is None:
+                found.setdefault(node.op, []).append(node.name)
+        return found
+
+    def run(self, images: Mapping[str, Written]) -> Written:
+        """Write all nodes, given the inputs with an image axis; returns the result."""
+        for index in self._needed:
+            node = self.at(index)
+            if index in self._fixed or self._absorbed(index):
+                continue
+            self._layer, self._dtype = node.name, node.spec.dtype
+            if node.op == "input":
+                self.values[index] = images[node.attrs.name]
+            else:
+                rule = writer_for(node.op)
+                if rule is not None:
+                    self.values[index] = rule(self, node)
+        ((_, result),) = self.graph.outputs
+        if result in self._fixed:
+            text = "a model whose result depends on no image is no network of ONNX"
+            raise ArgumentError(text, argument="model")
+        return self.values[result]
+
+    # What is written together
+
+    def _sole(self, index: int) -> int | None:
+        """The only reader of a value that is no output."""
+        readers = self._readers.get(index, [])
+        return readers[0] if len(readers) == 1 else None
+
+    def _absorbed(self, index: int) -> bool:
+        """Whether its reader writes it: a sum before a division, a convolution before its bias."""
+        reader = self._sole(index)
+        if reader is None:
+            return False
+        node, other = self.at(index), self.at(reader)
+        if node.op in ("sum", "sum_axes"):
+            return other.op == "divide_by_count"
+        return node.op in ("conv", "conv_grad_input") and self.bias_of(other) is not None
+
+    def bias_of(self, node: Node) -> tuple[Node, Array] | None:
+        """The convolution and the vector that an addition adds to its result; None for others."""
+        if node.op != "add":
+            return None
+        first, second = node.inputs
+        conv = self.at(first)
+        vector = self._fixed.get(second)
+        if conv.op not in ("conv", "conv_grad_input") or vector is None:
+            return None
+        fits = vector.shape == conv.spec.shape[-1:] and conv.spec.batched
+        return (conv, vector) if fits and self._sole(first) is not None else None
+
+    # Nodes and weights
+
+    def node(self, op: str, inputs: Sequence[str], count: int = 1, **settings: Any) -> list[str]:
+        """Add a node; gives the names of its results."""
+        number = len(self.nodes)
+        place = f"{self._layer}/" if self._layer else ""
+        results = [f"{place}{op}_{number}" + (f":{i}" if i else "") for i in range(count)]
+        self.nodes.append((op, list(inputs), results, f"{place}{op}_{number}", settings))
+        return results
+
+    def one(self, op: str, *inputs: str, **settings: Any) -> str:
+        """Add a node of one result; gives its name."""
+        return self.node(op, inputs, **settings)[0]
+
+    def array(self, values: Any, name: str = "") -> str:
+        """The name of an array; equal ones without names are there once."""
+        array = np.asarray(values)
+        key = array.dtype.str, array.shape, array.tobytes()
+        if not name and key in self._constants:
+            return self._constants[key]
+        wanted = name or f"constant_{len(self._constants)}"
+        while wanted in self.weights:
+            known = self.weights[wanted]
+            if known.dtype == array.dtype and np.array_equal(known, array):
+                return wanted
+            wanted += "'"
+        if not name:
+            self._constants[key] = wanted
+        self.weights[wanted] = array.copy(order="C")
+        return wanted
+
+    def name_of(self, index: int) -> str:
+        """The name of a weight; "" for what is none."""
+        node = self.graph[index]
+        return str(node.attrs.name) if node.op == "input" else ""
+
+    def number(self, value: float) -> str:
+        """The name of one number, in the dtype of what is written."""
+        return self.array(np.asarray(value, self._dtype))
+
+    # Values
+
+    def fixed(self, index: int) -> Array | None:
+        """A value that follows from weights alone; None for others."""
+        return self._fixed.get(index)
+
+    def value(self, index: int) -> Written:
+        """A value with an image axis; a row in its own order."""
+        found = self.values[index]
+        if not found.flat:
+            return found
+        self.values[index] = self.unflattened(found)
+        return self.values[index]
+
+    def unflattened(self, x: Written) -> Written:
+        """A row that holds a feature map channels first, in its own order."""
+        *sides, channels = x.flat
+        whole = self.one("Reshape", x.name, self.array(np.array([-1, channels, *sides])))
+        order = channels_first(len(x.flat))
+        last = self.ordered(Written(whole, x.flat, order), tuple(range(len(x.flat))))
+        row = self.one("Reshape", last.name, self.array(np.array([-1, *x.shape])))
+        return Written(row, x.shape, (0,))
+
+    def ordered(self, x: Written, order: Order) -> Written:
+        """The same value, its axes in another order."""
+        if x.order == order:
+            return x
+        move = [0, *(1 + x.order.index(axis) for axis in order)]
+        return Written(self.one("Transpose", x.name, perm=move), x.shape, order)
+
+    def first(self, index: int) -> Written:
+        """A feature map with its channels first."""
+        x = self.value(index)
+        return self.ordered(x, channels_first(len(x.shape)))
+
+    def last(self, index: int) -> Written:
+        """A value with its axes in our order."""
+        x = self.value(index)
+        return self.ordered(x, tuple(range(len(x.shape))))
+
+    def beside(self, index: int, like: Written) -> str:
+        """An operand of elementwise work, as it lies beside another one."""
+        array = self.fixed(index)
+        if array is None:
+            x = self.values[index]
+            if x.flat == like.flat and x.order == like.order:
+                return x.name
+            return self.ordered(self.value(index), like.order).name
+        if array.size == 1:
+            return self.array(array.reshape(()))
+        rank = len(like.shape)
+        array = array.reshape((1,) * (rank - array.ndim) + array.shape)
+        if like.flat:
+            whole = np.broadcast_to(array, like.shape).reshape(like.flat)
+            return self.array(whole.transpose(channels_first(len(like.flat))).reshape(-1))
+        return self.array(array.transpose(like.order), self._own_name(index, array))
+
+    def _own_name(self, index: int, array: Array) -> str:
+        return self.name_of(index) if array.ndim == 1 else ""
+
+    def like(self, name: str, x: Written, shape: tuple[int, ...] | None = None) -> Written:
+        """What elementwise work gives: it lies as its operand does."""
+        return replace(x, name=name, shape=x.shape if shape is None else shape)
+
+
+def _direct(graph: Graph, index: int) -> Node:
+    node = graph[index]
+    stands = operation(node.op).stands_for
+    if stands is None:
+        return node
+    found = stands(graph.__getitem__, index)
+    return Node(found.op, found.operands, found.attrs, node.spec, node.name)

@@ -1,0 +1,136 @@
+"""Models written as ONNX: run by ONNX Runtime, checked by onnx, read back, refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from tests.nn.layers import layer_of, public_layers, takes_several
+
+import isoconv as ic
+from isoconv import nn
+from isoconv.errors import ArgumentError
+from isoconv.exchange import from_onnx, save_onnx
+from isoconv.graph.operation import Array
+from isoconv.nn import models
+from isoconv.nn.record import TrainedOn
+
+# Without a counterpart: places across axes of their own, several results, nothing of an image.
+LACKING = ("Constant",)
+NEWER = {"AvgPool1d": 19, "AvgPool2d": 19, "AvgPool3d": 19}
+LAYERS = sorted(
+    name for name, kind in public_layers().items()
+    if not takes_several(kind) and name not in LACKING and not name.startswith("Quantized")
+)  # fmt: skip
+SMALL = ("lenet5", "mobilenet_v3_small", "resnet20", "resnet20_winograd", "unet", "vgg11")
+
+
+def first(array: Array) -> Array:
+    """Images with their channels first."""
+    return np.ascontiguousarray(np.moveaxis(array, -1, 1) if array.ndim > 2 else array)
+
+
+def ran(path: Path, images: Array) -> Any:
+    """What ONNX Runtime makes of a file and images whose channels come last."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(path), options, ["CPUExecutionProvider"])
+    return session.run(None, {"images": first(images)})[0]
+
+
+def check(model: nn.Module, path: Path, opset: int = 17) -> None:
+    """ONNX Runtime gives what the model gives, for any number of images."""
+    shape = model.input_shape or ()
+    model.finish = "none"
+    model.to_onnx(path, opset=opset)
+    for count in (1, 3):
+        images = np.random.default_rng(count).random((count, *shape)).astype(np.float32)
+        expected = first(model.predict(images))
+        scale = max(1.0, float(abs(expected).max()))
+        np.testing.assert_allclose(ran(path, images), expected, rtol=1e-4, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers(name: str, tmp_path: Path) -> None:
+    """Every layer goes out with its settings."""
+    layer, shape = layer_of(public_layers()[name])
+    check(layer.build(shape, seed=1, fresh=True), tmp_path / "layer.onnx", NEWER.get(name, 17))
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_models(name: str, tmp_path: Path) -> None:
+    """Ready models go out, with weights by their names, and come back as what they were."""
+    shape = (32, 32, 1 if name == "lenet5" else 3)
+    model = getattr(models, name)(5, shape).build(shape, seed=2)
+    path = tmp_path / "model.onnx"
+    check(model, path)
+    made = onnx.load(path)
+    names = {array.name for array in made.graph.initializer}
+    assert {name for name in model.parameters() if name.endswith("weight")} <= names
+    assert not [node for node in made.graph.node if node.op_type == "Transpose"]
+    images = np.random.default_rng(4).random((2, *shape)).astype(np.float32)
+    back = from_onnx(path)
+    np.testing.assert_allclose(back.predict(images), model.predict(images), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("opset", [13, 20, 23])
+def test_opsets(opset: int, tmp_path: Path) -> None:
+    """What newer versions have operators for, older ones compose."""
+    model = nn.Sequential(
+        nn.Conv2d(6, 3, padding=1), nn.GELU(), nn.GroupNorm(3), nn.GELU(approximate="tanh"),
+        nn.LayerNorm(), nn.Hardswish(), nn.Mish(), nn.Reduce("mean", (0,)), nn.Flatten(),
+        nn.Linear(4), nn.LogSoftmax(),
+    ).build((5, 4, 2), seed=3)  # fmt: skip
+    check(model, tmp_path / "model.onnx", opset)
+
+
+@pytest.mark.parametrize("preprocessing", ["inside", "beside"])
+def test_pictures(preprocessing: Any, tmp_path: Path) -> None:
+    """Normalisation is inside or beside, and a model that comes back knows of its pictures."""
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3)).build((4, 4, 1), seed=1)
+    scale, offset = (np.array([value], np.float32) for value in (1 / 255, -0.5))
+    model.normalisation, model.class_names = (scale, offset), ["cat", "dog", "cow"]
+    model.trained_on = TrainedOn("uint8", 0.0, 255.0)
+    images = np.random.default_rng(1).integers(0, 256, (5, 4, 4, 1)).astype(np.uint8)
+    path = tmp_path / "model.onnx"
+    model.to_onnx(path, preprocessing=preprocessing)
+    given = images.astype(np.float32)
+    given = given * scale + offset if preprocessing == "beside" else given
+    expected = model.predict(images)
+    np.testing.assert_allclose(ran(path, given), expected, rtol=1e-5)
+    back = ic.load(path)
+    assert back.class_names == ("cat", "dog", "cow")
+    assert back.predict(images).argmax(1).tolist() == expected.argmax(1).tolist()
+    np.testing.assert_allclose(back.predict(images), expected, rtol=1e-5)
+    with pytest.raises(ArgumentError, match="normalise must be left out: the file itself says"):
+        ic.load(path, normalise="unit")
+
+
+def test_what_is_refused(tmp_path: Path) -> None:
+    """Operations without a counterpart are listed with their layers, and no file is left."""
+    path = tmp_path / "model.onnx"
+    model = nn.Sequential(nn.Conv2d(2, 1)).build((4, 4, 1))
+    with pytest.raises(ArgumentError, match="opset must be a whole number of at least 13"):
+        save_onnx(model, path, opset=12)
+    with pytest.raises(ArgumentError, match=r"call model\.build"):
+        save_onnx(nn.Linear(2), path)
+    with pytest.raises(ArgumentError, match="whose result depends on no image"):
+        save_onnx(nn.Constant((2,)).build((2,)), path)
+    unpooled = nn.Sequential(_Unpooled()).build((4, 4, 1))
+    said = "operations that ONNX has no counterpart for: max_pool_places of '0'; max_unpool of '0'"
+    with pytest.raises(ArgumentError, match=said):
+        save_onnx(unpooled, path)
+    assert not [*tmp_path.iterdir()]
+
+
+class _Unpooled(nn.Module):
+    """A maximum put back where it was."""
+
+    def forward(self, x: nn.Tensor) -> nn.Tensor:
+        """The greatest of each window at its place, zeros elsewhere."""
+        values, places = nn.functional.max_pool2d_with_indices(x, 2)
+        return nn.functional.max_unpool2d(values, places, 2)
