@@ -21,6 +21,7 @@ import jsonschema
 import numpy as np
 import pytest
 from PIL import Image
+from tests.browser import LOOKS, accessibility_faults
 from tests.cli.command import fail
 from tests.serve.served import SCALE, Server, form, model_file, png, start
 
@@ -76,7 +77,8 @@ def test_answers_are_the_same_bits(
         status, _, answer = server.ask(TOP, content, "image/png")
         assert status == 200
         assert shares(answer) == {"picture": known[name]}
-        assert answer["model"]["digest"] == load(model).digest()
+        assert answer["model"]["digest"] == load(model).describe()["digest"]
+        assert answer["model"]["weights_sha256"] == load(model).digest()
         order = [each["probability"] for each in answer["predictions"][0]["classes"]]
         assert order == sorted(order, reverse=True)
     assert shares(server.ask(TOP, *form(**PICTURES))[2]) == known
@@ -316,3 +318,24 @@ def test_a_missing_package(missing: str, monkeypatch: pytest.MonkeyPatch) -> Non
     """It is told before a model is read, with what installs it."""
     monkeypatch.setitem(__import__("sys").modules, missing, None)
     assert "pip install 'isoconv[serve]'" in fail("serve", "nowhere")
+
+
+@pytest.mark.parametrize(("width", "dark"), LOOKS)
+def test_the_page(model: Path, new_page: Any, tmp_path: Path, width: int, dark: bool) -> None:
+    """It takes the token from its address, and shows a picture's classes as they are answered."""
+    server = start(model, "--scale", SCALE, "--token", "secret")
+    (tmp_path / "noise.png").write_bytes(png(1, 200))
+    page = new_page(width, 800, dark=dark)
+    page.goto(f"http://127.0.0.1:{server.port}/#token=secret")
+    page.get_by_text("model.safetensors, model sha256:").wait_for()
+    page.set_input_files("#pictures", [tmp_path / "noise.png"])
+    page.locator(".card[aria-busy=false] .classes").wait_for()
+    shown = dict(zip(page.locator(".name").all_inner_texts(),
+                     page.locator(".share").all_inner_texts(), strict=True))  # fmt: skip
+    answer = shares(
+        server.ask(TOP, png(1, 200), "image/png", {"Authorization": "Bearer secret"})[2]
+    )
+    assert shown == {name: f"{100 * share:.2f} %" for name, share in answer["picture"].items()}
+    assert accessibility_faults(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    server.end()

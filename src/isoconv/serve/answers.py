@@ -102,7 +102,9 @@ def application(
     from starlette.responses import JSONResponse, Response
     from starlette.routing import Route
 
-    figures = Figures(digest := model.digest(), limits.batch)
+    record = model.describe()
+    own = {"name": title, "digest": record["digest"], "weights_sha256": record["weights_sha256"]}
+    figures = Figures(record["digest"], limits.batch)
     gathering = Gathering(predict, limits.batch, limits.wait, figures.batch)
     # A large picture takes much memory until it is scaled: as many at once as there are cores.
     readers = CapacityLimiter(cores())
@@ -136,7 +138,7 @@ def application(
             figures.under_way.dec()
         figures.pictures(len(images), len(asked) - len(images))
         told = [_told(each, results, class_names, top) for each in asked]
-        found: dict[str, Any] = {"model": {"name": title, "digest": digest}, "predictions": told}
+        found: dict[str, Any] = {"model": own, "predictions": told}
         lost = [each for each in asked if each.image is None]
         if lost:
             found["error"] = _lost(lost, len(asked))
@@ -208,7 +210,7 @@ def application(
                 return fault(413, f"a request may have {limits.size:,} bytes")
 
     async def health(_: Request) -> Response:
-        return _json({"status": "ok", "model": {"name": title, "digest": digest}})
+        return _json({"status": "ok", "model": own})
 
     async def metrics(_: Request) -> Response:
         return Response(figures.text(), media_type=figures.kind)

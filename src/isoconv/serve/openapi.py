@@ -107,7 +107,8 @@ def _predict(limits: Limits) -> Schema:
 def _schemas(model: Module, class_names: Sequence[str]) -> Schema:
     name: Schema = {"enum": list(class_names)} if len(class_names) <= 100 else TEXT
     share: Schema = {"type": "number", "minimum": 0, "maximum": 1}
-    known = _object({"name": TEXT, "digest": {"type": "string", "pattern": "^[0-9a-f]{64}$"}})
+    sha256: Schema = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+    known = _object({"name": TEXT, "digest": sha256, "weights_sha256": sha256})
     dtype: Schema = {"enum": list(DTYPES)}
     pictures: Schema = {
         "type": "array",

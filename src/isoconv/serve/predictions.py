@@ -31,7 +31,7 @@ class Place:
     Attributes:
         address: with the token behind ``#``, which a browser keeps to itself, if there is one.
         token: "" for none.
-        digest: of the model.
+        digest: of the weights.
     """
 
     address: str
