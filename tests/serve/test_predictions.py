@@ -330,6 +330,7 @@ def test_the_page(model: Path, new_page: Any, tmp_path: Path, width: int, dark: 
     page.get_by_text("model.safetensors, model sha256:").wait_for()
     page.set_input_files("#pictures", [tmp_path / "noise.png"])
     page.locator(".card[aria-busy=false] .classes").wait_for()
+    assert not page.locator("#token").is_visible()
     shown = dict(zip(page.locator(".name").all_inner_texts(),
                      page.locator(".share").all_inner_texts(), strict=True))  # fmt: skip
     answer = shares(

@@ -1,0 +1,52 @@
+"""Requests in JSON: whatever stands in them, they become images or one error of isoconv's own."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import hypothesis.strategies as st
+import numpy as np
+from hypothesis import given, settings
+
+from isoconv import nn
+from isoconv.errors import IsoconvError
+from isoconv.serve.asked import array_images, document, picture_bytes
+
+MODEL = nn.Sequential(nn.Flatten(), nn.Linear(2)).build((2, 1, 1))
+
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["uint8", "float32", "AAAA", [[[[1]], [[2]]]], [[[1], [300]]], 1e400, 2**70])
+)
+VALUES = st.recursive(
+    LEAVES,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["base64", "shape", "dtype", "name"]), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+FIELDS = st.dictionaries(st.sampled_from(["images", "pictures", "dtype", "scale"]), VALUES)
+
+
+@given(FIELDS | VALUES)
+@settings(max_examples=400, deadline=None)
+def test_any_json(found: Any) -> None:
+    """What is taken has the shape of the model's images; all else is an error."""
+    try:
+        told = document(json.dumps(found).encode())
+        if "pictures" in told:
+            assert all(isinstance(content, bytes) for _, content in picture_bytes(told["pictures"]))
+            return
+        images = array_images(MODEL, told)
+    except IsoconvError:
+        return
+    for each in images:
+        assert each.image is not None
+        assert each.image.shape == (2, 1, 1)
+        assert np.isfinite(each.image).all()
