@@ -69,6 +69,7 @@ def words_for(place: Path) -> dict[str, tuple[Any, ...]]:
         "evaluate": (run, data),
         "inspect": (run,),
         "predict": (run, place / "a.png"),
+        "export": (run, place / "run.onnx"),
         "verify": (run,),
         "diff": (run, run),
         "info": (),

@@ -221,7 +221,9 @@ def _loss(value: Any, _: Mapping[str, Any]) -> str:
     smoothing = value.get("label_smoothing")
     kind = LOSSES.get(value["name"]) if "name" in value else None
     words = kind.title if kind is not None else _plain(value)
-    return f"{words}, label smoothing {smoothing:g}" if smoothing else words
+    words += f", label smoothing {smoothing:g}" if smoothing else ""
+    weights = value.get("class_weights") or ()
+    return words + (f", classes weighted {', '.join(f'{w:g}' for w in weights)}" if weights else "")
 
 
 def _augmentation(value: Any, _: Mapping[str, Any]) -> str:

@@ -115,7 +115,8 @@ def _prediction(model: Module, preprocessing: str) -> Graph:
         return inference_graph(model, shape, "float32", model.finish)
     trace = Trace(model)
     result = model(trace.images(shape))
-    if model.finish != "none" and trace.builder[result.index].op not in ("softmax", "sigmoid"):
+    own = trace.builder[result.index].op
+    if model.finish != "none" and own not in ("softmax", "sigmoid"):
         result = trace.add(model.finish, result)
     return trace.builder.graph([("result", result.index)])
 

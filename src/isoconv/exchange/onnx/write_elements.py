@@ -10,6 +10,7 @@ import numpy as np
 
 from isoconv.exchange.onnx.writing import Writer, Written, writes
 from isoconv.graph.ir import Node
+from isoconv.ops import Epsilon
 
 __all__: list[str] = []
 
@@ -60,23 +61,24 @@ def _same(w: Writer, node: Node) -> Written:
 @writes("greater", "greater_equal", "equal")
 def _compared(w: Writer, node: Node) -> Written:
     names, like = _operands(w, node)
-    if node.op == "greater_equal" and w.opset < 12:
-        names.reverse()
     op = {"greater": "Greater", "greater_equal": "GreaterOrEqual", "equal": "Equal"}[node.op]
     return w.like(
         w.one("Cast", w.one(op, *names), to=_FLOATS[node.spec.dtype]), like, node.spec.shape
     )
 
 
-@writes("where", "relu_grad")
-def _chosen(w: Writer, node: Node) -> Written:
-    names, like = _operands(w, node)
+@writes("where")
+def _where(w: Writer, node: Node) -> Written:
+    (condition, *names), like = _operands(w, node)
+    holds = w.one("Not", w.one("Equal", condition, w.number(0)))
+    return w.like(w.one("Where", holds, *names), like, node.spec.shape)
+
+
+@writes("relu_grad")
+def _where_positive(w: Writer, node: Node) -> Written:
+    (y, dy), like = _operands(w, node)
     zero = w.number(0)
-    if node.op == "relu_grad":
-        chosen = w.one("Where", w.one("Greater", names[0], zero), names[1], zero)
-    else:
-        chosen = w.one("Where", w.one("Not", w.one("Equal", names[0], zero)), *names[1:])
-    return w.like(chosen, like, node.spec.shape)
+    return w.like(w.one("Where", w.one("Greater", y, zero), dy, zero), like, node.spec.shape)
 
 
 @writes("batch_norm")
@@ -84,7 +86,7 @@ def _batch_norm(w: Writer, node: Node) -> Written:
     x = w.value(node.inputs[0])
     arrays = [w.fixed(i) for i in node.inputs[1:]]
     inverse = w.graph[node.inputs[2]]
-    plain = inverse.op == "inverse_std" and all(array is not None for array in arrays)
+    plain = isinstance(inverse.attrs, Epsilon) and all(array is not None for array in arrays)
     if plain and x.order[0] == len(x.shape) - 1:
         mean, _, gamma, beta = node.inputs[1:]
         indices = (gamma, beta, mean, inverse.inputs[0])

@@ -11,7 +11,7 @@ from isoconv.checks import refusal
 from isoconv.exchange.onnx.writing import Writer, Written, channels_first, writes
 from isoconv.graph.ir import Node
 from isoconv.graph.operation import Array
-from isoconv.ops import AvgPool, ConvGeometry
+from isoconv.ops import ConvGeometry, ConvGradInput, WindowGeometry
 
 __all__ = ["convolution"]
 
@@ -39,7 +39,7 @@ def convolution(w: Writer, node: Node, bias: Array | None = None, name: str = ""
     if geometry.flip:
         array = np.flip(array, tuple(range(geometry.rank)))
     kernel = tuple(range(geometry.rank))
-    transposed = node.op == "conv_grad_input"
+    transposed = isinstance(node.attrs, ConvGradInput)
     # (O, C / G, k...) of ours, (k..., C / G, O): of a transposed one these are its input's.
     axes = (geometry.rank + 1, geometry.rank, *kernel)
     inputs = [w.first(x).name, w.array(array.transpose(axes), own)]
@@ -72,7 +72,7 @@ def _pads(geometry: Any) -> list[int]:
 
 def _linear(w: Writer, node: Node, array: Array, bias: Array | None, name: str) -> Written:
     x = w.values[node.inputs[0]]
-    if node.op == "conv_grad_input":
+    if isinstance(node.attrs, ConvGradInput):
         array, x = array.T, w.value(node.inputs[0])
     if x.flat:
         # The rows of the weights in the order of a map whose channels come first.
@@ -102,24 +102,43 @@ def _matmul(w: Writer, node: Node) -> Written:
 # -- poolings --------------------------------------------------------------------------------
 
 
-@writes("max_pool", "avg_pool")
-def _pool(w: Writer, node: Node) -> Written:
-    average = isinstance(node.attrs, AvgPool)
-    window = node.attrs.window if average else node.attrs
+@writes("max_pool")
+def _max_pool(w: Writer, node: Node) -> Written:
     x = w.first(node.inputs[0])
+    y = w.one("MaxPool", x.name, **_window(node.attrs))
+    return Written(y, node.spec.shape, x.order)
+
+
+@writes("max_pool_places")
+def _max_pool_places(w: Writer, node: Node) -> Written:
+    """ONNX numbers all elements of all images; here those of a channel's map are numbered."""
+    x = w.first(node.inputs[0])
+    _, places = w.node("MaxPool", [x.name], 2, **_window(node.attrs))
+    within = w.one("Mod", places, w.array(np.array(prod(x.shape[:-1]))))
+    return Written(w.one("Cast", within, to=1), node.spec.shape, x.order)
+
+
+@writes("avg_pool")
+def _avg_pool(w: Writer, node: Node) -> Written:
+    settings = _window(node.attrs.window)
+    if "dilations" in settings and w.opset < 19:
+        rule = f"be at least 19 for averages over dilated windows, as of {node.name!r}"
+        raise refusal("opset", rule, w.opset)
+    x = w.first(node.inputs[0])
+    y = w.one(
+        "AveragePool", x.name, count_include_pad=int(node.attrs.count_include_pad), **settings
+    )
+    return Written(y, node.spec.shape, x.order)
+
+
+def _window(window: WindowGeometry) -> dict[str, Any]:
     settings: dict[str, Any] = {
         "kernel_shape": list(window.kernel), "strides": list(window.stride),
         "pads": _pads(window), "ceil_mode": int(window.ceil_mode),
     }  # fmt: skip
     if any(step != 1 for step in window.dilation):
-        if average and w.opset < 19:
-            rule = f"be at least 19 for averages over dilated windows, as of {node.name!r}"
-            raise refusal("opset", rule, w.opset)
         settings["dilations"] = list(window.dilation)
-    if average:
-        settings["count_include_pad"] = int(node.attrs.count_include_pad)
-    y = w.one("AveragePool" if average else "MaxPool", x.name, **settings)
-    return Written(y, node.spec.shape, x.order)
+    return settings
 
 
 # -- sums ------------------------------------------------------------------------------------

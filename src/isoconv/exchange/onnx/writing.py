@@ -16,6 +16,7 @@ import numpy as np
 from isoconv.errors import ArgumentError
 from isoconv.graph.ir import Graph, Node
 from isoconv.graph.operation import Array, operation
+from isoconv.ops import ConvGeometry, ConvGradInput, CountAttrs
 from isoconv.ops.interpret import interpret
 
 __all__ = ["PREPROCESSING", "RECORD", "Writer", "Written", "channels_first", "writer_for", "writes"]
@@ -53,6 +54,8 @@ def channels_first(rank: int) -> Order:
     return (rank - 1, *range(rank - 1))
 
 
+_CONVOLUTION = (ConvGeometry, ConvGradInput)
+"""Settings of a convolution, and of a transposed one."""
 Rule = Callable[["Writer", Node], Written]
 _TABLE: dict[str, Rule] = {}
 
@@ -175,9 +178,9 @@ class Writer:
         if reader is None:
             return False
         node, other = self.at(index), self.at(reader)
-        if node.op in ("sum", "sum_axes"):
-            return other.op == "divide_by_count"
-        return node.op in ("conv", "conv_grad_input") and self.bias_of(other) is not None
+        if operation(node.op).sums:
+            return isinstance(other.attrs, CountAttrs)
+        return isinstance(node.attrs, _CONVOLUTION) and self.bias_of(other) is not None
 
     def bias_of(self, node: Node) -> tuple[Node, Array] | None:
         """The convolution and the vector that an addition adds to its result; None for others."""
@@ -186,7 +189,7 @@ class Writer:
         first, second = node.inputs
         conv = self.at(first)
         vector = self._fixed.get(second)
-        if conv.op not in ("conv", "conv_grad_input") or vector is None:
+        if not isinstance(conv.attrs, _CONVOLUTION) or vector is None:
             return None
         fits = vector.shape == conv.spec.shape[-1:] and conv.spec.batched
         return (conv, vector) if fits and self._sole(first) is not None else None
