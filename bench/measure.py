@@ -38,6 +38,7 @@ from bench.workloads import (
     Step,
 )
 from isoconv import nn
+from isoconv.exchange import save_onnx
 from isoconv.run.ceilings import Ceilings, measure_ceilings
 
 __all__ = ["MEASUREMENTS", "NAMES"]
@@ -331,8 +332,6 @@ def _trained(random: np.random.RandomState, weights: Mapping[str, Array]) -> dic
 
 
 def _imported_request(prediction: Prediction) -> tuple[dict[str, Any], dict[str, Array]]:
-    from isoconv.exchange import save_onnx
-
     random = np.random.RandomState(0)
     shape = prediction.input_shape
     if prediction.network == "unet":

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from tests.cli.command import digest_of, fail, succeed
+from tests.cli.command import call, digest_of, fail, succeed
 
-from isoconv import nn
+from isoconv import load, nn
 from isoconv.train import Trainer
 
 
@@ -40,7 +41,13 @@ def test_a_model_goes_on_with_a_folder(start: Path, pictures: Path, tmp_path: Pa
     """Read in its size and gray; the run says where it is from, is verified and is gone on with."""
     out = tmp_path / "run"
     words = "train", pictures, "--from", start, "--epochs", 2, "--no-report"
-    said = succeed(*words, "--out", out)
+    said = succeed(*words[:-1], "--out", out)
+    page = (out / "report" / "index.html").read_text()
+    digest = load(start).digest()
+    assert f"two.safetensors <code>sha256:{digest}</code>" in re.sub(
+        r"</?(span|bdi)[^>]*>", "", page
+    )
+    assert "all but the head" in page
     flat = " ".join(said.split())
     assert "24 images of 10x12x1 in 3 classes" in flat
     assert f"begins from {start} (weights sha256:" in flat
@@ -56,6 +63,10 @@ def test_a_model_goes_on_with_a_folder(start: Path, pictures: Path, tmp_path: Pa
     # A run is what the next one begins from; its head stays for the same classes.
     again = succeed(*words[:3], out, "--size", "12", *words[4:], "--freeze", "none")
     assert "24 images of 12x12x1" in again
+    succeed(*words[:2], "--model", "lenet5", "--size", 28, *words[4:], "--out", tmp_path / "plain")
+    found = call("diff", out, tmp_path / "plain")
+    assert f'from.weights_sha256: A "{digest}", B nothing' in found.stdout
+    assert 'settings.freeze: A "all", B nothing' in found.stdout
     assert "the head stays, for the classes are the same" in again
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import pickle
 import struct
@@ -17,6 +18,8 @@ import pytest
 
 from isoconv import exchange, memory
 from isoconv.errors import ArgumentError, CheckpointError, NotEnoughMemoryError
+from isoconv.exchange.pickled import read_pickle
+from isoconv.exchange.torch_tensors import MAKERS, Storage
 from isoconv.graph.operation import Array
 
 FILES = Path(__file__).parent / "torch_files"
@@ -56,6 +59,22 @@ def test_every_kind_of_tensor(name: str) -> None:
         assert found[key].dtype == array.dtype, key
         assert found[key].flags.c_contiguous, key
         np.testing.assert_array_equal(found[key], array, err_msg=key)
+
+
+def test_safetensors_of_16_bits(tmp_path: Path) -> None:
+    """They are widened, too: PyTorch's bfloat16 are the upper halves of float32."""
+    wide = ramp(2, 3)
+    upper = (wide.view(np.uint32) >> 16).astype("<u2")
+    data = wide.astype("<f2").tobytes() + upper.tobytes()
+    entries = {
+        name: {"dtype": kind, "shape": [2, 3], "data_offsets": [start, start + 12]}
+        for name, kind, start in (("half", "F16", 0), ("brain", "BF16", 12))
+    }
+    header = json.dumps({"__metadata__": {"format": "pt"}, **entries}).encode()
+    (tmp_path / "x.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + data)
+    for array in exchange.load_torch(tmp_path / "x.safetensors").values():
+        assert array.dtype == np.float32
+        assert (array == wide).all()
 
 
 @pytest.mark.parametrize("ending", ["pt", "pth"])
@@ -151,6 +170,11 @@ BAD = {
     "nothing on the stack": (archive(b"\x80\x02R."), "never made"),
     "an unknown memory": (archive(b"\x80\x02h\x07."), "never made"),
     "a key of keys": (archive(b"\x80\x02})" + b"\x85" * 100_000 + b"Ns."), "texts or numbers"),
+    "a long key": (archive(b"\x80\x02}(" + b"N" * 33 + b"tNs."), "texts or numbers"),
+    "a long number": (archive(b"\x80\x02\x8b\x00\x00\x00\x00."), "need no LONG4"),
+    "a long name": (
+        archive(b"\x80\x04" + pickle.dumps("a" * 999, 4)[2:-1] * 2 + b"\x93."), "1000 bytes",
+    ),
     "instructions for classes": (archive(b"\x80\x02(i__main__\nx\n."), "need no INST"),
     "an extension": (archive(b"\x80\x02\x82\x01."), "need no EXT1"),
     "a number": (archive(pickle.dumps(1, 2)), "no dictionary from names to tensors"),
@@ -189,6 +213,17 @@ def test_memory_is_asked_for_before_it_is_taken(tmp_path: Path) -> None:
             exchange.load_torch(tmp_path / "x.pt")
     finally:
         memory.set_limit(before)
+
+
+def test_dictionaries_of_python_2(tmp_path: Path) -> None:
+    """They are made of a list of pairs, each list once, for else a few bytes could make much."""
+    pair = b"](X\x01\x00\x00\x00a" + tensor().partition(b"X\x01\x00\x00\x00a")[2][:-2] + b"e"
+    start = b"\x80\x02ccollections\nOrderedDict\nq\x01](" + pair + b"eq\x02\x85R"
+    (tmp_path / "x.pt").write_bytes(archive(start + b".", {"0": ramp(4).tobytes()}))
+    assert (exchange.load_torch(tmp_path / "x.pt")["a"] == ramp(4)).all()
+    again = b"\x80\x02](" + start[2:] + b"h\x01h\x02\x85R" * 2 + b"e."
+    (value,) = {len(each) for each in read_pickle(io.BytesIO(again), MAKERS, Storage.of, {})[1:]}
+    assert value == 0
 
 
 def test_containers_that_hold_themselves(tmp_path: Path) -> None:

@@ -200,6 +200,14 @@ def _torch_model(path: Path) -> Any:
     return exchange.load_into(model, path, input_shape=(3, 4, 2))
 
 
+def _onnx(path: Path) -> Any:
+    return exchange.from_onnx(path)
+
+
+def _onnx_anyhow(path: Path) -> Any:
+    return exchange.from_onnx(path, input_shape=(6, 5, 4), output="y", fold_batch_norm=True)
+
+
 _DATA = (_all, _parts, _scaled)
 _PICTURE = (_one, _one_scaled, _as_trained, _floats)
 _RUN = (_description, _began, _trainer, _final, _best, _samples, _of_run, _opened, _stand, _resumed,
@@ -219,6 +227,7 @@ READERS: Mapping[str, tuple[Reader, ...]] = {
     "checkpoint": _CHECKPOINT,
     "model": _MODEL,
     "torch": (_torch, _torch_model),
+    "onnx": (_onnx, _onnx_anyhow),
 }
 """By kind, each called in turn: one that raises an error of isoconv does not spare the next."""
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, features
 from tests.data.made import boxed_jpeg2000, jpeg2000, png, ramp, tiff, twelve_bits
+from tests.exchange.onnx import graphs
 
 __all__ = ["Seed", "data_seeds", "idx", "tar_member"]
 
@@ -289,6 +290,13 @@ def _torch() -> Iterator[Seed]:
         yield Seed("torch", name, {name: (folder / name).read_bytes()}, target=name)
 
 
+def _onnx() -> Iterator[Seed]:
+    """Networks as the onnx package writes them."""
+    for graph in (graphs.classifier, graphs.shuffled, graphs.excited):
+        content = graph().SerializeToString()
+        yield Seed("onnx", graph.__name__, {"model.onnx": content}, target="model.onnx")
+
+
 def data_seeds() -> list[Seed]:
     """All seeds but those of runs and models."""
-    return [*_idx(), *_cifar(), *_npz(), *_pictures(), *_folders(), *_torch()]
+    return [*_idx(), *_cifar(), *_npz(), *_pictures(), *_folders(), *_torch(), *_onnx()]

@@ -29,7 +29,7 @@ SHAPES = {0: (5,), 1: (9, 2), 2: (9, 8, 2), 3: (7, 6, 5, 2)}
 """Shapes of an image by the number of its spatial axes."""
 
 LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
-    "Apply": (nn.Apply(nn.functional.max_pool2d_with_indices, ((2, 3), 1), 1), (5, 4, 3)),
+    "Apply": (nn.Apply(nn.functional.top_k, (2,), 0), (5, 4, 3)),
     **{
         f"Adaptive{kind}Pool{rank}d": (
             getattr(nn, f"Adaptive{kind}Pool{rank}d")((3, None, 2)[:rank]), SHAPES[rank]

@@ -251,6 +251,7 @@ def _other_cases() -> list[Case]:
         Case("top_k", (given(2, 11),), ops.TopK(4, places=False)),
         Case("top_k", (single(11),), ops.TopK(11, places=True)),
         Case("one_hot", (LABELS,), ops.OneHot(11)),
+        Case("lookup", (given(5, values="labels"),), ops.Lookup((0.5, 2.0, -1.25))),
         Case("one_hot", (given(5, values="normal"),), ops.OneHot(3, "float64"), constants=(0,)),
         Case("augment", (given(5, 6, 2, values="bytes"), given(9, values="table")), ops.Augment()),
         Case(

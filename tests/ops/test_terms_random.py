@@ -146,6 +146,7 @@ def test_rows(classes: int, smoothing: float, dtype: str, seed: int, share: floa
         check_operation("cross_entropy", loss, logits, labels)
         check_operation("cross_entropy_grad", loss, logits, labels, other[:, 0].copy())
         check_operation("hits", ops.Hits(min(classes, 3)), logits, labels)
+        check_operation("lookup", ops.Lookup((0.1, -3.0)), labels)
         for places in (False, True):
             check_operation("top_k", ops.TopK(min(classes, 5), places), logits)
     for numbers in (labels, labels.astype(np.int64), x[0]):

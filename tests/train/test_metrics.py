@@ -13,7 +13,9 @@ from isoconv import nn
 from isoconv.data import Dataset, normalisation
 from isoconv.errors import ArgumentError, DataError, DTypeError, ShapeError
 from isoconv.graph.operation import Array
+from isoconv.ops.interpret import interpret
 from isoconv.train import Normalisation, Trainer, evaluate
+from isoconv.train.graphs import Loss
 from isoconv.train.metrics import as_dataset, normalisation_of
 from isoconv.train.optim import SGD
 
@@ -164,6 +166,39 @@ def test_maps_of_classes() -> None:
         DataError, match=r"each place of the model's result, \(3, 2\); got \(5, 4\)"
     ):
         evaluate(nn.Conv2d(3, 3).build((5, 4, 1)), (pixels, labels), **given)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "focal"])
+@pytest.mark.parametrize("of_map", [False, True])
+def test_weights_of_classes(loss: Any, of_map: bool) -> None:
+    """Settings of a loss give what `nn.functional` gives for a tensor of them; dice has none."""
+    draw = np.random.default_rng(3)
+    pixels = draw.random((4, 3, 2, 1)).astype(np.float32)
+    weights = (0.25, 2.0, 0.0)
+    labels = draw.integers(-1, 3, (4, 3, 2)) if of_map else draw.integers(0, 3, 4)
+    layers = (nn.Conv2d(3, 1),) if of_map else (nn.Flatten(), nn.Linear(3))
+    model = nn.Sequential(*layers).build((3, 2, 1), seed=4)
+    shape = labels.shape[1:]
+    trace = nn.Trace(model)
+    output = model(trace.images((3, 2, 1)))
+    given = trace.input("dataset", "labels", shape, "int32")
+    weight = trace.input("parameter", "weight", (3,))
+    function = getattr(nn.functional, loss)
+    graph = trace.builder.graph([("y", function(output, given, weight=weight).index)])
+    arrays = {"images": pixels, "labels": labels.astype(np.int32), **model.weights,
+              "weight": np.array(weights, np.float32)}  # fmt: skip
+    wanted = interpret(graph, arrays, 4)["y"]
+    judged = Loss(loss, class_weights=weights)
+    found = evaluate(model, (pixels, labels), loss=judged)
+    assert found.loss == pytest.approx(wanted.astype(float).mean(), rel=1e-6)
+    for wrong, rule in (
+        (lambda: Loss("dice", class_weights=weights), "class_weights must be none with loss"),
+        (lambda: Loss(class_weights=(1.0, -1.0)), r"class_weights\[1\] must be .* at least 0"),
+        (lambda: evaluate(model, (pixels, labels), loss=Loss(loss, class_weights=(1.0,))),
+         "class_weights must be one for each of the 3 classes"),
+    ):  # fmt: skip
+        with pytest.raises(ArgumentError, match=rule):
+            wrong()
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,7 @@ Sgd = type("SGD", (SGD,), {"__doc__": "It has the name of the library's own, and
         WarmUp(2, WarmUp(1, Step(2))),
         EarlyStopping(3, "val_top1", 0.01, restore_best=False),
         Loss("cross_entropy", 0.1),
+        Loss("focal", class_weights=(0.5, 2.0)),
         None,
         "text",
         [1, 2.5, None, True, {"a": [{}]}],

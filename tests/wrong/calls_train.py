@@ -142,7 +142,10 @@ CALLS: Table = {
     "isoconv.EarlyStopping.stops": lambda _: Call(
         ic.EarlyStopping().stops, history=[{"val_loss": 1.0}]
     ),
-    "isoconv.Trainer": lambda _: Call(Trainer, model=network(), _then=lambda made: made.settings()),
+    "isoconv.Trainer": lambda _: Call(
+        Trainer, model=network(), freeze=["0"], backbone_lr=0.1,
+        _then=lambda made: made.settings(),
+    ),
     "isoconv.Trainer.fit": lambda place: Call(
         trainer().fit, train=dataset(), validation=dataset(), epochs=1, out=fresh(place)
     ),
@@ -286,7 +289,9 @@ CALLS: Table = {
         shard_size=1, optimizer=ic.optim.SGD(0.1), schedule=ic.schedule.Constant(),
         augmentation=None,
     ),
-    "train.Recipe.of": lambda _: Call(train.Recipe.of, train=dataset(), batch_size=4),
+    "train.Recipe.of": lambda _: Call(
+        train.Recipe.of, train=dataset(), batch_size=4, tunes="head"
+    ),
     "train.RunFolder.find": run_folder("find", epoch=1, weights_sha256="0" * 64),
     "train.RunFolder.begun": lambda place: Call(
         RunFolder(fresh(place)).begun, make_room=lambda: None, _then=lambda held: held.__enter__()

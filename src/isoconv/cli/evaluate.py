@@ -141,10 +141,7 @@ def evaluate(
     def measured(part: Dataset) -> Evaluation:
         from isoconv.train import evaluate as measure
 
-        return measure(
-            model, part, loss=loss.name, label_smoothing=loss.label_smoothing, scale=1,
-            threads=threads, target=target,
-        )  # fmt: skip
+        return measure(model, part, loss=loss, scale=1, threads=threads, target=target)
 
     def scored(title: str, part: Dataset, parts: Sequence[str]) -> Scored:
         found = measured(part)
@@ -201,16 +198,17 @@ def _loss(folder: RunFolder | None) -> Loss:
         CheckpointError: run.json lacks what is needed here.
     """
     from isoconv.train import Loss
+    from isoconv.train.plain_settings import from_plain
 
     if folder is None:
         return Loss()
     description = folder.description()
     try:
         str(description["samples_sha256"])
-        loss = description["settings"]["loss"]
-        return Loss(loss["name"], float(loss["label_smoothing"]))
+        loss: Loss = from_plain(description["settings"]["loss"])
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"{folder.run_file} cannot be read: it lacks {error}") from error
+    return loss
 
 
 def _as_trained(model: Module, data: Dataset, scale: float | None) -> Dataset:

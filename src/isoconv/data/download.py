@@ -117,10 +117,11 @@ def fetch_file(file: RemoteFile, target: Path, progress: bool, way_out: str = ""
         else:
             return
     tried = "\n  ".join(failures)
+    rule = "be" if len(file.sha256) == _WHOLE else "begin with"
     raise DownloadError(
         f"{file.name} could not be fetched into {printable(target)}:\n  {tried}\n"
         "Without a network: fetch the file elsewhere, put it into that folder and run this again; "
-        f"it must have sha256:{file.sha256}.{way_out}"
+        f"its SHA-256 must {rule} {file.sha256}.{way_out}"
     )
 
 

@@ -20,7 +20,9 @@ gives it, any other value is itself."""
 LONGEST = 8 * 2**20
 """Bytes of a pickle; that of a network with a thousand layers has a few hundred thousand."""
 LONGEST_NAME = 1000
-"""Bytes of a line in a pickle, which is a part of a name."""
+"""Bytes of a line in a pickle, which is a part of a name, and of both parts."""
+MOST_PARTS = 32
+"""Of a key that is a tuple: it is looked at anew wherever it is used."""
 MOST_UNKNOWN = 1000
 """Different names that are noted."""
 _PLAIN = (str, bytes, int, float, bool, type(None))
@@ -223,6 +225,8 @@ class _Machine:
         name, module = self._pop(), self._pop()
         if not (isinstance(name, str) and isinstance(module, str)):
             raise ValueError("its pickle names a class by what is no text")
+        if len(name) + len(module) > LONGEST_NAME:
+            raise ValueError(f"names in a pickle must have at most {LONGEST_NAME} bytes")
         self._name(f"{module}.{name}")
 
     def _name(self, name: str) -> None:
@@ -266,7 +270,7 @@ class _Machine:
 def _key(value: Any) -> Any:
     """A key of a dictionary, which is plain: to hash what is nested may end the process."""
     parts = value if isinstance(value, tuple) else (value,)
-    if not all(isinstance(part, _PLAIN) for part in parts):
+    if len(parts) > MOST_PARTS or not all(isinstance(part, _PLAIN) for part in parts):
         raise ValueError("keys in a pickle of weights must be texts or numbers")
     return value
 
@@ -290,7 +294,7 @@ _STEPS: Mapping[str, Callable[[_Machine, Any], None]] = {
     "NEWFALSE": _constant(False),
     **dict.fromkeys(
         (
-            "BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "BINUNICODE",
+            "BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE",
             "SHORT_BINUNICODE", "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8",
         ),
         _Machine.push,

@@ -103,7 +103,11 @@ def load_torch(path: str | Path, key: str | None = None) -> dict[str, Array]:
     except DAMAGED as error:
         raise turned(error, CheckpointError, what, path=path) from error
     arrays, _ = safetensors.read(path)
-    return _at(_weights_in(arrays), key, what)
+    found = _at(_weights_in(arrays), key, what)
+    return {
+        name: array.astype(np.float32) if array.dtype == np.float16 else array
+        for name, array in found.items()
+    }
 
 
 # The two formats
@@ -182,15 +186,13 @@ def _from_legacy(file: BinaryIO, key: str | None, what: str) -> dict[str, Array]
     if not isinstance(keys, list) or not all(isinstance(each, str) for each in keys):
         raise ValueError("it does not say which storages follow")
     weights = _at(_weights_in(value), key, what)
-    wanted = {each.storage.key: each.storage for each in weights.values() if _is_tensor(each)}
     places = _places(file, keys, _storages(value), "<" if little else ">")
 
     def read(storage: Storage) -> bytearray:
         file.seek(places[storage.key])
         return _pieces(file, storage.size)
 
-    missing = [each for each in wanted if each not in places]
-    if missing:
+    if any(each.storage.key not in places for each in weights.values()):
         raise ValueError("it has a tensor whose storage is not there")
     return _arrays(weights, read, "<" if little else ">", what)
 

@@ -117,10 +117,10 @@ class Tensor:
     """Bytes of the array that is made of it."""
 
     def __post_init__(self) -> None:
-        if len(self.shape) != len(self.strides) or len(self.shape) > MOST_AXES:
+        if len(self.shape) != len(self.strides):
             raise ValueError(
-                f"a tensor must have a stride for each of at most {MOST_AXES} axes; one has "
-                f"{len(self.shape)} axes and {len(self.strides)} strides"
+                f"a tensor must have a stride for each axis; one has {len(self.shape)} axes and "
+                f"{len(self.strides)} strides"
             )
         item = np.dtype(self.kind.given).itemsize
         if prod(max(side, 1) for side in self.shape) * item >= _LARGEST:
@@ -180,8 +180,8 @@ def _whole(what: str, value: Any) -> int:
 
 
 def _axes(what: str, values: Any) -> tuple[int, ...]:
-    if not isinstance(values, (tuple, list)):
-        raise ValueError(f"{what} must be a row of numbers")
+    if not isinstance(values, (tuple, list)) or len(values) > MOST_AXES:
+        raise ValueError(f"{what} must be a row of at most {MOST_AXES} numbers")
     return tuple(_whole(what, value) for value in values)
 
 
@@ -215,13 +215,17 @@ def _parameter(data: Any, *_: Any) -> Any:
 
 
 def _ordered(items: Any = ()) -> dict[Any, Any]:
-    if not isinstance(items, (list, tuple)):
+    if items != () and not isinstance(items, list):
         raise ValueError("an ordered dictionary in its pickle is made of no list")
     if not all(isinstance(item, (list, tuple)) and len(item) == 2 for item in items):
         raise ValueError("an ordered dictionary in its pickle is made of no pairs")
     if not all(isinstance(key, (str, int)) for key, _ in items):
         raise ValueError("keys in a pickle of weights must be texts or numbers")
-    return {key: value for key, value in items}  # noqa: C416 - pairs may be lists
+    made = {key: value for key, value in items}  # noqa: C416 - pairs may be lists
+    if items:
+        # Or a few bytes each could make a large dictionary of one list, again and again.
+        items.clear()
+    return made
 
 
 def _nothing(*_: Any) -> None:
@@ -235,7 +239,7 @@ MAKERS: Makers = {
     "torch._utils._rebuild_tensor_v3": _typed_tensor,
     "torch._utils._rebuild_parameter": _parameter,
     "torch._utils._rebuild_parameter_with_state": _parameter,
-    "torch.Size": lambda sides=(): tuple(sides),
+    "torch.Size": lambda sides=(): _axes("a size", sides),
     "torch.device": _nothing,
     "torch.serialization._get_layout": _nothing,
     "torch.storage.UntypedStorage": _UNTYPED,

@@ -246,7 +246,10 @@ class Explorer:
         kind = None if self._loss is None else self._loss.name
         smoothing = 0.0 if self._loss is None else self._loss.label_smoothing
         targets = None if label is None else self._targets(images, label, kind)
-        network = Network(self.model, images, targets, loss=kind, label_smoothing=smoothing)
+        network = Network(
+            self.model, images, targets, loss=kind, label_smoothing=smoothing,
+            class_weights=() if self._loss is None else self._loss.class_weights,
+        )  # fmt: skip
         scene = Scene(network, title=self.title, image_name=name, of=of, label=label)
         network.flow(scene.of)
         self._class_number = label

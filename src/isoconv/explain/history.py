@@ -196,9 +196,9 @@ class RunPages:
     def _evaluation(self) -> Evaluation:
         """The measurement with the weights that are shown; each epoch's is made once."""
         if self._epoch not in self._measured:
-            smoothing = float(self._description["settings"]["loss"].get("label_smoothing", 0))
+            loss = from_plain(self._description["settings"]["loss"])
             self._measured[self._epoch] = evaluate(
-                self._explorer.model, self._images(), label_smoothing=smoothing, scale=1
+                self._explorer.model, self._images(), loss=loss, scale=1
             )
         return self._measured[self._epoch]
 

@@ -111,5 +111,6 @@ def inspect(
             model, images, labels, scale, size, training=training,
             frozen=subject.frozen if training else (), loss=kind,
             label_smoothing=label_smoothing, key=subject.key,
+            class_weights=settings.class_weights if settings and kind == settings.name else (),
         )  # fmt: skip
     return Inspection(shards, notes)

@@ -96,6 +96,7 @@ class Network:
             softmax and the bce of a sigmoid, which contain them and which a trainer refuses, are
             of the value before. None for "bce" after a sigmoid, "cross_entropy" otherwise.
         label_smoothing: of the cross-entropy.
+        class_weights: of the loss, one for each class; none for 1.
         batch: the loss is the sum over these images divided by this many: of a shard, the images
             of all shards; None for the images.
         first: of a shard, the number of its first image among those of all shards.
@@ -146,6 +147,7 @@ class Network:
         *,
         loss: LossName | None = None,
         label_smoothing: float = 0.0,
+        class_weights: tuple[float, ...] = (),
         batch: int | None = None,
         first: int = 0,
         training: bool = False,
@@ -191,7 +193,8 @@ class Network:
         self._arrays["key"] = np.array(key, np.int64)
         self.loss: int | None = None
         if labels is not None:
-            self.loss = self._add_loss(trace, labels, label_smoothing)
+            weights = class_weights if LOSSES[self.loss_kind].by_class else ()
+            self.loss = self._add_loss(trace, labels, label_smoothing, weights)
         self.parameters = {
             name: self._builder.input("parameter", name, spec.shape)
             for name, spec in trace.parameters.items()
@@ -201,7 +204,9 @@ class Network:
         self._values: dict[int, Array] = {}
         self._flows: dict[str | int, Flow] = {}
 
-    def _add_loss(self, trace: Trace, labels: Any, smoothing: float) -> int:
+    def _add_loss(
+        self, trace: Trace, labels: Any, smoothing: float, weights: tuple[float, ...]
+    ) -> int:
         judged = Tensor(trace, self.judged)
         if LOSSES[self.loss_kind].by_class:
             given = np.asarray(labels)
@@ -216,7 +221,7 @@ class Network:
                 )
             target = trace.input("dataset", "labels", sides, "int32")
             self._arrays["labels"] = given.astype(np.int32)
-            return loss_of(Loss(self.loss_kind, smoothing), judged, target).index
+            return loss_of(Loss(self.loss_kind, smoothing, weights), judged, target).index
         given = np.asarray(labels, np.float32)
         if judged.shape == (1,) and given.shape == (self.count,):
             given = given.reshape(-1, 1)

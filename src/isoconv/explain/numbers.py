@@ -149,6 +149,7 @@ def explain(
                 model, images[first : first + size],
                 None if labels is None else labels[first : first + size],
                 loss=kind, label_smoothing=label_smoothing, batch=len(images), first=first,
+                class_weights=settings.class_weights if settings and kind == settings.name else (),
                 training=training, frozen=subject.frozen if training else (),
                 samples=numbers[first : first + size], key=pair, scale=scale,
             )

@@ -19,12 +19,18 @@ __all__ = [
     "cross_entropy",
     "dice",
     "focal",
+    "focused",
     "l1",
     "mse",
     "over_labels",
     "smooth_l1",
+    "surprise",
 ]
-__public__ = {"isoconv.nn.functional": ["[!o]*"]}
+__public__ = {
+    "isoconv.nn.functional": [
+        "bce_with_logits", "cross_entropy", "dice", "focal", "l1", "mse", "smooth_l1",
+    ]
+}  # fmt: skip
 
 
 def cross_entropy(
@@ -58,9 +64,15 @@ def cross_entropy(
         >>> cross_entropy(logits, labels).shape
         ()
     """
-    share = check_number("smoothing", smoothing, least=0, below=1)
-    each = apply("cross_entropy", logits=logits, labels=labels, attrs=CrossEntropy(float(share)))
-    return each if weight is None and not each.shape else over_labels(each, logits, labels, weight)
+    each = surprise(logits, labels, smoothing)
+    share = _share(logits, labels, weight)
+    return each if share is None and not each.shape else over_labels(each, logits, labels, share)
+
+
+def surprise(logits: Tensor, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+    """The cross-entropy of each place; see `cross_entropy`."""
+    part = check_number("smoothing", smoothing, least=0, below=1)
+    return apply("cross_entropy", logits=logits, labels=labels, attrs=CrossEntropy(float(part)))
 
 
 def focal(
@@ -91,12 +103,17 @@ def focal(
         >>> focal(logits, labels).shape
         ()
     """
+    each = focused(logits, labels, gamma)
+    return over_labels(each, logits, labels, _share(logits, labels, weight))
+
+
+def focused(logits: Tensor, labels: Tensor, gamma: float = 2.0) -> Tensor:
+    """The focal loss of each place; see `focal`."""
     exponent = check_number("gamma", gamma, least=0)
     if 0 < exponent < 1:
         raise refusal("gamma", "be 0 or at least 1", gamma)
-    each = apply("cross_entropy", logits=logits, labels=labels, attrs=CrossEntropy())
-    doubt = power(neg(expm1(neg(each))), exponent)
-    return over_labels(doubt * each, logits, labels, weight)
+    each = surprise(logits, labels)
+    return power(neg(expm1(neg(each))), exponent) * each
 
 
 def dice(prediction: Tensor, target: Tensor, smooth: float = 1.0) -> Tensor:
@@ -246,7 +263,7 @@ def _check_shapes(loss: str, **values: Tensor) -> None:
 
 
 def over_labels(
-    each: Tensor, logits: Tensor, labels: Tensor, weight: Tensor | None = None
+    each: Tensor, logits: Tensor, labels: Tensor, share: Tensor | None = None
 ) -> Tensor:
     """The mean of each image's places, weighted by their classes, over those that have a label.
 
@@ -254,20 +271,25 @@ def over_labels(
         each: a number for each place.
         logits: ``(..., K)``.
         labels: of the shape of `each`, int32.
-        weight: ``(K,)``, one for each class; None for 1.
+        share: the weight of each place, 0 without a label; None for 1 with one.
     """
-    classes = logits.shape[-1]
     number = labels.trace.convert(labels, each.dtype)
-    known = logical_and(number >= 0, number < classes)
-    share = known
-    if weight is not None:
-        check_tensors("cross_entropy", weight=weight)
-        if weight.batched or weight.shape != (classes,):
-            text = f"weight must have shape ({classes},), one for each class; got {weight.shape}"
-            raise ShapeError(text, argument="weight", value=weight)
-        share = total(one_hot(labels, classes) * weight, (len(labels.shape),))
+    known = logical_and(number >= 0, number < logits.shape[-1])
     places = tuple(range(len(each.shape)))
-    return total(each * share, places) / maximum(total(known, places), 1.0)
+    weighed = each * (known if share is None else share)
+    return total(weighed, places) / maximum(total(known, places), 1.0)
+
+
+def _share(logits: Tensor, labels: Tensor, weight: Tensor | None) -> Tensor | None:
+    """The weight of each place: that of its class."""
+    if weight is None:
+        return None
+    check_tensors("cross_entropy", weight=weight)
+    classes = logits.shape[-1]
+    if weight.batched or weight.shape != (classes,):
+        text = f"weight must have shape ({classes},), one for each class; got {weight.shape}"
+        raise ShapeError(text, argument="weight", value=weight)
+    return total(one_hot(labels, classes) * weight, (len(labels.shape),))
 
 
 def _mean(x: Tensor) -> Tensor:

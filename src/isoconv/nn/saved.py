@@ -21,6 +21,9 @@ __all__ = ["facts_of", "read_into", "read_model", "record_of", "save", "weights_
 
 _PARTS = ("parameter:", "state:")
 _SLOT = "slot:"
+_WAY_ON = (
+    "; model.load_weights takes them, and isoconv.exchange.load_into where the names are PyTorch's"
+)
 
 
 def facts_of(model: Module) -> Facts:
@@ -75,7 +78,7 @@ def read_model(path: str | Path, model: Module | None = None) -> Module:
     if not record:
         raise CheckpointError(
             f"{path} has no record of its model (architecture, input shape, preparation of "
-            f"images): it holds mere arrays{either('; model.load_weights takes them', '')}",
+            f"images): it holds mere arrays{either(_WAY_ON, '')}",
             path=path,
         )
     with in_file(path):

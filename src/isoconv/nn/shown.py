@@ -26,7 +26,7 @@ def own_settings(module: Module) -> dict[str, Any]:
     Example:
         >>> from isoconv import nn
         >>> own_settings(nn.BatchNorm2d(momentum=0.2))
-        {'eps': 1e-05, 'momentum': 0.2}
+        {'eps': 1e-05, 'momentum': 0.2, 'frozen': False, 'over': 'shard'}
     """
     from isoconv.nn.module import modules_in
 

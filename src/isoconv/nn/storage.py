@@ -309,15 +309,19 @@ def _array(content: bytes, start: int, entry: Mapping[str, Any]) -> Array:
     first, last = entry["data_offsets"]
     dtype = np.dtype(_DTYPES[entry["dtype"]]).newbyteorder("<")
     flat = np.frombuffer(content, dtype, (last - first) // dtype.itemsize, start + first)
+    if entry["dtype"] == "BF16":
+        # The upper halves of float32 numbers.
+        wide: Array = (flat.astype(np.uint32) << np.uint32(16)).view(np.float32)
+        return wide.reshape(entry["shape"])
     # A copy, in this machine's order of bytes, that can be written to.
     return flat.astype(dtype.newbyteorder("=")).reshape(entry["shape"])
 
 
 _DTYPES = {
     "F64": "f8", "F32": "f4", "F16": "f2", "I64": "i8", "I32": "i4", "I16": "i2", "I8": "i1",
-    "U64": "u8", "U32": "u4", "U16": "u2", "U8": "u1", "BOOL": "?",
+    "U64": "u8", "U32": "u4", "U16": "u2", "U8": "u1", "BOOL": "?", "BF16": "u2",
 }  # fmt: skip
-"""Kinds of numbers that NumPy knows; safetensors knows some more."""
+"""Kinds of numbers, and NumPy's of the same bytes; safetensors knows some more."""
 _UTF8 = r"(?s)[^\ud800-\udfff]*"
 """JSON can name halves of characters, which no UTF-8 has, and of which no digest can be taken."""
 _ENTRY = Fields(

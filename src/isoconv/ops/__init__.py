@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # begin of names that `python -m scripts.public_names` writes
-from isoconv.ops import layer_norm, matmul, steps
+from isoconv.ops import layer_norm, matmul
 from isoconv.ops.activation import Bounds, LeakyRelu
 from isoconv.ops.conv import ConvGradInput
 from isoconv.ops.dropout import Dropout
@@ -20,14 +20,15 @@ from isoconv.ops.resample import Resample
 from isoconv.ops.rows import CrossEntropy, Hits
 from isoconv.ops.shape import Embed, Padding, Shape, Slice
 from isoconv.ops.smooth import Elu, Softplus
+from isoconv.ops.steps import Lookup
 from isoconv.ops.unpool import Unpool
 from isoconv.ops.winograd import WinogradOutput, WinogradPatches
 
 __all__ = [
     "Augment", "AvgPool", "AvgPoolGrad", "BatchNorm", "Bounds", "Broadcast", "Constant",
     "ConvGeometry", "ConvGradInput", "Convert", "CountAttrs", "CrossEntropy", "Dropout", "Elu",
-    "Embed", "Epsilon", "GroupNorm", "Hits", "LeakyRelu", "OneHot", "Padding", "Permutation",
-    "Resample", "Shape", "Slice", "Softplus", "Sum", "SumAxes", "Take", "TopK", "Unpool",
-    "WindowGeometry", "WinogradOutput", "WinogradPatches", "layer_norm", "matmul", "steps",
+    "Embed", "Epsilon", "GroupNorm", "Hits", "LeakyRelu", "Lookup", "OneHot", "Padding",
+    "Permutation", "Resample", "Shape", "Slice", "Softplus", "Sum", "SumAxes", "Take", "TopK",
+    "Unpool", "WindowGeometry", "WinogradOutput", "WinogradPatches", "layer_norm", "matmul",
 ]  # fmt: skip
 # end of names

@@ -7,13 +7,16 @@ where it holds, else 0.0, of the dtype of what it compares.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from isoconv.checks import refusal
 from isoconv.graph.builder import GraphBuilder
-from isoconv.graph.ir import TensorSpec
+from isoconv.graph.ir import DType, TensorSpec
 from isoconv.graph.operation import Array, Operation, register
+from isoconv.ops.check import FLOATS, require_dtype
 from isoconv.ops.pointwise import (
     Constant,
     infer_binary,
@@ -22,8 +25,8 @@ from isoconv.ops.pointwise import (
     register_unary,
 )
 
-__all__: list[str] = []
-__public__ = {"isoconv.ops": ["steps"]}  # the whole file: it has no record of its own
+__all__ = ["Lookup"]
+__public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]
 
@@ -101,6 +104,52 @@ register(
         infer=_infer_where,
         gradient=_gradient_where,
         reference=_where,
+        pointwise=True,
+    )
+)
+
+
+# -- lookup ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """A number for each class.
+
+    Attributes:
+        values: of the classes, rounded to the dtype.
+        dtype: "float32" or "float64".
+    """
+
+    values: tuple[float, ...]
+    dtype: DType = "float32"
+
+    def __post_init__(self) -> None:
+        if self.dtype not in FLOATS:
+            raise refusal("dtype", "be float32 or float64", self.dtype)
+        if not self.values:
+            raise refusal("values", "hold a number at least", self.values)
+
+
+def _infer_lookup(attrs: Lookup, labels: TensorSpec) -> TensorSpec:
+    require_dtype("lookup", "int32", labels=labels)
+    return TensorSpec(labels.shape, attrs.dtype, labels.batched)
+
+
+def _lookup(attrs: Lookup, labels: Array, *, images: int) -> Array:  # noqa: ARG001
+    values = np.array(attrs.values, attrs.dtype)
+    known = (labels >= 0) & (labels < len(values))
+    return np.where(known, values[np.where(known, labels, 0)], values.dtype.type(0))
+
+
+register(
+    Operation(
+        name="lookup",
+        attrs=Lookup,
+        summary="y = values[label], and 0 for a label that is none of them.",
+        infer=_infer_lookup,
+        why_no_gradient="labels are whole numbers",
+        reference=_lookup,
         pointwise=True,
     )
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from isoconv.report.markup import Html, element, joined, name, table, text
@@ -62,6 +63,11 @@ def training(subject: Subject) -> Html:
         rows.append(("started", began))
     if subject.model_name:
         rows.append(("network", name(subject.model_name)))
+    start, known = subject.description.get("from"), subject.facts.get("from")
+    if isinstance(start, dict):
+        told = Path(str(known.get("model") or "")).name if isinstance(known, Mapping) else ""
+        digest = element("code", f"sha256:{start['weights_sha256']}")
+        rows.append(("began from", joined([name(told or "a trained model"), " ", digest])))
     rows += settings_in_words(subject.settings)
     chosen = subject.facts.get("chosen")
     if isinstance(chosen, Mapping) and chosen.get("why"):

@@ -221,7 +221,9 @@ def _loss(value: Any, _: Mapping[str, Any]) -> str:
     smoothing = value.get("label_smoothing")
     kind = LOSSES.get(value["name"]) if "name" in value else None
     words = kind.title if kind is not None else _plain(value)
-    return f"{words}, label smoothing {smoothing:g}" if smoothing else words
+    words += f", label smoothing {smoothing:g}" if smoothing else ""
+    weights = value.get("class_weights") or ()
+    return words + (f", classes weighted {', '.join(f'{w:g}' for w in weights)}" if weights else "")
 
 
 def _augmentation(value: Any, _: Mapping[str, Any]) -> str:
@@ -278,6 +280,13 @@ def _clip(value: Any, _: Mapping[str, Any]) -> str:
     return "none" if value is None else f"the gradient's global norm is at most {value:g}"
 
 
+def _freeze(value: Any, _: Mapping[str, Any]) -> str:
+    if isinstance(value, int):
+        return f"the first {many(value, 'layer')} with weights"
+    known = {"all": "all but the head", "none": "none"}
+    return known[value] if isinstance(value, str) else ", ".join(value)
+
+
 def _as_is(value: Any, _: Mapping[str, Any]) -> str:
     return _plain(value)
 
@@ -285,8 +294,10 @@ def _as_is(value: Any, _: Mapping[str, Any]) -> str:
 _SETTINGS = {
     "epochs": ("epochs", _as_is),
     "stretches": ("stretches", _stretches),
+    "freeze": ("frozen layers", _freeze),
     "batch_size": ("batch", _batch),
     "optimizer": ("optimizer", _optimizer),
+    "backbone_lr": ("learning rate before the head", _as_is),
     "schedule": ("learning rate", _schedule),
     "loss": ("loss", _loss),
     "augmentation": ("random changes to images", _augmentation),

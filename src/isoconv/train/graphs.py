@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.checks import (
+    LARGEST_SINGLE,
     check_array,
     check_choice,
     check_flag,
     check_kind,
     check_number,
     check_shape,
+    entries,
     refusal,
     settle,
     shown,
@@ -32,7 +34,8 @@ from isoconv.nn import losses as nn_losses
 from isoconv.nn.activations import softmax
 from isoconv.nn.ranking import one_hot
 from isoconv.nn.ready import constants_of, normalised
-from isoconv.ops import Augment, Broadcast, Hits, Sum
+from isoconv.nn.settings import added
+from isoconv.ops import Augment, Broadcast, Hits, Lookup, Sum
 from isoconv.ops.image import TABLE_COLUMNS
 from isoconv.run.training import StepGraph
 from isoconv.train.optim import Optimizer
@@ -97,9 +100,11 @@ class Loss:
             image or for each place of a map), ``"mse"``, ``"l1"`` or ``"smooth_l1"`` (float
             targets) or ``"bce"`` (binary cross-entropy of logits; targets from 0 to 1).
         label_smoothing: share of the uniform distribution in cross-entropy, 0 to below 1.
+        class_weights: factors of the loss by class, for cross-entropy and focal loss: numbers of at
+            least 0; none for 1. The mean over images and places does not know of them.
 
     Raises:
-        ArgumentError: a setting outside its range.
+        ArgumentError: a setting outside its range, or one that the loss does not have.
 
     Example:
         >>> Loss("cross_entropy", 0.1).label_smoothing
@@ -108,6 +113,7 @@ class Loss:
 
     name: LossName = "cross_entropy"
     label_smoothing: float = 0.0
+    class_weights: tuple[float, ...] = added(())
 
     def __post_init__(self) -> None:
         smoothing = check_number("label_smoothing", self.label_smoothing, least=0, below=1)
@@ -120,6 +126,15 @@ class Loss:
                 argument="label_smoothing",
                 value=self.label_smoothing,
             )
+        if not isinstance(self.class_weights, (tuple, list)):
+            raise refusal("class_weights", "be a tuple of numbers", self.class_weights)
+        weights = tuple(
+            float(check_number(place, value, least=0, most=LARGEST_SINGLE))
+            for place, value in entries("class_weights", self.class_weights).items()
+        )
+        settle(self, class_weights=weights)
+        if weights and self.name not in ("cross_entropy", "focal"):
+            raise refusal("class_weights", f"be none with loss {self.name!r}", weights)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -279,6 +294,20 @@ def loss_of(loss: Loss, output: Tensor, labels: Tensor) -> Tensor:
         output: of the model; logits where the loss contains an activation.
         labels: class numbers, int32, or targets of the shape of the output.
     """
+    if loss.class_weights:
+        classes = output.shape[-1]
+        if len(loss.class_weights) != classes:
+            rule = f"be one for each of the {classes} classes"
+            raise refusal("class_weights", rule, loss.class_weights)
+        smoothed = loss.name == "cross_entropy"
+        each = (
+            nn_losses.surprise(output, labels, loss.label_smoothing)
+            if smoothed
+            else nn_losses.focused(output, labels)
+        )
+        attrs = Lookup(loss.class_weights, output.dtype)
+        share = output.trace.add("lookup", labels, attrs=attrs)
+        return nn_losses.over_labels(each, output, labels, share)
     match loss.name:
         case "cross_entropy":
             return nn_losses.cross_entropy(output, labels, loss.label_smoothing)

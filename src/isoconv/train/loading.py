@@ -16,7 +16,7 @@ from isoconv.train.checkpoint import RunFolder
 from isoconv.train.files import read_rows
 from isoconv.train.layout import ROW
 from isoconv.train.plain_settings import from_plain
-from isoconv.train.sources import kind_of
+from isoconv.train.sources import kind_of, known_names
 from isoconv.train.words import doubt_of_best
 from isoconv.wording import offered, setting
 
@@ -85,8 +85,11 @@ def load(
                 raise ArgumentError(text, argument=name, value=value, path=place)
         return kind.read(path, normalise)
     if not place.exists():
+        # A bare word may have been meant for a name.
+        bare = len(place.parts) == 1 and not place.suffix
+        known = f", and models that are known by name are {', '.join(known_names())}"
         raise CheckpointError(
-            f"there is no run and no saved model at {printable(place)}",
+            f"there is no run and no saved model at {printable(place)}{known if bare else ''}",
             path=place,
         )
     if not place.is_dir():

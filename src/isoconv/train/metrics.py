@@ -184,7 +184,7 @@ def evaluate(
     model: Module,
     data: Data,
     *,
-    loss: LossName = "cross_entropy",
+    loss: LossName | Loss = "cross_entropy",
     label_smoothing: float = 0.0,
     normalisation: Normalisation | None = None,
     scale: float | None = None,
@@ -202,7 +202,7 @@ def evaluate(
     Args:
         model: a built model.
         data: a data set, or images and labels.
-        loss: its name, as a `Loss` has it.
+        loss: its name, or a `Loss`.
         label_smoothing: of cross-entropy.
         normalisation: constants per channel; None for those with which the model was trained.
         scale: what each value of the images is to be multiplied with, as for ``model.predict``.
@@ -234,7 +234,7 @@ def evaluate(
     dtype = "uint8" if dataset.images.dtype == np.uint8 else "float32"
     preparation = Preparation(shape, dtype, constants)  # type: ignore[arg-type]
     with as_given({"name": "loss"}):
-        judged_by = Loss(loss, label_smoothing)
+        judged_by = loss if isinstance(loss, Loss) else Loss(loss, label_smoothing)
     evaluator = Evaluator(model, preparation, judged_by, threads=threads, target=target)
     with evaluator:
         return evaluator.run(weights, dataset)

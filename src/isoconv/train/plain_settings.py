@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import platform
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from isoconv.data import Augmentation
 from isoconv.errors import ArgumentError, CheckpointError, turned
 from isoconv.nn.plain import canonical, parse
 from isoconv.nn.schema import ABSENT, Fault, Schema, brief, inner
+from isoconv.nn.settings import added_settings
 from isoconv.train.callbacks import EarlyStopping
 from isoconv.train.differing import differing, told
 from isoconv.train.graphs import Loss
@@ -39,7 +40,12 @@ def to_plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         if _TYPES.get(type(value).__name__) is not type(value):
             return {UNREADABLE: type(value).__name__}
-        plain = {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
+        usual = added_settings(type(value))
+        plain = {
+            field.name: to_plain(found)
+            for field in fields(value)
+            if (found := getattr(value, field.name)) != usual.get(field.name, MISSING)
+        }
         return {"type": type(value).__name__, **plain}
     if isinstance(value, Mapping):
         return {str(key): to_plain(item) for key, item in value.items()}
@@ -112,7 +118,7 @@ def from_plain(plain: Any) -> Any:
 
     Example:
         >>> from_plain(to_plain(Loss("mse")))
-        Loss(name='mse', label_smoothing=0.0)
+        Loss(name='mse', label_smoothing=0.0, class_weights=())
     """
     if isinstance(plain, list):
         return [from_plain(item) for item in plain]
@@ -167,8 +173,9 @@ class Stored(Schema):
             yield Fault(inner(place, "type"), f"be one of {', '.join(self._kinds)}", name)
             return
         wanted = {"type", *(field.name for field in fields(kind))}
-        fits = wanted == set(value)
-        for key in sorted(wanted.symmetric_difference(value)):
+        wrong = wanted.symmetric_difference(value) - (added_settings(kind).keys() - set(value))
+        fits = not wrong
+        for key in sorted(wrong):
             rule = "be there" if key in wanted else f"not be there, for a {name} has none"
             yield Fault(inner(place, key), rule, value.get(key, ABSENT))
         for key, entry in value.items():

@@ -13,7 +13,7 @@ from isoconv.printable import printable_lines
 from isoconv.train.compare import Difference, Side, compare_epochs, state_after
 from isoconv.train.differing import differing, told
 from isoconv.train.files import read_rows
-from isoconv.train.layout import ROW, SKIPPED
+from isoconv.train.layout import FROM, ROW, SKIPPED
 from isoconv.train.receipt import Receipt
 from isoconv.wording import either
 
@@ -200,7 +200,9 @@ def diff(a: str | Path, b: str | Path) -> RunDifference:
     with as_given({"folder": "b"}):
         second = Receipt.read(b)
     notes = [*first.problems, *first.altered, *second.problems, *second.altered]
+    begun = [{FROM: each.content.get(FROM, {})} for each in (first, second)]
     head = [line for name in _HEAD for line in _lines(name, first.content, second.content)]
+    head += [line for line in _lines(FROM, *begun) if line.startswith(f"{FROM}.weights")]
     shared = min(first.epochs, second.epochs)
     place = None
     for epoch in range(shared + 1):

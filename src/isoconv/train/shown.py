@@ -156,7 +156,8 @@ def _setting(value: object) -> str:
     """A setting by what is not usual of it."""
     if isinstance(value, Loss):
         smoothing = f", label_smoothing={value.label_smoothing:g}" if value.label_smoothing else ""
-        return f"{value.name}{smoothing}"
+        weights = f", class_weights={value.class_weights}" if value.class_weights else ""
+        return f"{value.name}{smoothing}{weights}"
     if is_dataclass(value) and not isinstance(value, type):
         told = [
             f"{field.name}={shown(getattr(value, field.name))}"

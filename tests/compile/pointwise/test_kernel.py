@@ -54,7 +54,7 @@ ALIKE = {
     "elu": (1, ops.Elu(1.3, 0.8, 0.6)), "elu_grad": (2, ops.Elu(1.3, 0.8, 0.6)),
     "bce_with_logits": (2, None), "bce_grad": (3, None),
 }  # fmt: skip
-OTHERS = {"batch_norm", "broadcast", "dropout", "group_norm"}
+OTHERS = {"batch_norm", "broadcast", "dropout", "group_norm", "lookup"}
 UNBATCHED = {"times_images"}
 
 
@@ -204,6 +204,18 @@ def test_broadcast() -> None:
     )
     graph = b.graph(outputs)
     check(graph, random_arrays(graph, 3), 3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_lookup(dtype: DType) -> None:
+    """A number for each label; nothing is read for one that has none."""
+    b = GraphBuilder()
+    labels = b.input("dataset", "labels", (CHANNELS,), "int32")
+    y = b.add("lookup", labels, attrs=ops.Lookup((0.1, -2.0, 3.7), dtype))
+    numbers_ = np.resize(np.array([0, 1, 2, 3, -1, 2**31 - 1, -(2**31)], np.int32), (3, CHANNELS))
+    found = check(b.graph([("y", y)]), {"labels": numbers_}, 3)["y"]
+    wanted = np.array([0.1, -2.0, 3.7, 0, 0, 0, 0], dtype)
+    np.testing.assert_array_equal(found, np.resize(wanted, (3, CHANNELS)))
 
 
 def test_batch_norm() -> None:

@@ -65,8 +65,19 @@ def _as_before(use: Use) -> Sequence[Given]:
 
 @converts(*(set(_BINARY) - {"Max", "Min", "Sum", "Mean", "Add"}), since=7)
 def _binary(use: Use) -> Sequence[Given]:
+    return [combined(use, *pair(use))]
+
+
+def pair(use: Use) -> tuple[Given | None, Given | None]:
+    """The two inputs of an operator.
+
+    Raises:
+        NodeError: it has another number of them.
+    """
+    if len(use.inputs) != 2:
+        raise NodeError(f"it must have two inputs; got {len(use.inputs)}")
     first, second = use.inputs
-    return [combined(use, first, second)]
+    return first, second
 
 
 def combined(use: Use, first: Given | None, second: Given | None) -> Value:
@@ -121,13 +132,15 @@ def _several(use: Use) -> Sequence[Given]:
 
 @converts("Where", since=9)
 def _where(use: Use) -> Sequence[Given]:
+    if len(use.inputs) != 3:
+        raise NodeError(f"it must have three inputs; got {len(use.inputs)}")
     return [joined(use, use.inputs, Apply(f.where))]
 
 
 @converts("Add", since=7)
 def _add(use: Use) -> Sequence[Given]:
     with_bias = _as_bias(use)
-    return [combined(use, *use.inputs) if with_bias is None else with_bias]
+    return [combined(use, *pair(use)) if with_bias is None else with_bias]
 
 
 def _as_bias(use: Use) -> Value | None:

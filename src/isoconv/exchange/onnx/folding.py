@@ -110,9 +110,10 @@ def _constant(settings: Settings, _: Sequence[Array]) -> Sequence[Any]:
              "value_ints": np.int64}  # fmt: skip
     if "value" in settings:
         return [settings["value"]]
-    return next(
-        [np.array(settings[name], kind)] for name, kind in kinds.items() if name in settings
-    )
+    given = next((name for name in kinds if name in settings), None)
+    if given is None:
+        raise ValueError(f"it must have one of value, {', '.join(kinds)}")
+    return [np.array(settings[given], kinds[given])]
 
 
 @fold("Identity")

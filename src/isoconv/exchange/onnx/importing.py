@@ -18,7 +18,7 @@ from isoconv.exchange.onnx.writing import PREPROCESSING, RECORD
 from isoconv.exchange.preparing import prepared, prepared_as_said
 from isoconv.exchange.published import imagenet_names
 from isoconv.graph.operation import Array
-from isoconv.nn import Network, trace_model
+from isoconv.nn import Network, Sigmoid, trace_model
 from isoconv.nn.held import put_weights
 from isoconv.nn.inference import warn_outside
 from isoconv.nn.plain import parse
@@ -44,7 +44,7 @@ def from_onnx(
     input_shape: Sequence[int] | None = None,
     output: str | None = None,
     normalise: str | None = None,
-    class_names: Sequence[str] = (),
+    class_names: Sequence[str] | None = None,
     fold_batch_norm: bool = False,
 ) -> Network:
     """The network in an ONNX file, built, with its weights.
@@ -60,7 +60,7 @@ def from_onnx(
         normalise: how pictures are prepared, since no ONNX file says it: ``"imagenet"``,
             ``"half"``, ``"unit"`` or ``"none"`` (docs/onnx.md); None for arrays that are given as
             the graph takes them.
-        class_names: of the results.
+        class_names: of the results; None for those that the file says, if it was written here.
         fold_batch_norm: make batch normalisation part of the convolution before it. That saves
             work and changes bits, and training no longer knows of it.
 
@@ -83,9 +83,8 @@ directory
     """
     file = open_onnx(check_path("path", path))
     network = _network(file, input_shape, output, check_flag("fold_batch_norm", fold_batch_norm))
-    with as_given(class_names=class_names):
-        # None given leaves those that the file tells of.
-        if not isinstance(class_names, (tuple, list)) or class_names:
+    if class_names is not None:
+        with as_given(class_names=class_names):
             network.class_names = class_names
     if normalise is not None:
         if network.trained_on is not None:
@@ -138,9 +137,14 @@ def load_onnx(path: str | Path, *, normalise: str | None = None) -> Network:
     shape = network.input_shape or ()
     result = trace_model(network, shape, training=False).output_tensor.shape
     if len(result) == 1 and result[0] > 1:
-        network.finish = "softmax"
-    unnamed = network.class_names is None
-    if unnamed and result == (IMAGENET_CLASSES,) and len(shape) == 3 and shape[-1] == 3:
+        last = next(layer for name, layer, *_ in network.steps if name == network.output)
+        network.finish = "sigmoid" if isinstance(last, Sigmoid) else "softmax"
+    if (
+        not network.class_names
+        and result == (IMAGENET_CLASSES,)
+        and len(shape) == 3
+        and shape[-1] == 3
+    ):
         network.class_names = imagenet_names()
         warn_outside(
             f"{printable(path)} does not name its classes: its {IMAGENET_CLASSES:,} results are "
@@ -333,6 +337,10 @@ def converted(
                 raise NodeError(f"its results {', '.join(missing)} are not known here")
         except (NodeError, IsoconvError, ValueError) as error:
             faults.append(f"{node.title}: {error}")
+            continue
+        except (LookupError, TypeError, ArithmeticError) as error:
+            # What nobody thought of: a stranger's node is at fault all the same.
+            faults.append(f"{node.title}: its inputs or settings do not fit it ({error})")
             continue
         made.values.update(zip(node.outputs, found, strict=False))
     if faults:

@@ -141,6 +141,8 @@ def beside(use: Use, parts: Sequence[Value], axis: int) -> Value:
     """
     sizes, count = parts[0].sizes, 0
     for part in parts:
+        if len(part.sizes) != len(sizes):
+            raise NodeError(f"its inputs must have {len(sizes)} axes; got {list(part.sizes)}")
         count += part.sizes[axis]
         same = [side for place, side in enumerate(part.sizes) if place != axis]
         if same != [side for place, side in enumerate(sizes) if place != axis]:

@@ -170,6 +170,21 @@ def _where(k: Kernel, _: Any, dtype: str, args: list[Value], place: Place) -> Va
     return k.builder.select(holds, x, y)
 
 
+@emits("lookup")
+def _lookup(k: Kernel, attrs: Any, dtype: str, args: list[Value], place: Place) -> Value:
+    b, (labels,), count = k.builder, args, len(attrs.values)
+    table = k.table([rounded(value, dtype) for value in attrs.values], dtype)
+    zero, result = ir.Constant(k.scalar_type(dtype), 0.0), fill(k, 0.0, dtype, place)
+    for lane in range(place.lanes):
+        at = ir.Constant(I32, lane)
+        label = b.sext(b.extract_element(labels, at), I64)
+        known = b.icmp_unsigned("<", label, k.const(count))
+        address = k.at(table, b.select(known, label, k.const(0)), dtype)
+        value = k.load_scalar(address, dtype, invariant=True)
+        result = b.insert_element(result, b.select(known, value, zero), at)
+    return result
+
+
 @emits("full_like", quick=True)
 def _full_like(k: Kernel, attrs: Any, dtype: str, _: list[Value], place: Place) -> Value:
     return fill(k, attrs.value, dtype, place)
