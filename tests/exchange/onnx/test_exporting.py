@@ -134,6 +134,9 @@ def test_what_is_refused(tmp_path: Path) -> None:
     said = "operations that ONNX has no counterpart for: max_unpool of '0'"
     with pytest.raises(ArgumentError, match=said):
         save_onnx(unpooled, path)
+    common = nn.Sequential(lambda x: x - nn.functional.moments(x)[0]).build((4, 4, 1))
+    with pytest.raises(ArgumentError, match=r"no counterpart for: .*sum of ''"):
+        save_onnx(common, path)
     assert not [*tmp_path.iterdir()]
 
 
