@@ -18,7 +18,9 @@ from isoconv.cli.options import AsJson
 
 EXEMPT = {"completion": "prints a script for a shell, for which JSON would be no use"}
 """Command → why it has no ``--json``."""
-LASTING = {"view": "serves until it is ended; tests/serve has it as a process"}
+LASTING = dict.fromkeys(
+    ("serve", "view"), "serves until it is ended; tests/serve has it as a process"
+)
 """Command → why it does not end by itself."""
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from math import isfinite
 from os import sep
@@ -55,7 +57,9 @@ __all__ = [
     "predict_files",
     "predict_read",
     "reading_of",
+    "scale_of_read",
     "warn_outside",
+    "warnings_told",
     "weights_for",
 ]
 
@@ -261,8 +265,26 @@ def _warn_of_range(low: float, high: float, trained: TrainedOn) -> None:
     )
 
 
+_heard: ContextVar[list[str] | None] = ContextVar("heard", default=None)
+
+
+@contextmanager
+def warnings_told() -> Iterator[list[str]]:
+    """Within, what would be a warning is a line of this list, in this thread alone."""
+    lines: list[str] = []
+    before = _heard.set(lines)
+    try:
+        yield lines
+    finally:
+        _heard.reset(before)
+
+
 def warn_outside(text: str) -> None:
     """A warning at the place in a person's own code."""
+    heard = _heard.get()
+    if heard is not None:
+        heard.append(text)
+        return
     level, frame = 1, sys._getframe()
     while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         level, frame = level + 1, frame.f_back
@@ -395,12 +417,18 @@ def predict_read(
     model: Module, images: Array, scale: float | None, *, threads: int | None, target: str | None
 ) -> Array:
     """The model's results for images that `files_as_trained` read."""
+    scale = scale_of_read(model, images, scale)
+    return predict(model, images, scale=scale, threads=threads, target=target)
+
+
+def scale_of_read(model: Module, images: Array, scale: float | None) -> float | None:
+    """What images that `files_as_trained` read are yet to be multiplied with; warns of some."""
     trained = model.trained_on
     if trained is not None and scale not in (None, 1) and images.dtype == np.float32:
         _check_greatest(images, trained)
     # They are what the model takes, or were made so; a dark picture is a picture.
     ready = scale is not None or images.dtype == np.uint8
-    return predict(model, images, scale=1 if ready else None, threads=threads, target=target)
+    return 1 if ready else None
 
 
 def reading_of(model: Module) -> Reading:

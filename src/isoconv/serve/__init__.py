@@ -1,1 +1,1 @@
-"""The local page: what the explorer shows, brought to a browser on the same machine."""
+"""What is served over HTTP: the explorer on the same machine, and predictions to programs."""

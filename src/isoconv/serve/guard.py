@@ -1,8 +1,10 @@
 """What a request must show before it is answered: the address, the token, a size.
 
-The page is for the person who started it, on the same machine. Other pages in the same browser must
-not read or change it (so the Host and Origin are checked, and a token that they cannot know), and
-the page itself loads nothing from anywhere else.
+The local page is for the person who started it, on the same machine. Other pages in the same
+browser must not read or change it (so the Host and Origin are checked, and a token that they cannot
+know), and the page itself loads nothing from anywhere else. The prediction server is for programs
+too: on this machine alone the Host and Origin will do, elsewhere it asks for a token in a header,
+which no other page can send.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
 
-__all__ = ["Guard"]
+__all__ = ["PageGuard", "ServerGuard"]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -35,17 +37,18 @@ HEADERS = (
 )
 
 
+UNKNOWN = 401
 TOO_LARGE = 413
 MOST_READ_AWAY = 2**30
 
 
-class Guard:
-    """Answers what is not from the page's own person with one line, and passes on the rest.
+class _Guard:
+    """Answers what may not be answered with one line, and passes on the rest.
 
     Args:
         app: what answers the rest.
-        port: where the page is; the names in an address that mean this machine go with it.
-        token: what the address that was printed holds.
+        port: where the server is; the names in an address that mean this machine go with it.
+        token: what a request must know.
         most: bytes that a request may bring.
     """
 
@@ -54,7 +57,6 @@ class Guard:
         self._token = token
         self._most = most
         self._hosts = {f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]")}
-        self._cookie = f"isoconv-{port}"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -70,27 +72,58 @@ class Guard:
                 await _read_away(receive)
             await _refuse(send, *fault, plain="text/html" in given.get("accept", ""))
             return
-        fresh = self._in_address(scope)
-        answered = send if not fresh else _with_cookie(send, self._cookie, self._token)
-        await self._app(scope, _limited(receive, self._most), _with_headers(answered))
+        answered = _with_headers(self._answered(scope, send))
+        await self._app(scope, _limited(receive, self._most), answered)
+
+    def _answered(self, scope: Scope, send: Send) -> Send:  # noqa: ARG002
+        return send
+
+    def _unknown(self, scope: Scope, given: dict[str, str]) -> tuple[int, str] | None:
+        """Why it is not known that a request may be answered."""
+        raise NotImplementedError
 
     def _fault(self, scope: Scope, given: dict[str, str]) -> tuple[int, str] | None:
-        if given.get("host", "").lower() not in self._hosts:
-            return 403, "this page is for this machine alone, under the address that was printed"
-        origins = [value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"]
-        if any(each.removeprefix("http://").lower() not in self._hosts for each in origins):
-            return 403, "another page asked for this; it is for its own page alone"
-        if not (self._in_address(scope) or self._in_cookie(given)):
-            return 403, (
-                "the token is missing or another one: open the address that isoconv view printed"
-            )
+        fault = self._unknown(scope, given)
+        if fault is not None:
+            return fault
         try:
             size = int(given.get("content-length", "0"))
         except ValueError:
             return 400, "the length of the request is no number"
         if size > self._most:
-            return TOO_LARGE, f"a picture may have {self._most:,} bytes; this request has {size:,}"
+            return TOO_LARGE, f"a request may have {self._most:,} bytes; this one has {size:,}"
         return None
+
+    def _from_elsewhere(self, scope: Scope, given: dict[str, str]) -> tuple[int, str] | None:
+        if given.get("host", "").lower() not in self._hosts:
+            return 403, "this page is for this machine alone, under the address that was printed"
+        origins = [value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"]
+        if any(each.removeprefix("http://").lower() not in self._hosts for each in origins):
+            return 403, "another page asked for this; it is for its own page alone"
+        return None
+
+    def _same(self, token: str) -> bool:
+        return hmac.compare_digest(token.encode(), self._token.encode())
+
+
+class PageGuard(_Guard):
+    """Lets the local page's own person in: by the address that was printed, then by a cookie."""
+
+    def __init__(self, app: App, port: int, token: str, most: int) -> None:
+        super().__init__(app, port, token, most)
+        self._cookie = f"isoconv-{port}"
+
+    def _answered(self, scope: Scope, send: Send) -> Send:
+        fresh = self._in_address(scope)
+        return send if not fresh else _with_cookie(send, self._cookie, self._token)
+
+    def _unknown(self, scope: Scope, given: dict[str, str]) -> tuple[int, str] | None:
+        fault = self._from_elsewhere(scope, given)
+        if fault is None and not (self._in_address(scope) or self._in_cookie(given)):
+            return 403, (
+                "the token is missing or another one: open the address that isoconv view printed"
+            )
+        return fault
 
     def _in_address(self, scope: Scope) -> bool:
         asked = parse_qs(scope.get("query_string", b"").decode("latin-1"), max_num_fields=20) \
@@ -106,8 +139,28 @@ class Guard:
                 return True
         return False
 
-    def _same(self, token: str) -> bool:
-        return hmac.compare_digest(token.encode(), self._token.encode())
+
+class ServerGuard(_Guard):
+    """Lets programs in: with the token in a header or, where there is none, on this machine alone.
+
+    What stands at `OPEN` holds no secret and is for everybody, so that a page can ask for the token
+    and a supervisor need not know it.
+    """
+
+    OPEN = ("/", "/health")
+
+    def _unknown(self, scope: Scope, given: dict[str, str]) -> tuple[int, str] | None:
+        if not self._token:
+            return self._from_elsewhere(scope, given)
+        if scope["path"] in self.OPEN or scope["path"].startswith("/web/"):
+            return None
+        kind, _, token = given.get("authorization", "").partition(" ")
+        if kind.lower() != "bearer" or not self._same(token.strip()):
+            return UNKNOWN, (
+                "the token is missing or another one: send the header 'Authorization: Bearer "
+                "TOKEN' with the token that isoconv serve was given or printed"
+            )
+        return None
 
 
 async def _refuse(send: Send, status: int, text: str, *, plain: bool) -> None:
@@ -117,6 +170,7 @@ async def _refuse(send: Send, status: int, text: str, *, plain: bool) -> None:
         (b"content-type", b"text/plain; charset=utf-8" if plain else b"application/json"),
         (b"content-length", str(len(body)).encode()),
         (b"connection", b"close"),
+        *([(b"www-authenticate", b"Bearer")] if status == UNKNOWN else []),
         *HEADERS,
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})

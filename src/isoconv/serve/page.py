@@ -10,7 +10,7 @@ from isoconv.errors import IsoconvError
 from isoconv.explain.bundle import names, source
 from isoconv.explain.explorer import MOST_BYTES, Explorer, StaleSceneError
 from isoconv.printable import printable
-from isoconv.serve.guard import Guard
+from isoconv.serve.guard import PageGuard
 
 __all__ = ["application"]
 
@@ -110,7 +110,7 @@ def application(explorer: Explorer | None, title: str, port: int, token: str) ->
             500: lambda *_: _fault(500, "isoconv failed here; the terminal it runs in says how"),
         },
     )
-    return Guard(app, port, token, MOST_BYTES)
+    return PageGuard(app, port, token, MOST_BYTES)
 
 
 def _index(title: str, playground: bool) -> str:
