@@ -60,7 +60,7 @@ def main() -> None:
     large = ic.data.Splits(read["train"], None, read["test"])
     ways: dict[str, tuple[ic.data.Splits, dict[str, Any]]] = {
         f"{MODEL}, a new head": (large, {"start": MODEL}),
-        f"{MODEL}, its last third too": (large, {"start": MODEL, "freeze": 60}),
+        f"{MODEL}, 59 of 99 layers too": (large, {"start": MODEL, "freeze": 40}),
         f"{MODEL} from scratch": (large, {"model": MODEL}),
         "small_resnet from scratch, 28 by 28": (small, {"model": "small_resnet"}),
     }

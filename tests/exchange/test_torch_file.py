@@ -172,6 +172,7 @@ BAD = {
     "a key of keys": (archive(b"\x80\x02})" + b"\x85" * 100_000 + b"Ns."), "texts or numbers"),
     "a long key": (archive(b"\x80\x02}(" + b"N" * 33 + b"tNs."), "texts or numbers"),
     "a long number": (archive(b"\x80\x02\x8b\x00\x00\x00\x00."), "need no LONG4"),
+    "an escape": (archive(b"\x80\x02cos\\h\nmkdir\n."), "no backslash"),
     "a long name": (
         archive(b"\x80\x04" + pickle.dumps("a" * 999, 4)[2:-1] * 2 + b"\x93."), "1000 bytes",
     ),

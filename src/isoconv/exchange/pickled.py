@@ -58,6 +58,9 @@ class _Bounded:
         line = self._stream.readline(LONGEST_NAME + 1)
         if len(line) > LONGEST_NAME:
             raise ValueError(f"names in a pickle must have at most {LONGEST_NAME} bytes")
+        if b"\\" in line:
+            # Python's own reader of lines would take it for the beginning of an escape.
+            raise ValueError("names in a pickle must have no backslash")
         self._left -= len(line)
         return line
 

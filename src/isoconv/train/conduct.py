@@ -208,7 +208,7 @@ class Conduct:
                 continue
             told = partial(reporter.computing, TITLES[name])
             try:
-                once = self._prepared.once(part, weights, told)
+                once = self._prepared.once(part, weights, reporter.compiling, told)
             except NotEnoughMemoryError as error:
                 reporter.note(f"the frozen layers work anew in each epoch: {error}")
                 continue

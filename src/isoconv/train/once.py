@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -42,6 +43,7 @@ class Once:
         *,
         threads: int | None = None,
         target: str | None = None,
+        compiling: Callable[[int, int], None] | None = None,
         progress: Callable[[int, int], None] = lambda *_: None,
     ) -> Once | None:
         """Compute what does not change; bit for bit what each step would compute.
@@ -53,6 +55,7 @@ class Once:
             images: one row for each image.
             threads: number of threads; None for one per core.
             target: machine to compile for; None for the one at hand.
+            compiling: called with (kernels ready, kernels in all).
             progress: called with (images done, images in all).
 
         Returns:
@@ -69,7 +72,8 @@ class Once:
         kept = bytes_of((cut.before[index].spec for _, index in cut.before.outputs), count)
         what = f"what the frozen layers give for {count:,} images"
         check_memory("keeping", {what: kept}, "more frozen layers or fewer images")
-        with Predictor(cut.before, threads=threads, target=target) as predictor:
+        machine: dict[str, Any] = {"threads": threads, "target": target, "progress": compiling}
+        with Predictor(cut.before, **machine) as predictor:
             parts = []
             for first in range(0, count, _PART):
                 parts.append(predictor.run(weights, {"images": images[first : first + _PART]}))

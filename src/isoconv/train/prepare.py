@@ -202,14 +202,19 @@ class Prepared:
         return build_evaluation(self.settled.model, self.preparation, self.settled.loss)
 
     def once(
-        self, part: Dataset, weights: Mapping[str, Any], progress: Callable[[int, int], None]
+        self,
+        part: Dataset,
+        weights: Mapping[str, Any],
+        compiling: Callable[[int, int], None],
+        progress: Callable[[int, int], None],
     ) -> Once | None:
         """What frozen layers give for a part that is learned from or measured in each epoch.
 
         Args:
             part: the one that is learned from, or another.
             weights: of the model.
-            progress: as for `Once.of`.
+            compiling: as for `Once.of`.
+            progress: likewise.
 
         Raises:
             NotEnoughMemoryError: there is no memory to keep it.
@@ -221,6 +226,7 @@ class Prepared:
             part.images,
             threads=self.settled.threads,
             target=self.settled.target,
+            compiling=compiling,
             progress=progress,
         )
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, fields, replace
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, Literal
 
-from isoconv.checks import refusal
 from isoconv.errors import ArgumentError, CheckpointError, turned
 from isoconv.train.kinds import (
     AUGMENTATION,
@@ -438,4 +437,7 @@ def check_shard(shard_size: int, batch_size: int, *, whole: bool = False) -> Non
         )
     if shard_size > batch_size:
         got = f"{shard_size} > {batch_size}"
+        # The command line reads the settings before it needs arrays.
+        from isoconv.checks import refusal
+
         raise refusal("shard_size", f"be at most {named('batch_size')}", shard_size, got=got)

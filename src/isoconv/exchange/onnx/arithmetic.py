@@ -9,7 +9,8 @@ from math import frexp, isfinite
 import numpy as np
 
 from isoconv.checks import LARGEST_SINGLE
-from isoconv.exchange.onnx.building import Fixed, Given, NodeError, Use, Value, aligned
+from isoconv.exchange.onnx.alignment import aligned
+from isoconv.exchange.onnx.building import Fixed, Given, NodeError, Use, Value
 from isoconv.exchange.onnx.converting import converts
 from isoconv.nn import Add, Apply, Conv1d, Conv2d, Conv3d, Linear, Module, Multiply, Tensor
 from isoconv.nn import functional as f

@@ -139,12 +139,8 @@ def load_onnx(path: str | Path, *, normalise: str | None = None) -> Network:
     if len(result) == 1 and result[0] > 1:
         last = next(layer for name, layer, *_ in network.steps if name == network.output)
         network.finish = "sigmoid" if isinstance(last, Sigmoid) else "softmax"
-    if (
-        not network.class_names
-        and result == (IMAGENET_CLASSES,)
-        and len(shape) == 3
-        and shape[-1] == 3
-    ):
+    coloured = len(shape) == 3 and shape[-1] == 3
+    if coloured and result == (IMAGENET_CLASSES,) and not network.class_names:
         network.class_names = imagenet_names()
         warn_outside(
             f"{printable(path)} does not name its classes: its {IMAGENET_CLASSES:,} results are "

@@ -198,7 +198,8 @@ def _layer_norm(w: Writer, node: Node) -> Written:
 
     centred = w.one("Sub", x.name, mean(x.name))
     spread = w.one("Add", mean(w.one("Mul", centred, centred)), w.number(node.attrs.eps))
-    return w.like(w.one("Div", centred, w.one("Sqrt", spread)), x)
+    inverse = w.one("Reciprocal", w.one("Sqrt", spread))
+    return w.like(w.one("Mul", centred, inverse), x)
 
 
 @writes("top_k")

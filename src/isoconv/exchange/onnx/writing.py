@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from isoconv.errors import ArgumentError
+from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import Graph, Node
 from isoconv.graph.operation import Array, operation
 from isoconv.ops import ConvGeometry, ConvGradInput, CountAttrs
@@ -126,14 +127,17 @@ class Writer:
             for i in self._needed
             if self.at(i).op == "input" and not self.at(i).spec.batched
         }
-        single = [i for i in self._needed if not self.at(i).spec.batched and i not in known]
+        fixed, single = set(known), []
+        for index in self._needed:
+            node = self.at(index)
+            if index not in fixed and not node.spec.batched and fixed.issuperset(node.inputs):
+                fixed.add(index)
+                single.append(index)
         if single:
-            graph = Graph(self.graph.nodes, tuple((str(i), i) for i in single))
-            named = {node.attrs.name: self._arrays[node.attrs.name]
-                     for _, node in graph.inputs() if not node.spec.batched}  # fmt: skip
-            images = {node.attrs.name: np.zeros((1, *node.spec.shape), node.spec.dtype)
-                      for _, node in graph.inputs() if node.spec.batched}  # fmt: skip
-            found = interpret(graph, {**named, **images}, 1)
+            # What they are made of alone: a whole network would take the references long.
+            graph = GraphBuilder(self.graph).graph([(str(i), i) for i in single])
+            named = {node.attrs.name: self._arrays[node.attrs.name] for _, node in graph.inputs()}
+            found = interpret(graph, named, 1)
             known |= {i: found[str(i)] for i in single}
         return known
 
@@ -142,7 +146,10 @@ class Writer:
         found: dict[str, list[str]] = {}
         for index in self._needed:
             node = self.at(index)
-            if index not in self._fixed and node.op != "input" and writer_for(node.op) is None:
+            if index in self._fixed or node.op == "input":
+                continue
+            # What several images have in common is no value of one.
+            if writer_for(node.op) is None or not node.spec.batched:
                 found.setdefault(node.op, []).append(node.name)
         return found
 
