@@ -236,6 +236,7 @@ def test_limits_of_queue_and_time(model: Path) -> None:
     """One too many is told to come again; what does not arrive, or waits too long, is given up."""
     server = start(model, "--scale", SCALE, "--queue", "1", "--wait-ms", "3000", "--timeout", "1",
                    "--token", "secret")  # fmt: skip
+    assert "secret" not in "\n".join(server.said)
     proof = {"Authorization": "Bearer secret"}
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(server.ask, "/predict", png(1), "image/png", proof)

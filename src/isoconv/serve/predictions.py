@@ -29,8 +29,8 @@ class Place:
     """Where a server is, and what it asks for.
 
     Attributes:
-        address: with the token behind ``#``, which a browser keeps to itself, if there is one.
-        token: "" for none.
+        address: with a token that was made behind ``#``, which a browser keeps to itself.
+        token: the one that was made; "" if none was. One that was given is shown nowhere.
         digest: of the weights.
     """
 
@@ -106,16 +106,17 @@ def serve_predictions(
     predict(np.zeros((1, *(model.input_shape or ())), dtype))
     listening = bound(host, port)
     where, number = listening.getsockname()[:2]
+    made = ""
     if not token and not ip_address(where).is_loopback:
-        token = secrets.token_urlsafe(24)
+        token = made = secrets.token_urlsafe(24)
     app = application(
         model, title, class_names, predict, port=number, token=token, limits=limits, scale=scale
     )
     name = f"[{where}]" if ":" in where else where
-    address = f"http://{name}:{number}/" + (f"#token={token}" if token else "")
+    address = f"http://{name}:{number}/" + (f"#token={made}" if made else "")
 
     def opened() -> None:
         if ready is not None:
-            ready(Place(address, token, model.digest()))
+            ready(Place(address, made, model.digest()))
 
     until_asked(app, listening, opened, seconds=limits.seconds + 5, connections=CONNECTIONS)
