@@ -76,6 +76,8 @@ def words_for(place: Path) -> dict[str, tuple[Any, ...]]:
         "diff": (run, run),
         "info": (),
         "models": ("--input", "16x16x1"),
+        "models list": (),
+        "models fetch": ("efficientnet_lite0",),
         "summary": ("--model", run),
         "bench": ("--model", run, "--turns", 1, "--batch-size", 2, "--inference"),
         "data list": (),
