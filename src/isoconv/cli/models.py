@@ -137,6 +137,7 @@ def fetch(
       isoconv models fetch resnet50
       isoconv predict resnet50 photo.jpg
     """
+    from isoconv.checks import as_word
     from isoconv.cli.table import print_json, say
     from isoconv.exchange import fetch_pretrained
     from isoconv.printable import printable
@@ -144,7 +145,7 @@ def fetch(
     path = fetch_pretrained(name, folder)
     say(f"the weights of {printable(name)} are in {printable(path)}")
     if folder is None:
-        say(f"use them with: isoconv predict {printable(name)} photo.jpg")
+        say(f"use them with: isoconv predict {as_word(name)} photo.jpg")
     if as_json:
         print_json({"name": name, "here": True, "file": path})
 
