@@ -28,6 +28,7 @@ from isoconv.nn.plain import parse
 from isoconv.nn.record import Facts, read_record
 from isoconv.nn.storage import check_names
 from isoconv.printable import printable
+from isoconv.wording import either
 
 __all__ = ["from_onnx", "load_onnx"]
 __public__ = {"isoconv.exchange": ["from_onnx"]}
@@ -251,8 +252,8 @@ def _image(file: OnnxFile, input_shape: Sequence[int] | None) -> tuple[str, Layo
     if shape is None:
         if None in wanted:
             raise ArgumentError(
-                f"{file.path} leaves sides of its images free, {told}: give them, "
-                "input_shape=(H, W, C)",
+                f"{file.path} leaves sides of its images free, {told}: "
+                + either("give them, input_shape=(H, W, C)", "export it with sides that are given"),
                 argument="input_shape",
             )
         shape = tuple(side for side in wanted if side is not None)
@@ -297,7 +298,9 @@ def _result(file: OnnxFile, made: Building, output: str | None) -> Value:
     if output is None and len(names) > 1:
         listed = ", ".join(map(printable, names))
         raise ArgumentError(
-            f"{file.path} has {len(names)} results; say which with output=…: {listed}",
+            f"{file.path} has {len(names)} results; "
+            + either("say which with output=…", "export it with one (Python takes output=…)")
+            + f": {listed}",
             argument="output",
         )
     found = made.values.get(names[0] if output is None else output)
@@ -309,7 +312,19 @@ def _result(file: OnnxFile, made: Building, output: str | None) -> Value:
             argument="output",
             value=output,
         )
+    if (batch := _batch(file)) > 1 and found.sizes[:1] == (batch,):
+        raise refused(file.path, [_of_batch(batch)])
     return natural(made, found)
+
+
+def _batch(file: OnnxFile) -> int:
+    """How many images the file says that it takes at once; 1 where it leaves that free."""
+    first = next((given.sides[0] for given in file.inputs if given.sides), 1)
+    return first if isinstance(first, int) else 1
+
+
+def _of_batch(batch: int) -> str:
+    return f"it is for batches of {batch}: export it with a batch of one, or a free batch axis"
 
 
 def natural(made: Building, value: Value) -> Value:
@@ -373,8 +388,15 @@ def converted(
             continue
         made.values.update(zip(node.outputs, found, strict=False))
     if faults:
+        if (batch := _batch(file)) > 1:
+            faults.insert(0, _of_batch(batch))
         raise refused(file.path, faults)
     return made
+
+
+_OF_RUNTIME = ("com.microsoft.QLinear", "com.microsoft.QGemm", "com.microsoft.QAttention",
+               "com.microsoft.DynamicQuantize", "com.microsoft.MatMulInteger")  # fmt: skip
+"""Quantised operators of ONNX Runtime alone."""
 
 
 def _unknown(file: OnnxFile) -> list[str]:
@@ -389,10 +411,12 @@ def _unknown(file: OnnxFile) -> list[str]:
         f"{printable(operator)} ({len(names)}: {', '.join(names[:3])}{', …' * (len(names) > 3)})"
         for operator, names in sorted(uses.items())
     ]
+    quantised = any(name.startswith(_OF_RUNTIME) for name in uses)
+    others = either("give an earlier result with output=…, or export", "export")
     return [
         f"operators that there are no layers for, in version {file.opset}: {', '.join(listed)}; "
-        "give an earlier result with output=…, or export the network without them (docs/onnx.md "
-        "lists those that there are)"
+        f"{others} the network without them (docs/onnx.md lists those that there are)"
+        + ("; ONNX Runtime quantises to ONNX's own with QuantFormat.QDQ" * quantised)
     ]
 
 
