@@ -75,6 +75,8 @@ def test_what_is_wrong_is_told(place: Path) -> None:
     short.write_text("one\ntwo\n", "utf-8")
     text = fail("predict", model, picture, "--class-names", short)
     assert "--class-names must have a line for each of 3 classes" in text
+    text = fail("predict", model, picture, "--class-names", "red,green,blue")
+    assert "it takes a file with a name a line" in text
     text = fail("predict", model, picture, "--normalise", "mean")
     assert "--normalise must be one of imagenet, half, unit, none; got 'mean'" in text
     assert "is an ONNX file" in fail("predict", model, picture, "--best")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -154,3 +155,18 @@ def test_no_scores_without_classes() -> None:
     assert found.scores is None
     with pytest.raises(ArgumentError, match="a model without any"):
         answers(data, found)
+
+
+@pytest.mark.parametrize(("end", "loss"), [(nn.Softmax(), "cross_entropy"), (nn.Sigmoid(), "bce")])
+def test_an_end_that_the_loss_contains_counts_once(end: nn.Module, loss: Any) -> None:
+    """A model that ends in softmax or sigmoid measures as the same model without its end."""
+    random = np.random.default_rng(3)
+    images = random.integers(0, 256, (6, 4, 4, 1)).astype(np.uint8)
+    labels = np.arange(6) % 2 if loss == "cross_entropy" else random.random((6, 2), np.float32)
+    layers = nn.Flatten(), nn.Linear(2)
+    model, plain = nn.Sequential(*layers, end), nn.Sequential(nn.Flatten(), nn.Linear(2))
+    model.build((4, 4, 1), seed=1)
+    plain.build((4, 4, 1)).load_weights(dict(model.weights))
+    ended, bare = (evaluate(m, (images, labels), loss=loss, scale=1) for m in (model, plain))
+    assert ended.loss == bare.loss
+    np.testing.assert_array_equal(ended.probabilities, bare.probabilities)

@@ -376,7 +376,8 @@ def _names_in(path: Path, model: Module) -> tuple[str, ...]:
     try:
         text = read_file(path, most=2**20).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise ArgumentError(f"--class-names {path} cannot be read: {error}") from error
+        hint = "; it takes a file with a name a line" if not path.is_file() else ""
+        raise ArgumentError(f"--class-names {path} cannot be read: {error}{hint}") from error
     names = tuple(line.strip() for line in text.splitlines() if line.strip())
     shape = trace_model(model, model.input_shape or (), training=False).output_tensor.shape
     if shape != (len(names),):

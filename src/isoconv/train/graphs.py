@@ -263,7 +263,11 @@ def measure(
     images = preparation.apply(trace, training=training)
     output = model(images)
     contained = LOSSES[loss.name].contains
-    if trace.builder[output.index].op == contained:
+    last = trace.builder[output.index]
+    if last.op == contained and not training:
+        # What is measured is the same; only learning would go through it twice.
+        output = Tensor(trace, last.inputs[0])
+    elif last.op == contained:
         raise ArgumentError(
             f"loss {loss.name!r} contains the {contained}, so the model must give logits; "
             f"remove the {contained} at its end",
@@ -425,13 +429,15 @@ def step_of(
 def build_evaluation(model: Module, preparation: Preparation, loss: Loss) -> Graph:
     """What measures a model: per image its output, its probabilities and the metrics.
 
+    A softmax or sigmoid at the model's end that the loss contains counts once: the output is what
+    it is taken of.
+
     Returns:
         A graph with the batched outputs ``output``, ``probabilities`` (softmax of classes, sigmoid
         for bce, none of other targets) and the metrics of `build_step`.
 
     Raises:
         ShapeError: images, model or loss do not fit together; names the layer.
-        ArgumentError: a model that ends with the softmax or sigmoid which the loss contains.
 
     Example:
         >>> from isoconv import nn

@@ -113,6 +113,10 @@ def test_pictures(preprocessing: Any, tmp_path: Path) -> None:
     expected = model.predict(images)
     np.testing.assert_allclose(ran(path, given), expected, rtol=1e-5)
     back = ic.load(path)
+    assert isinstance(back, nn.Network)
+    assert not any(isinstance(layer, nn.Constant) for _, layer, *_ in back.steps)
+    assert back.normalisation is not None
+    np.testing.assert_array_equal(np.stack(back.normalisation), np.stack((scale, offset)))
     assert back.class_names == ("cat", "dog", "cow")
     assert back.predict(images).argmax(1).tolist() == expected.argmax(1).tolist()
     np.testing.assert_allclose(back.predict(images), expected, rtol=1e-5)

@@ -152,15 +152,17 @@ def test_all_unknown_operators_are_told_at_once(tmp_path: Path) -> None:
         node("Einsum", "b b", "c", equation="a,a"),
         node("NonZero", "c", "y"),
         node("FancyAttention", "y", "z", domain="com.example"),
+        node("QGemm", "y", "z2", domain="com.microsoft"),
     ]
     path = written(tmp_path, made(nodes, (1, 3), {}))
     with pytest.raises(CheckpointError) as caught:
         from_onnx(path)
     text = str(caught.value)
     assert (
-        "in version 17: Einsum (2: first, c), NonZero (1: y), com.example.FancyAttention (1: z)"
-        in text
+        "in version 17: Einsum (2: first, c), NonZero (1: y), com.example.FancyAttention (1: z), "
+        "com.microsoft.QGemm (1: z2)" in text
     )
+    assert text.endswith("ONNX Runtime quantises to ONNX's own with QuantFormat.QDQ")
     assert "give an earlier result with output=…" in text
     assert caught.value.path == path
 
@@ -172,19 +174,31 @@ def test_all_misfits_are_told_at_once(tmp_path: Path) -> None:
         node("Add", "x odd", "b"),
         node("Conv", "x w", "c", auto_pad="SIDEWAYS"),
         node("Concat", "a b c", "y", axis=1),
+        node("Conv", "x wide", "d"),
+        node("Reshape", "x four", "e"),
     ]
-    path = written(
-        tmp_path, made(nodes, (1, 3, 5, 5), {"w": random(1, 4, 3, 2, 2), "odd": random(1, 2)})
-    )
+    arrays = {"w": random(1, 4, 3, 2, 2), "odd": random(1, 2), "wide": random(1, 4, 5, 2, 2)}
+    path = written(tmp_path, made(nodes, (1, 3, 5, 5), {**arrays, "four": np.array([4, 75])}))
     with pytest.raises(CheckpointError) as caught:
         from_onnx(path)
     text = str(caught.value)
     assert "Conv 'of a': groups must divide channels and filters: group=2, channels 3" in text
+    assert "weights [4, 5, 2, 2] with group=1 must read 5 channels; got 3, of an input" in text
+    assert "got [4, 75], a batch of 4: export it with a batch of one, or a free batch axis" in text
     assert "Add 'of b': its inputs must broadcast; got [1, 3, 5, 5] and [2]" in text
     assert (
         "Conv 'of c': auto_pad must be NOTSET, VALID, SAME_UPPER or SAME_LOWER; got SIDEWAYS"
         in text
     )
+
+
+def test_a_fixed_batch_is_told(tmp_path: Path) -> None:
+    """A file whose shapes hold for several images at once says so, wherever that shows."""
+    shape, product = node("Reshape", "x s", "y"), node("Gemm", "y w", "z")
+    for nodes in ([shape], [shape, product]):
+        arrays = {"s": np.array([4, -1]), "w": random(1, 48, 3)}
+        with pytest.raises(CheckpointError, match="batches of 4: export it with a batch of one"):
+            from_onnx(written(tmp_path, made(nodes, (4, 3, 4, 4), arrays)))
 
 
 def test_a_file_is_taken_where_a_run_is(tmp_path: Path) -> None:

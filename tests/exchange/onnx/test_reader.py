@@ -137,7 +137,10 @@ FAULTS: list[tuple[Callable[[Path], Any], str]] = [
     (lambda f: outside(f, "/etc/passwd"), "must lie in the model's folder; got '/etc/passwd'"),
     (lambda f: outside(f, ""), "must lie in the model's folder; got ''"),
     (_link, "must lie in the model's folder; got 'link.bin'"),
-    (lambda f: outside(f, "no.bin"), "array 'w': No such file or directory"),
+    (
+        lambda f: outside(f, "no.bin"),
+        "array 'w': external data must lie beside the model; 'no.bin' is missing",
+    ),
     (
         lambda f: outside(f, length="9" * 15),
         "must have 192 bytes; got a length of 999,999,999,999,999",
@@ -166,6 +169,38 @@ def test_what_is_wrong_with_a_file_is_told(
         from_onnx(path)
     assert text in str(caught.value)
     assert caught.value.path == path
+
+
+OTHERS = {
+    b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n": "it is a pointer of Git LFS",
+    b"\n<!DOCTYPE html><html><body>Not found</body></html>": r"it is a web page \(HTML\)",
+    b"{'model': 1}\n": "it is text",
+    b"PK\3\4\0\0": "it is an archive",
+}
+
+
+@pytest.mark.parametrize("content", OTHERS)
+def test_a_file_of_another_kind_is_named(content: bytes, tmp_path: Path) -> None:
+    """What is no ONNX file is called what it is."""
+    path = tmp_path / "model.onnx"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=f"it must be an ONNX file; {OTHERS[content]}"):
+        from_onnx(path)
+
+
+def test_arrays_with_the_same_fault_are_told_once(tmp_path: Path) -> None:
+    """Arrays of a kind that is not read stand in one line, without what follows from them."""
+    model = small()
+    for name in "mnop":
+        model.graph.initializer.append(helper.make_tensor(name, TensorProto.INT4, (2,), [1, 2]))
+    model.graph.node.append(node("Add", "y m", "z"))
+    with pytest.raises(CheckpointError) as caught:
+        from_onnx(written(tmp_path, model))
+    end = (
+        "network: arrays 'm', 'n', 'o' and 1 more: elements must be floats, whole numbers of 8 to "
+        "64 bits, or bool; got int4"
+    )
+    assert str(caught.value).endswith(end)
 
 
 def test_several_faults_are_one_error(tmp_path: Path) -> None:

@@ -136,6 +136,11 @@ def convolved(
     if use.counts("kernel_shape", rank, 0) not in ((0,) * rank, kernel):
         raise NodeError(f"kernel_shape must be that of the weights, {list(kernel)}")
     groups, channels = use.setting("group", 1), x.sizes[1]
+    if groups > 0 and not channels % groups and weight.shape[1] * groups != channels:
+        raise NodeError(
+            f"its weights {list(weight.shape)} with group={groups} must read "
+            f"{weight.shape[1] * groups} channels; got {channels}, of an input {list(x.sizes)}"
+        )
     if groups < 1 or weight.shape[1] * groups != channels or weight.shape[0] % groups:
         raise NodeError(
             f"groups must divide channels and filters: group={groups}, channels {channels}, "

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from math import prod
 from pathlib import Path
+
+import numpy as np
 
 from isoconv.checks import check_flag, check_path, check_shape, check_text, refusal, shown
 from isoconv.errors import ArgumentError, CheckpointError, IsoconvError, as_given, turned
@@ -22,9 +25,10 @@ from isoconv.nn import Network, Sigmoid, trace_model
 from isoconv.nn.held import put_weights
 from isoconv.nn.inference import warn_outside
 from isoconv.nn.plain import parse
-from isoconv.nn.record import read_record
+from isoconv.nn.record import Facts, read_record
 from isoconv.nn.storage import check_names
 from isoconv.printable import printable
+from isoconv.wording import either
 
 __all__ = ["from_onnx", "load_onnx"]
 __public__ = {"isoconv.exchange": ["from_onnx"]}
@@ -87,7 +91,7 @@ directory
         with as_given(class_names=class_names):
             network.class_names = class_names
     if normalise is not None:
-        if network.trained_on is not None:
+        if _said(network):
             raise _said_already(normalise)
         prepared(network, normalise)
     return network
@@ -97,10 +101,19 @@ def _network(
     file: OnnxFile, input_shape: Sequence[int] | None, output: str | None, fold: bool
 ) -> Network:
     name, layout = _image(file, input_shape)
+    facts = _record(file)
+    if facts is not None and facts.input_shape != layout.shape:
+        raise refused(file.path, ["the record of a model in it must be of its images"])
+    normalisation = None if facts is None else facts.normalisation
+    if normalisation is not None and file.metadata.get(PREPROCESSING) != "beside":
+        bare = _without(file, normalisation)
+        file, normalisation = (file, None) if bare is None else (bare, normalisation)
     made = converted(file, {name: layout}, fold_batch_norm=fold)
     network = finished(file, made, _result(file, made, output), layout.shape)
     network.finish = "none"
-    _take_record(file, network)
+    if facts is not None:
+        network.class_names, network.trained_on = facts.class_names, facts.trained_on
+        network.normalisation = normalisation
     return network
 
 
@@ -130,7 +143,7 @@ def load_onnx(path: str | Path, *, normalise: str | None = None) -> Network:
     if sides is not None:
         told = "x".join(map(str, sides))
         warn_outside(f"{printable(path)} leaves the sides of its images free: {told} is taken")
-    if network.trained_on is None:
+    if not _said(network):
         prepared_as_said(network, path, normalise)
     elif normalise is not None:
         raise _said_already(normalise)
@@ -167,27 +180,48 @@ def _said_already(normalise: str) -> ArgumentError:
     return refusal("normalise", rule, normalise)
 
 
-def _take_record(file: OnnxFile, network: Network) -> None:
-    """Know of pictures and classes what the file tells of them, if it was written here.
+def _said(network: Network) -> bool:
+    """Whether the file told how pictures are prepared."""
+    return network.trained_on is not None or network.normalisation is not None
+
+
+def _record(file: OnnxFile) -> Facts | None:
+    """What the file tells of pictures and classes; None if it was not written here.
 
     Raises:
         CheckpointError: what it tells was edited, or makes no sense.
     """
     text = file.metadata.get(RECORD)
     if text is None:
-        return
+        return None
     try:
         record = parse(text)
     except ValueError as error:
         raise refused(file.path, [f"the record of a model in it is none: {error}"]) from error
     if not isinstance(record, dict):
         raise refused(file.path, ["the record of a model in it must be one"])
-    facts = read_record(record, str(file.path))
-    if facts.input_shape != network.input_shape:
-        raise refused(file.path, ["the record of a model in it must be of its images"])
-    network.class_names, network.trained_on = facts.class_names, facts.trained_on
-    if file.metadata.get(PREPROCESSING) == "beside":
-        network.normalisation = facts.normalisation
+    return read_record(record, str(file.path))
+
+
+def _without(file: OnnxFile, normalisation: tuple[Array, Array]) -> OnnxFile | None:
+    """The file without the nodes that normalise its images; None where it begins otherwise."""
+    value, nodes = file.inputs[0].name, list(file.nodes)
+    for operator, array in zip(("Mul", "Add"), normalisation, strict=True):
+        reading = [node for node in nodes if value in node.inputs]
+        if len(reading) != 1 or reading[0].operator != operator or reading[0].inputs[0] != value:
+            return None
+        (node,) = reading
+        held = file.arrays.get(node.inputs[1])
+        if held is None or not np.array_equal(held.reshape(-1), array.reshape(-1)):
+            return None
+        nodes.remove(node)
+        value = node.outputs[0]
+    images = file.inputs[0].name
+    renamed = (
+        replace(node, inputs=tuple(images if name == value else name for name in node.inputs))
+        for node in nodes
+    )
+    return replace(file, nodes=tuple(renamed))
 
 
 # What goes in and what comes out
@@ -218,8 +252,8 @@ def _image(file: OnnxFile, input_shape: Sequence[int] | None) -> tuple[str, Layo
     if shape is None:
         if None in wanted:
             raise ArgumentError(
-                f"{file.path} leaves sides of its images free, {told}: give them, "
-                "input_shape=(H, W, C)",
+                f"{file.path} leaves sides of its images free, {told}: "
+                + either("give them, input_shape=(H, W, C)", "export it with sides that are given"),
                 argument="input_shape",
             )
         shape = tuple(side for side in wanted if side is not None)
@@ -264,7 +298,9 @@ def _result(file: OnnxFile, made: Building, output: str | None) -> Value:
     if output is None and len(names) > 1:
         listed = ", ".join(map(printable, names))
         raise ArgumentError(
-            f"{file.path} has {len(names)} results; say which with output=…: {listed}",
+            f"{file.path} has {len(names)} results; "
+            + either("say which with output=…", "export it with one (Python takes output=…)")
+            + f": {listed}",
             argument="output",
         )
     found = made.values.get(names[0] if output is None else output)
@@ -276,7 +312,19 @@ def _result(file: OnnxFile, made: Building, output: str | None) -> Value:
             argument="output",
             value=output,
         )
+    if (batch := _batch(file)) > 1 and found.sizes[:1] == (batch,):
+        raise refused(file.path, [_of_batch(batch)])
     return natural(made, found)
+
+
+def _batch(file: OnnxFile) -> int:
+    """How many images the file says that it takes at once; 1 where it leaves that free."""
+    first = next((given.sides[0] for given in file.inputs if given.sides), 1)
+    return first if isinstance(first, int) else 1
+
+
+def _of_batch(batch: int) -> str:
+    return f"it is for batches of {batch}: export it with a batch of one, or a free batch axis"
 
 
 def natural(made: Building, value: Value) -> Value:
@@ -340,8 +388,15 @@ def converted(
             continue
         made.values.update(zip(node.outputs, found, strict=False))
     if faults:
+        if (batch := _batch(file)) > 1:
+            faults.insert(0, _of_batch(batch))
         raise refused(file.path, faults)
     return made
+
+
+_OF_RUNTIME = ("com.microsoft.QLinear", "com.microsoft.QGemm", "com.microsoft.QAttention",
+               "com.microsoft.DynamicQuantize", "com.microsoft.MatMulInteger")  # fmt: skip
+"""Quantised operators of ONNX Runtime alone."""
 
 
 def _unknown(file: OnnxFile) -> list[str]:
@@ -356,10 +411,12 @@ def _unknown(file: OnnxFile) -> list[str]:
         f"{printable(operator)} ({len(names)}: {', '.join(names[:3])}{', …' * (len(names) > 3)})"
         for operator, names in sorted(uses.items())
     ]
+    quantised = any(name.startswith(_OF_RUNTIME) for name in uses)
+    others = either("give an earlier result with output=…, or export", "export")
     return [
         f"operators that there are no layers for, in version {file.opset}: {', '.join(listed)}; "
-        "give an earlier result with output=…, or export the network without them (docs/onnx.md "
-        "lists those that there are)"
+        f"{others} the network without them (docs/onnx.md lists those that there are)"
+        + ("; ONNX Runtime quantises to ONNX's own with QuantFormat.QDQ" * quantised)
     ]
 
 

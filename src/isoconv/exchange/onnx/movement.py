@@ -85,8 +85,11 @@ def _under(use: Use, x: Value, sizes: Sequence[int]) -> Value:
     count, known = prod(x.sizes), prod(side for side in sizes if side != -1)
     sizes = [count // known if side == -1 and known > 0 else side for side in sizes]
     if prod(sizes) != count or min(sizes, default=1) < 1:
+        batch = sizes[0] if sizes and x.sizes[:1] == (1,) else 1
+        fixed = batch > 1 and prod(sizes) == batch * count
         raise NodeError(
             f"a reshape must keep the elements of one image, {list(x.sizes)}; got {list(sizes)}"
+            + (f", a batch of {batch}: export it with a batch of one, or a free batch axis" * fixed)
         )
     return use.into.reshaped(x, sizes)
 

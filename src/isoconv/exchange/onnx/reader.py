@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -124,8 +124,22 @@ def open_onnx(path: Path) -> OnnxFile:
     try:
         message = read_model(Reading(), 2, content, "it")
     except ValueError as error:
+        if found := _other_kind(bytes(content[:512])):
+            raise refused(path, [f"it must be an ONNX file; it is {found}"]) from error
         raise turned(error, CheckpointError, what, path=path) from error
     return file_of(message, path)
+
+
+def _other_kind(start: bytes) -> str:
+    """What a file without ONNX in it is, by its first bytes; "" for what is not known."""
+    if start.startswith(b"version https://git-lfs"):
+        return "a pointer of Git LFS, which stands for the file itself: git lfs pull fetches that"
+    if start.lstrip().lower().startswith((b"<!doctype", b"<html")):
+        return "a web page (HTML): the download gave that instead of the file"
+    if start.startswith((b"PK\3\4", b"\x1f\x8b")):
+        return "an archive (zip, PyTorch's files too, or gzip)"
+    text = start.decode("utf-8", "ignore")
+    return "text" if text and all(c.isprintable() or c in "\t\r\n" for c in text) else ""
 
 
 def file_of(message: ModelMessage, path: Path) -> OnnxFile:
@@ -139,13 +153,20 @@ def file_of(message: ModelMessage, path: Path) -> OnnxFile:
     if graph.sparse:
         faults.append("its arrays must be dense; it has sparse initializers")
     arrays: dict[str, Array] = {}
+    alike: dict[str, list[str]] = {}
     for tensor in graph.initializers:
-        faults += _take_array(tensor, path.parent, arrays)
+        for fault in _take_array(tensor, path.parent, arrays):
+            alike.setdefault(fault, []).append(repr(printable(tensor.name)))
+    for fault, found in alike.items():
+        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+        faults.append(f"array{'s' * (len(found) > 1)} {', '.join(found[:3])}{more}: {fault}")
     nodes: list[Node] = []
     for given in graph.nodes:
         faults += _take_node(given, path.parent, nodes)
-    inputs = [entry for entry in graph.inputs if entry.name not in arrays]
-    faults += _names(graph, nodes, arrays, [entry.name for entry in inputs])
+    # One that cannot be read is there all the same.
+    held = {tensor.name for tensor in graph.initializers}
+    inputs = [entry for entry in graph.inputs if entry.name not in held]
+    faults += _names(graph, nodes, held, [entry.name for entry in inputs])
     ordered = _ordered(nodes)
     if ordered is None:
         faults.append("its graph must have no cycle; nodes read each other's results in one")
@@ -175,23 +196,22 @@ def _of_opset(version: int) -> Iterator[str]:
 
 
 def _take_array(tensor: TensorMessage, folder: Path, arrays: dict[str, Array]) -> Iterator[str]:
-    title = f"array {printable(tensor.name)!r}"
     try:
         found = array_of(tensor, folder)
     except ValueError as error:
-        yield f"{title}: {error}"
+        yield str(error)
         return
     except OSError as error:
-        yield f"{title}: {error.strerror or error}"
+        yield error.strerror or str(error)
         return
     if not tensor.name or tensor.name in arrays:
-        yield f"{title}: arrays must have names, each another one"
+        yield "arrays must have names, each another one"
     # A bound alone may be infinite, that of a Clip.
     if (
         found.dtype.kind == "f"
         and not (np.isfinite(found) | ((found.size == 1) & ~np.isnan(found))).all()
     ):
-        yield f"{title}: weights must be finite; it holds NaN or infinity"
+        yield "weights must be finite; it holds NaN or infinity"
     arrays[tensor.name] = found
 
 
@@ -248,7 +268,7 @@ def _text(found: memoryview) -> str:
 
 
 def _names(
-    graph: GraphMessage, nodes: Sequence[Node], arrays: Mapping[str, Array], inputs: Sequence[str]
+    graph: GraphMessage, nodes: Sequence[Node], arrays: Collection[str], inputs: Sequence[str]
 ) -> Iterator[str]:
     """Names that stand for two values, or for none."""
     known = set(arrays) | set(inputs)

@@ -60,7 +60,9 @@ def array_of(tensor: TensorMessage, folder: Path) -> Array:
     shape = shape_of(tensor)
     kind = KINDS.get(tensor.kind, f"kind {tensor.kind}")
     if kind not in _NUMPY:
-        raise ValueError(f"its elements must be of {', '.join(_NUMPY)}; got {kind}")
+        raise ValueError(
+            f"elements must be floats, whole numbers of 8 to 64 bits, or bool; got {kind}"
+        )
     dtype = np.dtype(_NUMPY[kind])
     count = prod(shape)
     if tensor.location == 1:
@@ -115,9 +117,14 @@ def _outside(tensor: TensorMessage, folder: Path, size: int) -> bytes:
     if length != size:
         raise ValueError(f"its external data must have {size:,} bytes; got a length of {length:,}")
     check_memory(f"reading {printable(path.name)}", {"its external data": size}, "a smaller model")
-    with open_file(path) as file:
-        file.seek(start)
-        content = file.read(size)
+    try:
+        with open_file(path) as file:
+            file.seek(start)
+            content = file.read(size)
+    except FileNotFoundError as error:
+        raise ValueError(
+            f"external data must lie beside the model; {printable(location)!r} is missing"
+        ) from error
     if len(content) != size:
         raise ValueError(
             f"its external data must have {size:,} bytes from {start:,} on; {printable(location)} "
