@@ -358,3 +358,11 @@ def test_demo_learns(tmp_path: Path) -> None:
     assert digest_of(again) != digest_of(text)
     assert not (tmp_path / "demo" / "report").exists()
     assert (tmp_path / "demo" / "own.txt").read_text() == "mine"
+
+
+def test_summary_of_a_published_name_says_that_it_is_untrained() -> None:
+    """A ready model of a published name is said to be untrained, with its shapes; others not."""
+    shown = succeed("summary", "resnet18", "--input", "32x32x3", "--classes", "7")
+    assert "untrained, made for images of 32x32x3 and 7 classes" in str(shown)
+    assert "224x224x3 and 1,000 classes" in str(shown)
+    assert "untrained" not in str(succeed("summary", "lenet5"))
