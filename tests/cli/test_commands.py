@@ -368,8 +368,9 @@ def test_summary_of_a_published_name_says_that_it_is_untrained() -> None:
     assert "untrained" not in str(succeed("summary", "lenet5"))
 
 
-def test_explain_takes_published_names() -> None:
+def test_explain_takes_published_names(monkeypatch: pytest.MonkeyPatch) -> None:
     """A published name gets as far as for other commands; another word is still none."""
+    monkeypatch.setattr("isoconv.exchange.published.where", lambda *_: None)
     assert "models fetch resnet50" in fail("explain", "resnet50", "--image", "none.png")
     assert "did you mean conv" in fail("explain", "cnv")
 
