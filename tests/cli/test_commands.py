@@ -358,3 +358,25 @@ def test_demo_learns(tmp_path: Path) -> None:
     assert digest_of(again) != digest_of(text)
     assert not (tmp_path / "demo" / "report").exists()
     assert (tmp_path / "demo" / "own.txt").read_text() == "mine"
+
+
+def test_summary_of_a_published_name_says_that_it_is_untrained() -> None:
+    """A ready model of a published name is said to be untrained, with its shapes; others not."""
+    shown = succeed("summary", "resnet18", "--input", "32x32x3", "--classes", "7")
+    assert "untrained, made for images of 32x32x3 and 7 classes" in str(shown)
+    assert "224x224x3 and 1,000 classes" in str(shown)
+    assert "untrained" not in str(succeed("summary", "lenet5"))
+
+
+def test_explain_takes_published_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A published name gets as far as for other commands; another word is still none."""
+    monkeypatch.setattr("isoconv.exchange.published.where", lambda *_: None)
+    assert "models fetch resnet50" in fail("explain", "resnet50", "--image", "none.png")
+    assert "did you mean conv" in fail("explain", "cnv")
+
+
+def test_a_file_of_weights_that_was_cut_is_said_to_be(tmp_path: Path) -> None:
+    """What begins as an archive and lacks its end is named as cut off."""
+    cut = tmp_path / "cut.pt"
+    cut.write_bytes(b"PK\x03\x04" + bytes(600))
+    assert "cut off or damaged" in fail("summary", str(cut))

@@ -281,3 +281,11 @@ def test_freezing_stands_in_files_only_where_it_is_said() -> None:
     for value in bad:
         (fault,) = schema.faults({"freeze": value}, "")
         assert fault.rule.startswith("be one of 'all', 'none', or be a whole number")
+
+
+@pytest.mark.parametrize("settings", [{"freeze": "all"}, {"freeze": 1}, {"backbone_lr": 0.1}])
+def test_nothing_is_held_back_that_never_learned(settings: dict[str, Any]) -> None:
+    """Freezing, or a rate of its own before the head, needs a model to begin from."""
+    with pytest.raises(ArgumentError, match="have learned nothing") as caught:
+        Trainer("lenet5", progress=False, **settings).fit(data("xy"), epochs=1)
+    assert caught.value.argument == next(iter(settings))

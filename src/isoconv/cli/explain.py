@@ -69,9 +69,12 @@ class Explanations(TyperGroup):
             CheckpointError: the first word is neither a command nor a file.
         """
         if args and self.usual in self.commands and args[0] not in self.commands:
+            from isoconv.train.sources import kind_of
+
             word = args[0]
             # Before the options are read: those of another command would be refused by this one.
-            if re.fullmatch(r"[\w-]+", word) and "--help" not in args and not Path(word).exists():
+            plain = re.fullmatch(r"[\w-]+", word) and "--help" not in args
+            if plain and not Path(word).exists() and not kind_of(word):
                 raise CheckpointError(self._unknown(word))
             args = [self.usual, *args]
         return super().resolve_command(ctx, args)

@@ -67,7 +67,8 @@ ModelPath = Annotated[
     Path,
     typer.Argument(
         metavar="RUN",
-        help="A run folder, a .safetensors file (a saved model or a checkpoint), or an .onnx file.",
+        help="A run folder, a .safetensors file (a saved model or a checkpoint), an .onnx file, "
+        "PyTorch's weights of a ready model (.pt, .pth), or a published model by its name.",
         show_default=False,
         autocompletion=complete.trained,
     ),

@@ -64,12 +64,13 @@ def summary(
 
     if place is not None and model is not None:
         raise ArgumentError(f"one model is shown; got {place} and --model {model}")
-    found = model_named(place or model or "tinyvgg", shape, "28x28x1", classes)
+    name = place or model or "tinyvgg"
+    found = model_named(name, shape, "28x28x1", classes)
     if as_json:
         print_json(_plain(found))
         return
     say(str(found.summary()))
-    for line in _of_training(found):
+    for line in (*_of_training(found), *_of_published(name, found, classes or 10)):
         say(line)
 
 
@@ -104,3 +105,18 @@ def _of_training(model: Module) -> list[str]:
             f"{len(model.class_names)} classes: {', '.join(map(printable, model.class_names))}"
         )
     return [*lines, f"weights sha256:{model.digest()}"]
+
+
+def _of_published(name: str, model: Module, classes: int) -> list[str]:
+    """That an untrained model is not the published one of its name, whose shapes are others."""
+    from isoconv.nn.models.published import PUBLISHED
+
+    entry = PUBLISHED.get(name)
+    if entry is None or model.trained_on is not None:
+        return []
+    sides = "x".join(map(str, model.input_shape or ()))
+    return [
+        f"untrained, made for images of {sides} and {classes:,} classes; the published weights "
+        f"are for {entry.size}x{entry.size}x3 and 1,000 classes, and not shown here "
+        "(isoconv models list says whether they were fetched)"
+    ]

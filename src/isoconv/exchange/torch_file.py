@@ -100,6 +100,10 @@ def load_torch(path: str | Path, key: str | None = None) -> dict[str, Array]:
                 raise ValueError("it is of a format from before 2017; save it again with PyTorch")
     except IsoconvError:
         raise
+    except zipfile.BadZipFile as error:
+        # The file begins as an archive does: what is missing is its end.
+        text = f"{what}: it is cut off or damaged ({error})"
+        raise CheckpointError(text, path=path) from error
     except DAMAGED as error:
         raise turned(error, CheckpointError, what, path=path) from error
     arrays, _ = safetensors.read(path)

@@ -98,6 +98,8 @@ def settle(
         ShapeError: images that the model does not take.
     """
     known = {} if before is None else before
+    if start is None and before is None:
+        _check_learned(given, model)
     values = {"model": model, "epochs": epochs, **given.values()}
     if start is not None:
         # A rate of its own is for layers that are not frozen.
@@ -162,3 +164,17 @@ def checked_model(value: object) -> Module | str | None:
         with about("model", value):
             models.create(value)
     return value
+
+
+def _check_learned(given: TrainSettings, model: Module | str | None) -> None:
+    """Refuse to hold layers back that never learned: a model that is made for these images."""
+    if isinstance(model, Module) and model.input_shape is not None:
+        return  # Built: its weights may have been loaded.
+    for name, idle in (("freeze", (None, "none")), ("backbone_lr", (None,))):
+        value = getattr(given, name)
+        if value not in idle:
+            rule = (
+                "be left out without a model to begin from (start=, --from): "
+                "the weights of the layers before the head are new and have learned nothing"
+            )
+            raise refusal(name, rule, value)
