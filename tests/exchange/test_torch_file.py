@@ -124,13 +124,13 @@ def archive(content: bytes, data: dict[str, bytes] | None = None, **settings: An
 
 def tensor(
     shape: bytes = b"(K\x04t", strides: bytes = b"(K\x01t", offset: bytes = b"K\x00",
-    count: bytes = b"K\x04", kind: bytes = b"FloatStorage", key: bytes = b"0",
+    count: bytes = b"K\x04", kind: bytes = b"FloatStorage", key: bytes = b"0", marks: bytes = b"",
 ) -> bytes:  # fmt: skip
     """A pickle of a dictionary with one tensor, each part of which may be another."""
     name = b"X" + struct.pack("<I", len(key)) + key
     storage = b"(X\x07\x00\x00\x00storagectorch\n" + kind + b"\n" + name + b"X\x03\x00\x00\x00cpu"
     made = b"ctorch._utils\n_rebuild_tensor_v2\n(" + storage + count + b"tQ" + offset
-    return b"\x80\x02}X\x01\x00\x00\x00a" + made + shape + strides + b"\x89}tRs."
+    return b"\x80\x02}X\x01\x00\x00\x00a" + made + shape + strides + b"\x89}" + marks + b"tRs."
 
 
 def test_a_tensor_by_hand(tmp_path: Path) -> None:
@@ -160,6 +160,9 @@ BAD = {
     "a product that overflows": (
         archive(tensor(shape=b"(" + b"J\xff\xff\xff\x7f" * 9 + b"t", strides=b"(" + b"K\x00" * 9
                        + b"t")), "fits into memory"),
+    "numbers to be negated": (
+        archive(tensor(marks=b"}X\x03\x00\x00\x00neg\x88s")), "marked as negated.*resolve_neg",
+    ),
     "no strides": (archive(tensor(strides=b")")), "a stride for each"),
     "a size that is true": (archive(tensor(shape=b"(\x88t")), "whole number from 0"),
     "a storage that lies": (archive(tensor(count=b"K\x7f")), "data/0 in its archive must have 508"),

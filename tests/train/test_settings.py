@@ -69,7 +69,8 @@ def test_settings_of_a_run_fit_their_schema() -> None:
         {name: ALL[name].schema(name) for name in sparse},
     )
     assert not set(sparse) & set(settle(make(), network(), noise(), 3).plain())
-    plain = settle(make(**sparse), network(), noise(), 3).plain()
+    begun = network().build(noise().image_shape)
+    plain = settle(make(**sparse), begun, noise(), 3).plain()
     assert list(schema.faults(plain, "settings")) == []
     again = TrainSettings(**read_settings(plain, "run.json"))
     assert again.plain() == plain

@@ -185,14 +185,40 @@ def _axes(what: str, values: Any) -> tuple[int, ...]:
     return tuple(_whole(what, value) for value in values)
 
 
-def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Tensor | Unknown:
+def _tensor(
+    storage: Any,
+    offset: Any,
+    shape: Any,
+    strides: Any,
+    _: Any = None,
+    __: Any = None,
+    marks: Any = None,
+) -> Tensor | Unknown:
+    _check_plain(marks)
     return _typed(storage, getattr(storage, "kind", None), offset, shape, strides)
 
 
 def _typed_tensor(
-    storage: Any, offset: Any, shape: Any, strides: Any, _: Any, __: Any, kind: Any, *___: Any
+    storage: Any,
+    offset: Any,
+    shape: Any,
+    strides: Any,
+    _: Any,
+    __: Any,
+    kind: Any,
+    marks: Any = None,
 ) -> Tensor | Unknown:
+    _check_plain(marks)
     return _typed(storage, kind, offset, shape, strides)
+
+
+def _check_plain(marks: Any) -> None:
+    """Refuse what changes a tensor's numbers after they are read: a sign bit, a conjugation."""
+    if marks:
+        raise ValueError(
+            "a tensor in its pickle must hold its numbers as they are; it is marked as negated, "
+            "conjugated or the like: save tensor.resolve_neg().resolve_conj() in its place"
+        )
 
 
 def _typed(storage: Any, kind: Any, offset: Any, shape: Any, strides: Any) -> Tensor | Unknown:
