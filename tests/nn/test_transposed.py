@@ -169,6 +169,7 @@ def test_first_values_go_by_the_products_of_a_result() -> None:
     [
         ({"padding": 4}, "padding must leave a place of the result on every axis", "padding"),
         ({"padding": "same", "output_padding": 1}, "output_padding must be 0", "output_padding"),
+        ({"stride": 65}, "stride must have a product of at most 4,096", "stride"),
         ({"output_padding": -1}, "output_padding must be at least 0", "output_padding"),
         ({"padding": 1, "groups": 3}, "groups must divide the 4 channels of x", "groups"),
     ],

@@ -40,6 +40,9 @@ __all__ = [
 ]
 __public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
+MOST_PHASES = 4096
+"""Of the product of the strides: a kernel has a part for each remainder by the stride."""
+
 
 class _Axis(NamedTuple):
     """An axis of a transposed convolution.
@@ -99,6 +102,8 @@ def _transpose(
         )
     kernel, sides = weight.shape[:rank], x.shape[:rank]
     strides = per_axis("stride", stride, rank)
+    if prod(strides) > MOST_PHASES:
+        raise refusal("stride", f"have a product of at most {MOST_PHASES:,}", stride)
     dilations = per_axis("dilation", dilation, rank)
     more = per_axis("output_padding", output_padding, rank, least=0)
     extents = [d * (k - 1) + 1 for k, d in zip(kernel, dilations, strict=True)]
