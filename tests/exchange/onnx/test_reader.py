@@ -148,6 +148,16 @@ FAULTS: list[tuple[Callable[[Path], Any], str]] = [
     (lambda f: outside(f, offset="-1"), "the offset of its external data must be a whole number"),
     (lambda f: outside(f, offset="70"), "must have 192 bytes from 70 on; weights.bin has 129"),
     (_nan, "array 'w': weights must be finite; it holds NaN or infinity"),
+    (
+        lambda _: small(arrays={"w": np.full((4, 3, 2, 2), 1e200)}),
+        "array 'w': weights must be at most 3.4e+38 in size, the greatest float32 number",
+    ),
+    (
+        lambda _: small(
+            nodes=[node("Clip", "x low", "y")], arrays={"low": np.array(np.inf, np.float32)}
+        ),
+        "Clip 'of y': its min must leave numbers; got inf",
+    ),
     (_named_twice, "Tanh 'of y': each value must have a name of its own; 'y'"),
     (_circle, "its graph must have no cycle; nodes read each other's results in one"),
     (_sparse, "its arrays must be dense; it has sparse initializers"),
@@ -259,4 +269,13 @@ def test_arrays_out_of_nothing_take_no_memory(tmp_path: Path) -> None:
     nodes = [node("ConstantOfShape", "shape", "w"), node("Conv", "x w", "y")]
     path = written(tmp_path, small(nodes=nodes, arrays={"shape": np.array([2**36, 3, 2, 2])}))
     with pytest.raises(IsoconvError, match=r"needs at least .* of memory"):
+        from_onnx(path)
+
+
+def test_arrays_that_double_one_another_are_counted(tmp_path: Path) -> None:
+    """A chain of forty concatenations of one array with itself is refused when it is too large."""
+    chain = [node("Concat", f"t{n} t{n}", f"t{n + 1}", axis=0) for n in range(40)]
+    arrays = {"t0": np.ones(10, np.float32)}
+    path = written(tmp_path, small(nodes=[*chain, node("Add", "x t40", "y")], arrays=arrays))
+    with pytest.raises(CheckpointError, match=r"of t2\d.*must not be much larger"):
         from_onnx(path)

@@ -9,7 +9,7 @@ import numpy as np
 
 from isoconv.checks import LARGEST_SINGLE
 from isoconv.exchange.onnx.arithmetic import joined
-from isoconv.exchange.onnx.building import Fixed, Given, Use
+from isoconv.exchange.onnx.building import Fixed, Given, NodeError, Use
 from isoconv.exchange.onnx.converting import converts
 from isoconv.exchange.onnx.layouts import Layout, flat
 from isoconv.nn import (
@@ -87,7 +87,10 @@ def _clip(use: Use) -> Sequence[Given]:
         else:
             bound = use.setting(name, 0.0) if name in use.node.attributes else None
         # The greatest float32 number stands for none.
-        bounds.append(bound if bound is not None and abs(bound) < LARGEST_SINGLE else None)
+        outward = bound if bound is None or name == "max" else -bound
+        if outward is not None and outward <= -LARGEST_SINGLE:
+            raise NodeError(f"its {name} must leave numbers; got {bound}")
+        bounds.append(None if outward is None or outward >= LARGEST_SINGLE else bound)
     return elementwise(use, ReLU6() if bounds == [0.0, 6.0] else Clip(*bounds))
 
 

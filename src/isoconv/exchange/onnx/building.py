@@ -20,6 +20,8 @@ __all__ = ["Building", "Fixed", "Given", "NodeError", "Use", "Value"]
 
 
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
+MOST_FOLDED = 2**27
+"""Bytes of all arrays that follow from others, beside four times those in the file."""
 
 
 class NodeError(ValueError):
@@ -88,6 +90,7 @@ class Building:
         self.readers = Counter(name for node in file.nodes for name in node.inputs)
         self.readers.update(given.name for given in file.outputs)
         self.makers = {name: node for node in file.nodes for name in node.outputs if name}
+        self._room = MOST_FOLDED + 4 * sum(array.nbytes for array in file.arrays.values())
         self.steps: list[Step] = []
         self.weights: dict[str, Array] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
@@ -117,6 +120,16 @@ class Building:
             self.weights[f"{free}.{own}"] = np.asarray(array, np.float32)
         self.shapes[free] = layout.shape
         return Value(free, layout)
+
+    def hold(self, arrays: Sequence[Array]) -> None:
+        """Count arrays that follow from others: a small file can double one again and again.
+
+        Raises:
+            NodeError: they are too large in all.
+        """
+        self._room -= sum(array.nbytes for array in arrays)
+        if self._room < 0:
+            raise NodeError("what follows from the file's arrays must not be much larger than they")
 
     def needed(self, result: Value) -> list[Step]:
         """The steps that a result needs, in their order."""

@@ -154,6 +154,7 @@ def _gather(settings: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
 
 @fold("Concat")
 def _concat(settings: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
+    _checked(sum(array.size for array in arrays))
     return [np.concatenate(arrays, settings.get("axis", 1))]
 
 

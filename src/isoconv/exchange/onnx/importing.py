@@ -426,6 +426,7 @@ def _made(node: Node, made: Building) -> Sequence[Given]:
         arrays = [given.array if isinstance(given, Fixed) else None for given in use.inputs]
         known = folded(node, arrays)
         if known is not None:
+            made.hold(known)
             return [Fixed(array) for array in known]
     convert = converter_for(node.operator, made.opset)
     if convert is None:

@@ -212,6 +212,11 @@ def _take_array(tensor: TensorMessage, folder: Path, arrays: dict[str, Array]) -
         and not (np.isfinite(found) | ((found.size == 1) & ~np.isnan(found))).all()
     ):
         yield "weights must be finite; it holds NaN or infinity"
+    elif found.dtype == np.float64 and found.size > 1:
+        # They become float32.
+        largest = np.finfo(np.float32).max
+        if not ((found <= largest) & (found >= -largest)).all():
+            yield f"weights must be at most {largest:.3g} in size, the greatest float32 number"
     arrays[tensor.name] = found
 
 
