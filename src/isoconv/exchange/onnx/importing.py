@@ -314,7 +314,7 @@ def _result(file: OnnxFile, made: Building, output: str | None) -> Value:
         )
     if (batch := _batch(file)) > 1 and found.sizes[:1] == (batch,):
         raise refused(file.path, [_of_batch(batch)])
-    return natural(made, found)
+    return natural(made, found, ours=output is None and RECORD in file.metadata)
 
 
 def _batch(file: OnnxFile) -> int:
@@ -327,18 +327,26 @@ def _of_batch(batch: int) -> str:
     return f"it is for batches of {batch}: export it with a batch of one, or a free batch axis"
 
 
-def natural(made: Building, value: Value) -> Value:
+def natural(made: Building, value: Value, *, ours: bool = False) -> Value:
     """A result as layers here give it: without the image axis, with the channels of maps last.
 
-    It is a map where its second axis lies behind the others; a map of one position is a row.
+    It is a map where it has four axes or more, or three of which the second lies behind the third;
+    a map of one position is a row.
+
+    Args:
+        made: the network so far.
+        value: the result.
+        ours: whether the file was written here, where the last axis always became the second.
     """
     rank, held = len(value.sizes), value.layout.order()
     order = list(range(rank))
-    if rank >= 2 and value.sizes[0] == 1:
+    if ours and rank >= 2:
+        order = [*order[2:], 1]
+    elif rank >= 2 and value.sizes[0] == 1:
         order = order[1:]
         if prod(value.sizes[2:]) == 1:
             order = [1]
-        elif held == [axis for axis in (*order[1:], 1) if axis in held]:
+        elif rank > 3 or held == [axis for axis in (*order[1:], 1) if axis in held]:
             order = [*order[1:], 1]
     return made.lying(value, value.layout.lying(order))
 
