@@ -121,13 +121,19 @@ class Building:
         self.shapes[free] = layout.shape
         return Value(free, layout)
 
-    def hold(self, arrays: Sequence[Array]) -> None:
+    def hold(self, arrays: Sequence[Array], sources: Sequence[Array | None]) -> None:
         """Count arrays that follow from others: a small file can double one again and again.
+
+        Args:
+            arrays: that follow; views of others take no memory.
+            sources: what they follow from, which is counted already.
 
         Raises:
             NodeError: they are too large in all.
         """
-        self._room -= sum(array.nbytes for array in arrays)
+        known = {id(source) for source in sources}
+        own = (each for each in arrays if each.base is None and id(each) not in known)
+        self._room -= sum(array.nbytes for array in own)
         if self._room < 0:
             raise NodeError("what follows from the file's arrays must not be much larger than they")
 

@@ -330,8 +330,7 @@ def _of_batch(batch: int) -> str:
 def natural(made: Building, value: Value, *, ours: bool = False) -> Value:
     """A result as layers here give it: without the image axis, with the channels of maps last.
 
-    It is a map where it has four axes or more, or three of which the second lies behind the third;
-    a map of one position is a row.
+    It is a map where its second axis lies behind the others; a map of one position is a row.
 
     Args:
         made: the network so far.
@@ -346,7 +345,7 @@ def natural(made: Building, value: Value, *, ours: bool = False) -> Value:
         order = order[1:]
         if prod(value.sizes[2:]) == 1:
             order = [1]
-        elif rank > 3 or held == [axis for axis in (*order[1:], 1) if axis in held]:
+        elif held == [axis for axis in (*order[1:], 1) if axis in held]:
             order = [*order[1:], 1]
     return made.lying(value, value.layout.lying(order))
 
@@ -434,7 +433,7 @@ def _made(node: Node, made: Building) -> Sequence[Given]:
         arrays = [given.array if isinstance(given, Fixed) else None for given in use.inputs]
         known = folded(node, arrays)
         if known is not None:
-            made.hold(known)
+            made.hold(known, arrays)
             return [Fixed(array) for array in known]
     convert = converter_for(node.operator, made.opset)
     if convert is None:

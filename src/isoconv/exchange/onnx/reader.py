@@ -212,7 +212,7 @@ def _take_array(tensor: TensorMessage, folder: Path, arrays: dict[str, Array]) -
         and not (np.isfinite(found) | ((found.size == 1) & ~np.isnan(found))).all()
     ):
         yield "weights must be finite; it holds NaN or infinity"
-    elif found.dtype == np.float64 and found.size > 1:
+    elif found.dtype == np.float64 and np.isfinite(found).all():
         # They become float32.
         largest = np.finfo(np.float32).max
         if not ((found <= largest) & (found >= -largest)).all():
