@@ -90,7 +90,9 @@ class Building:
         self.readers = Counter(name for node in file.nodes for name in node.inputs)
         self.readers.update(given.name for given in file.outputs)
         self.makers = {name: node for node in file.nodes for name in node.outputs if name}
-        self._room = MOST_FOLDED + 4 * sum(array.nbytes for array in file.arrays.values())
+        self._room = MOST_FOLDED
+        for array in file.arrays.values():
+            self._room += 4 * array.nbytes
         self.steps: list[Step] = []
         self.weights: dict[str, Array] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
@@ -132,8 +134,9 @@ class Building:
             NodeError: they are too large in all.
         """
         known = {id(source) for source in sources}
-        own = (each for each in arrays if each.base is None and id(each) not in known)
-        self._room -= sum(array.nbytes for array in own)
+        for array in arrays:
+            if array.base is None and id(array) not in known:
+                self._room -= array.nbytes
         if self._room < 0:
             raise NodeError("what follows from the file's arrays must not be much larger than they")
 

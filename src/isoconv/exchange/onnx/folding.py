@@ -154,7 +154,10 @@ def _gather(settings: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
 
 @fold("Concat")
 def _concat(settings: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
-    _checked(sum(array.size for array in arrays))
+    size = 0
+    for array in arrays:
+        size += array.size
+    _checked(size)
     return [np.concatenate(arrays, settings.get("axis", 1))]
 
 
