@@ -346,7 +346,7 @@ def _imported_request(prediction: Prediction) -> tuple[dict[str, Any], dict[str,
         save_onnx(model, path, preprocessing="beside")
         content = np.frombuffer(path.read_bytes(), np.uint8)
     images = random.randn(prediction.batch, *shape).astype(np.float32)
-    return asdict(prediction), {"file": content, "images": images}
+    return asdict(prediction), {"network": content, "images": images}
 
 
 def _peak(

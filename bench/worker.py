@@ -53,7 +53,7 @@ class Library(ABC):
     - ``simple``: pooling, normalisation and the like;
     - ``step``: a training step; results: the losses of the first two steps on the first batch;
     - ``predict``: a prediction; results: the scores;
-    - ``imported``: a prediction of the network in an ONNX file, the array "file" of its bytes.
+    - ``imported``: a prediction of the network in an ONNX file, the array "network" of its bytes.
 
     Every request names the work (the fields of a class in ``bench.workloads``), the number of
     threads and the variant, such as the layout in memory.

@@ -89,7 +89,7 @@ class IsoconvLibrary(Library):
     def imported(self, request: dict[str, Any], arrays: dict[str, Array]) -> Prepared:
         """``model.predict`` of an imported network; how long the import took is told."""
         images, path = arrays["images"], Path(request["folder"]) / "network.onnx"
-        path.write_bytes(arrays["file"].tobytes())
+        path.write_bytes(arrays["network"].tobytes())
         start = time.perf_counter()
         model = from_onnx(path)
         facts = {"imported_in": round(time.perf_counter() - start, 3)}

@@ -27,7 +27,7 @@ class OnnxRuntimeLibrary(Library):
 
     def imported(self, request: dict[str, Any], arrays: dict[str, Array]) -> Prepared:
         """The same of a network in a file."""
-        return _session(arrays["file"].tobytes(), request, arrays["images"])
+        return _session(arrays["network"].tobytes(), request, arrays["images"])
 
 
 def _session(content: bytes, request: dict[str, Any], images: Array) -> Prepared:

@@ -27,7 +27,7 @@ class OpenvinoLibrary(Library):
 
     def imported(self, request: dict[str, Any], arrays: dict[str, Array]) -> Prepared:
         """The same of a network in a file."""
-        return _compiled(arrays["file"].tobytes(), request, arrays["images"])
+        return _compiled(arrays["network"].tobytes(), request, arrays["images"])
 
 
 def _compiled(content: bytes, request: dict[str, Any], images: Array) -> Prepared:

@@ -120,7 +120,7 @@ def test_imported_networks(tmp_path: Path) -> None:
     model = build("resnet20", 10, (32, 32, 3))
     images = numbers({"images": (2, 32, 32, 3)})["images"]
     content = onnx_model.onnx_bytes(describe(model), model.weights, images.shape)
-    arrays = {"file": np.frombuffer(content, np.uint8), "images": images}
+    arrays = {"network": np.frombuffer(content, np.uint8), "images": images}
     request = {"folder": str(tmp_path), "threads": 1}
     expected = model.predict(images, finish="none")
     for library in (IsoconvLibrary(), onnxruntime.OnnxRuntimeLibrary()):
