@@ -120,7 +120,7 @@ def less(x: Tensor | float, y: Tensor | float) -> Tensor:
         >>> less(Trace().images((4, 4, 2)), 0.5).shape
         (4, 4, 2)
     """
-    return joined("greater", y=y, x=x)
+    return joined("greater", "less", y=y, x=x)
 
 
 def less_equal(x: Tensor | float, y: Tensor | float) -> Tensor:
@@ -139,7 +139,7 @@ def less_equal(x: Tensor | float, y: Tensor | float) -> Tensor:
         >>> less_equal(Trace().images((4, 4, 2)), 0.5).shape
         (4, 4, 2)
     """
-    return joined("greater_equal", y=y, x=x)
+    return joined("greater_equal", "less_equal", y=y, x=x)
 
 
 def logical_and(x: Tensor, y: Tensor) -> Tensor:

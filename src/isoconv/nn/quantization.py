@@ -2,7 +2,8 @@
 
 A quantised value is a tensor of whole numbers, as its kind of integer has them. A product of two
 and a sum of such products are exact in float64 as long as the sum stays below 2^53, for 2^37
-products of bytes; so these layers compute in float64, and every order of a sum gives the same.
+products of bytes; so these layers compute in float64, and every order of a sum gives the same. A
+sum that is a result itself is float32 like every other, exact up to 2^24 and rounded beyond.
 """
 
 from __future__ import annotations
@@ -125,10 +126,10 @@ class QuantizedConv2d(_QuantizedConv):
     """Convolution of whole numbers along height and width, with exact sums.
 
     With ``T(i, j, o) = bias(o) + Σ (X - input_zero_point) · weight``, summed as in `Conv2d`, it
-    gives T itself, or ``round(clip(T · multiplier(o) + zero_point))`` within the bounds of its
-    ``dtype``, halves to even, computed in float64. Weights, bias and multipliers are states, which
-    training leaves as they are; weights and bias are whole numbers, and a weight's zero point is
-    subtracted before. Padding is X's zero point.
+    gives T itself (as float32, exact up to 2^24), or ``round(clip(T · multiplier(o) + zero_point))``
+    within the bounds of its ``dtype``, halves to even, computed in float64. Weights, bias and
+    multipliers are states, which training leaves as they are; weights and bias are whole numbers,
+    and a weight's zero point is subtracted before. Padding is X's zero point.
 
     Args:
         filters: number of output channels.

@@ -150,6 +150,9 @@ class Trace:
             check_text(name, path) for name, path in entries("frozen", frozen).items()
         )
         self._paths = _paths(model)
+        unknown = sorted(self.frozen.difference(self._paths.values()))
+        if unknown:
+            raise refusal("frozen", "be paths of the model's modules", unknown[0])
         self._updates: dict[str, list[Tensor]] = {}
         self._streams = 0
         self._open: list[_OpenCall] = []
