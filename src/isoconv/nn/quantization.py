@@ -126,10 +126,10 @@ class QuantizedConv2d(_QuantizedConv):
     """Convolution of whole numbers along height and width, with exact sums.
 
     With ``T(i, j, o) = bias(o) + Σ (X - input_zero_point) · weight``, summed as in `Conv2d`, it
-    gives T itself (as float32, exact up to 2^24), or ``round(clip(T · multiplier(o) + zero_point))``
-    within the bounds of its ``dtype``, halves to even, computed in float64. Weights, bias and
-    multipliers are states, which training leaves as they are; weights and bias are whole numbers,
-    and a weight's zero point is subtracted before. Padding is X's zero point.
+    gives T itself (in float32, exact up to 2^24), or, within the bounds of its ``dtype``,
+    ``round(clip(T · multiplier(o) + zero_point))``, halves to even, computed in float64. Weights,
+    bias and multipliers are states, which training leaves as they are; weights and bias are whole
+    numbers, and a weight's zero point is subtracted before. Padding is X's zero point.
 
     Args:
         filters: number of output channels.
