@@ -6,6 +6,7 @@ from math import prod
 
 from isoconv.checks import check_number, refusal
 from isoconv.errors import ShapeError
+from isoconv.nn.alike import like
 from isoconv.nn.comparisons import logical_and
 from isoconv.nn.elementwise import divide, expm1, maximum, neg, power
 from isoconv.nn.piecewise import clip
@@ -205,25 +206,9 @@ def smooth_l1(prediction: Tensor, target: Tensor, beta: float = 1.0) -> Tensor:
     return _mean(divide(near * (size - 0.5 * near), bend))
 
 
+@like(l1)
 def mse(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error: ``1/m Σ (prediction - target)²`` over the m elements of an image.
-
-    Args:
-        prediction: any shape.
-        target: the same shape.
-
-    Returns:
-        ``()``, one for each image.
-
-    Raises:
-        ShapeError: shapes that differ.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> x = Trace().images((10,))
-        >>> mse(x, x.trace.input("dataset", "target", (10,))).shape
-        ()
-    """
+    """Mean squared error: ``1/m Σ (prediction - target)²`` over the m elements of an image."""
     _check_shapes("mse", prediction=prediction, target=target)
     return _mean(prediction.trace.add("square", prediction - target))
 

@@ -14,6 +14,7 @@ from typing import ClassVar
 
 from isoconv.checks import LARGEST, check_choice, check_count, check_flag, refusal, whole
 from isoconv.errors import ShapeError
+from isoconv.nn.alike import like
 from isoconv.nn.convolution import conv1d, conv2d, conv3d
 from isoconv.nn.elementwise import round as rounded
 from isoconv.nn.matrices import matmul
@@ -101,27 +102,6 @@ class _QuantizedConv(Module):
         return _brought(self, self.dtype, end, total, x)
 
 
-class QuantizedConv1d(_QuantizedConv):
-    """Convolution of whole numbers along one axis; see `QuantizedConv2d`.
-
-    Input shape:
-        ``(L, C)``, whole numbers as float32.
-
-    Output shape:
-        ``(L', filters)``, sizes as in `Conv1d`.
-
-    Source:
-        Jacob et al. 2018, "Quantization and training of neural networks for efficient inference".
-
-    Example:
-        >>> from isoconv import nn
-        >>> nn.QuantizedConv1d(8, 5).build((100, 2)).weights["weight"].shape
-        (5, 2, 8)
-    """
-
-    rank = 1
-
-
 class QuantizedConv2d(_QuantizedConv):
     """Convolution of whole numbers along height and width, with exact sums.
 
@@ -170,17 +150,22 @@ class QuantizedConv2d(_QuantizedConv):
     rank = 2
 
 
+@like(QuantizedConv2d, rank=1)
+class QuantizedConv1d(_QuantizedConv):
+    """Convolution of whole numbers along one axis; see `QuantizedConv2d`.
+
+    Example:
+        >>> from isoconv import nn
+        >>> nn.QuantizedConv1d(8, 5).build((100, 2)).weights["weight"].shape
+        (5, 2, 8)
+    """
+
+    rank = 1
+
+
+@like(QuantizedConv2d, rank=3)
 class QuantizedConv3d(_QuantizedConv):
     """Convolution of whole numbers along three axes; see `QuantizedConv2d`.
-
-    Input shape:
-        ``(D, H, W, C)``, whole numbers as float32.
-
-    Output shape:
-        ``(D', H', W', filters)``, sizes as in `Conv3d`.
-
-    Source:
-        Jacob et al. 2018, "Quantization and training of neural networks for efficient inference".
 
     Example:
         >>> from isoconv import nn
