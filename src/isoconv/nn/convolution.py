@@ -31,6 +31,7 @@ from isoconv.nn.settings import (
     PerAxis,
     added,
     check_rank,
+    filters_and_groups,
     learned_bias,
     padding_pairs,
     per_axis,
@@ -246,15 +247,7 @@ class _Conv(Module):
         check_rank(type(self).__name__, self.rank, x)
         kernel = per_axis("kernel_size", self.kernel_size, self.rank)
         channels = x.shape[-1]
-        filters = check_count("filters", self.filters, most=LARGEST)
-        groups = check_count("groups", self.groups)
-        if channels % groups or filters % groups:
-            raise ShapeError(
-                f"groups must divide the input channels and the filters: groups={groups}, "
-                f"input channels {channels}, filters {filters}",
-                argument="groups",
-                value=self.groups,
-            )
+        filters, groups = filters_and_groups(self.filters, self.groups, channels)
         shape = (*kernel, channels // groups, filters)
         weight = x.trace.parameter(self, "weight", shape)
         bias = learned_bias(self, x, filters, self.bias)

@@ -66,7 +66,7 @@ def cross_entropy(
         ()
     """
     each = surprise(logits, labels, smoothing)
-    share = _share(logits, labels, weight)
+    share = _share("cross_entropy", logits, labels, weight)
     return each if share is None and not each.shape else over_labels(each, logits, labels, share)
 
 
@@ -105,7 +105,7 @@ def focal(
         ()
     """
     each = focused(logits, labels, gamma)
-    return over_labels(each, logits, labels, _share(logits, labels, weight))
+    return over_labels(each, logits, labels, _share("focal", logits, labels, weight))
 
 
 def focused(logits: Tensor, labels: Tensor, gamma: float = 2.0) -> Tensor:
@@ -265,11 +265,11 @@ def over_labels(
     return total(weighed, places) / maximum(total(known, places), 1.0)
 
 
-def _share(logits: Tensor, labels: Tensor, weight: Tensor | None) -> Tensor | None:
+def _share(loss: str, logits: Tensor, labels: Tensor, weight: Tensor | None) -> Tensor | None:
     """The weight of each place: that of its class."""
     if weight is None:
         return None
-    check_tensors("cross_entropy", weight=weight)
+    check_tensors(loss, weight=weight)
     classes = logits.shape[-1]
     if weight.batched or weight.shape != (classes,):
         text = f"weight must have shape ({classes},), one for each class; got {weight.shape}"

@@ -13,14 +13,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from isoconv.checks import LARGEST, check_choice, check_count, check_flag, refusal, whole
-from isoconv.errors import ShapeError
 from isoconv.nn.alike import like
 from isoconv.nn.convolution import conv1d, conv2d, conv3d
 from isoconv.nn.elementwise import round as rounded
 from isoconv.nn.matrices import matmul
 from isoconv.nn.module import Module
 from isoconv.nn.piecewise import clip
-from isoconv.nn.settings import PaddingSetting, PerAxis, check_rank, per_axis
+from isoconv.nn.settings import PaddingSetting, PerAxis, check_rank, filters_and_groups, per_axis
 from isoconv.nn.tensor import Tensor, check_tensors
 
 __all__ = [
@@ -85,11 +84,8 @@ class _QuantizedConv(Module):
         """``(spatial..., C)`` to ``(spatial'..., filters)``."""
         check_rank(type(self).__name__, self.rank, x)
         kernel = per_axis("kernel_size", self.kernel_size, self.rank)
-        filters = check_count("filters", self.filters, most=LARGEST)
-        groups, channels = check_count("groups", self.groups), x.shape[-1]
-        if channels % groups or filters % groups:
-            rule = f"divide the {channels} input channels and the {filters} filters"
-            raise refusal("groups", rule, self.groups, ShapeError)
+        channels = x.shape[-1]
+        filters, groups = filters_and_groups(self.filters, self.groups, channels)
         start = _zero_point("input_zero_point", self.input_zero_point)
         end = _zero_point("zero_point", self.zero_point)
         weight = _held(self, "weight", x, (*kernel, channels // groups, filters), 0.0)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar, NamedTuple, cast
 
-from isoconv.checks import LARGEST, check_choice, check_count, check_flag, refusal
+from isoconv.checks import check_choice, check_count, check_flag, refusal
 from isoconv.errors import ShapeError
 from isoconv.nn.alike import like
 from isoconv.nn.module import Module
@@ -23,6 +23,7 @@ from isoconv.nn.settings import (
     PaddingSetting,
     PerAxis,
     check_rank,
+    filters_and_groups,
     learned_bias,
     padding_pairs,
     per_axis,
@@ -278,15 +279,7 @@ class _ConvTranspose(Module):
         kernel = per_axis("kernel_size", self.kernel_size, self.rank)
         strides = per_axis("stride", self.stride, self.rank)
         channels = x.shape[-1]
-        filters = check_count("filters", self.filters, most=LARGEST)
-        groups = check_count("groups", self.groups)
-        if channels % groups or filters % groups:
-            raise ShapeError(
-                f"groups must divide the input channels and the filters: groups={groups}, "
-                f"input channels {channels}, filters {filters}",
-                argument="groups",
-                value=self.groups,
-            )
+        filters, groups = filters_and_groups(self.filters, self.groups, channels)
         # Of the kernel's positions along an axis, one in a stride meets a place of the result.
         met = prod(max(k, s) for k, s in zip(kernel, strides, strict=True)) / prod(strides)
         shape = (*kernel, filters // groups, channels)
