@@ -118,6 +118,8 @@ def test_what_is_refused() -> None:
     refused: list[tuple[Callable[[], Any], str, str]] = [
         (lambda: F.add(1.0, 2.0), "x", "add takes a tensor at least; got numbers alone"),
         (lambda: F.subtract(x, text), "y", "sub takes tensors of a trace; got str"),
+        (lambda: F.less(x, text), "y", "less takes tensors of a trace; got str"),
+        (lambda: x <= text, "other", "less_equal takes tensors of a trace; got str"),
         (lambda: F.where(number, x, x), "condition", "where takes tensors of a trace; got float"),
         (lambda: F.maximum(x, 1e300), "y", "must be a number of float32"),
         (lambda: F.greater(x, nn.Trace().images((4,))), "y", "tensors of one trace"),

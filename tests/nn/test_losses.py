@@ -139,6 +139,11 @@ def test_labels_of_maps_on_arrays() -> None:
     for labels in (LABELS - 1, np.where(LABELS < 0, 6, LABELS)):
         with pytest.raises(ic.errors.DataError, match="labels must lie in 0 … 5"):
             ic.cross_entropy(LOGITS, labels)
+    wrong = np.zeros((2, 3, 4), np.int32)
+    wrong[1, 0, 2] = 9
+    with pytest.raises(ic.errors.DataError, match=r"label \(1, 0, 2\) is 9") as caught:
+        ic.cross_entropy(np.zeros((2, 3, 4, 6), np.float32), wrong)
+    assert caught.value.row == 1, "the image, not the place among all"
     with pytest.raises(ic.errors.DataError, match="label 0 is -1"):
         ic.cross_entropy(LOGITS[0, 0], [-1, 0, 0, 0, 0])
 

@@ -180,6 +180,14 @@ def test_layers_outside_the_attributes_have_no_name() -> None:
         Loose().build((4, 4, 1))
 
 
+def test_paths_that_are_frozen_are_those_of_modules() -> None:
+    """A path that leads to none is refused, and not passed over."""
+    model = nn.Sequential(nn.BatchNorm(), nn.Dropout())
+    assert nn.Trace(model, training=True, frozen=["0"]).frozen == {"0"}
+    with pytest.raises(ArgumentError, match=r"frozen\[1\] must be the path of .*; got '2'"):
+        nn.Trace(model, training=True, frozen=["0", "2"])
+
+
 def test_forward_must_return_a_tensor() -> None:
     """Any other result is refused."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from isoconv.checks import refusal
+from isoconv.nn.alike import like
 from isoconv.nn.module import Module
 from isoconv.nn.moving import MOST_PLACES, taken_places
 from isoconv.nn.settings import check_rank, per_axis
@@ -38,19 +39,20 @@ Windows = list[range]
 """The places that each window of an axis covers."""
 
 
-def _adaptive(kind: str, rank: int, x: Tensor, output_size: OutputSize) -> list[Windows]:
-    """The windows of each axis, as even as whole places allow."""
-    check_rank(kind, rank, x)
+def _adaptive(kind: str, rank: int, x: Tensor, output_size: OutputSize) -> Tensor:
+    """The average ("avg") or maximum ("max") of windows as even as whole places allow."""
+    check_rank(f"adaptive_{kind}_pool{rank}d", rank, x)
     sides = x.shape[:-1]
     given = output_size if isinstance(output_size, (tuple, list)) else (output_size,) * rank
     filled = tuple(side if size is None else size for side, size in zip(sides, given, strict=False))
     if len(given) != rank:
         raise refusal("output_size", f"be a whole number or {rank} of them, or None", output_size)
     sizes = _sizes("output_size", output_size, filled)
-    return [
+    windows = [
         [range(i * side // size, -(-(i + 1) * side // size)) for i in range(size)]
         for side, size in zip(sides, sizes, strict=True)
     ]
+    return _average(x, windows) if kind == "avg" else maximum_of(x, windows)
 
 
 def _sizes(name: str, value: object, filled: tuple[int, ...]) -> tuple[int, ...]:
@@ -106,17 +108,6 @@ def maximum_of(x: Tensor, axes: Sequence[Windows]) -> Tensor:
     return apply("max_pool", x=x, attrs=_geometry(kernel))
 
 
-def adaptive_avg_pool1d(x: Tensor, output_size: OutputSize) -> Tensor:
-    """Averages that make a given length; see `adaptive_avg_pool2d`.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> adaptive_avg_pool1d(Trace().images((100, 2)), 7).shape
-        (7, 2)
-    """
-    return _average(x, _adaptive("adaptive_avg_pool1d", 1, x, output_size))
-
-
 def adaptive_avg_pool2d(x: Tensor, output_size: OutputSize) -> Tensor:
     """Averages that make a given size: window i covers ``floor(i·H/O)`` to ``ceil((i+1)·H/O)``.
 
@@ -138,9 +129,22 @@ def adaptive_avg_pool2d(x: Tensor, output_size: OutputSize) -> Tensor:
         >>> adaptive_avg_pool2d(Trace().images((28, 20, 8)), (7, None)).shape
         (7, 20, 8)
     """
-    return _average(x, _adaptive("adaptive_avg_pool2d", 2, x, output_size))
+    return _adaptive("avg", 2, x, output_size)
 
 
+@like(adaptive_avg_pool2d, rank=1)
+def adaptive_avg_pool1d(x: Tensor, output_size: OutputSize) -> Tensor:
+    """Averages that make a given length; see `adaptive_avg_pool2d`.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> adaptive_avg_pool1d(Trace().images((100, 2)), 7).shape
+        (7, 2)
+    """
+    return _adaptive("avg", 1, x, output_size)
+
+
+@like(adaptive_avg_pool2d, rank=3)
 def adaptive_avg_pool3d(x: Tensor, output_size: OutputSize) -> Tensor:
     """Averages that make a given size; see `adaptive_avg_pool2d`.
 
@@ -149,9 +153,19 @@ def adaptive_avg_pool3d(x: Tensor, output_size: OutputSize) -> Tensor:
         >>> adaptive_avg_pool3d(Trace().images((8, 9, 10, 2)), 3).shape
         (3, 3, 3, 2)
     """
-    return _average(x, _adaptive("adaptive_avg_pool3d", 3, x, output_size))
+    return _adaptive("avg", 3, x, output_size)
 
 
+@like(adaptive_avg_pool2d)
+def adaptive_max_pool2d(x: Tensor, output_size: OutputSize) -> Tensor:
+    """Maxima that make a given size: window i covers ``floor(i·H/O)`` to ``ceil((i+1)·H/O)``.
+
+    He et al. 2014, "Spatial pyramid pooling in deep convolutional networks for visual recognition".
+    """
+    return _adaptive("max", 2, x, output_size)
+
+
+@like(adaptive_max_pool2d, rank=1)
 def adaptive_max_pool1d(x: Tensor, output_size: OutputSize) -> Tensor:
     """Maxima that make a given length; see `adaptive_max_pool2d`.
 
@@ -160,33 +174,10 @@ def adaptive_max_pool1d(x: Tensor, output_size: OutputSize) -> Tensor:
         >>> adaptive_max_pool1d(Trace().images((100, 2)), 7).shape
         (7, 2)
     """
-    return maximum_of(x, _adaptive("adaptive_max_pool1d", 1, x, output_size))
+    return _adaptive("max", 1, x, output_size)
 
 
-def adaptive_max_pool2d(x: Tensor, output_size: OutputSize) -> Tensor:
-    """Maxima that make a given size: window i covers ``floor(i·H/O)`` to ``ceil((i+1)·H/O)``.
-
-    He et al. 2014, "Spatial pyramid pooling in deep convolutional networks for visual recognition".
-
-    Args:
-        x: ``(H, W, C)``.
-        output_size: O of the result, one number or one per axis; None leaves an axis as it is.
-
-    Returns:
-        ``(O, O', C)``.
-
-    Raises:
-        ShapeError: another rank.
-        ArgumentError: a size below 1.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> adaptive_max_pool2d(Trace().images((28, 20, 8)), (7, None)).shape
-        (7, 20, 8)
-    """
-    return maximum_of(x, _adaptive("adaptive_max_pool2d", 2, x, output_size))
-
-
+@like(adaptive_max_pool2d, rank=3)
 def adaptive_max_pool3d(x: Tensor, output_size: OutputSize) -> Tensor:
     """Maxima that make a given size; see `adaptive_max_pool2d`.
 
@@ -195,53 +186,27 @@ def adaptive_max_pool3d(x: Tensor, output_size: OutputSize) -> Tensor:
         >>> adaptive_max_pool3d(Trace().images((8, 9, 10, 2)), 3).shape
         (3, 3, 3, 2)
     """
-    return maximum_of(x, _adaptive("adaptive_max_pool3d", 3, x, output_size))
+    return _adaptive("max", 3, x, output_size)
 
 
 @dataclass(eq=False, repr=False)
-class _AdaptiveAvgPool(Module):
+class _AdaptivePool(Module):
+    kind: ClassVar[str]
     rank: ClassVar[int]
 
     output_size: OutputSize
 
     def forward(self, x: Tensor) -> Tensor:
         """``(spatial..., C)`` to ``(output_size..., C)``."""
-        kind = f"adaptive_avg_pool{self.rank}d"
-        return _average(x, _adaptive(kind, self.rank, x, self.output_size))
+        return _adaptive(self.kind, self.rank, x, self.output_size)
 
 
-@dataclass(eq=False, repr=False)
-class _AdaptiveMaxPool(Module):
-    rank: ClassVar[int]
-
-    output_size: OutputSize
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``(spatial..., C)`` to ``(output_size..., C)``."""
-        kind = f"adaptive_max_pool{self.rank}d"
-        return maximum_of(x, _adaptive(kind, self.rank, x, self.output_size))
+class _AdaptiveAvgPool(_AdaptivePool):
+    kind = "avg"
 
 
-class AdaptiveAvgPool1d(_AdaptiveAvgPool):
-    """`adaptive_avg_pool1d` as a layer: averages that make a given size; see `AdaptiveAvgPool2d`.
-
-    Input shape:
-        ``(L, C)``, float32.
-
-    Output shape:
-        ``(L', C)``, the sides that are asked for.
-
-    Source:
-        He et al. 2014, "Spatial pyramid pooling in deep convolutional networks for visual
-        recognition".
-
-    Example:
-        >>> from isoconv import nn
-        >>> nn.AdaptiveAvgPool1d(7).summary((100, 2)).rows[0].output
-        (7, 2)
-    """
-
-    rank = 1
+class _AdaptiveMaxPool(_AdaptivePool):
+    kind = "max"
 
 
 class AdaptiveAvgPool2d(_AdaptiveAvgPool):
@@ -273,18 +238,22 @@ class AdaptiveAvgPool2d(_AdaptiveAvgPool):
     rank = 2
 
 
+@like(AdaptiveAvgPool2d, rank=1)
+class AdaptiveAvgPool1d(_AdaptiveAvgPool):
+    """`adaptive_avg_pool1d` as a layer: averages that make a given size; see `AdaptiveAvgPool2d`.
+
+    Example:
+        >>> from isoconv import nn
+        >>> nn.AdaptiveAvgPool1d(7).summary((100, 2)).rows[0].output
+        (7, 2)
+    """
+
+    rank = 1
+
+
+@like(AdaptiveAvgPool2d, rank=3)
 class AdaptiveAvgPool3d(_AdaptiveAvgPool):
     """`adaptive_avg_pool3d` as a layer: averages that make a given size; see `AdaptiveAvgPool2d`.
-
-    Input shape:
-        ``(D, H, W, C)``, float32.
-
-    Output shape:
-        ``(D', H', W', C)``, the sides that are asked for.
-
-    Source:
-        He et al. 2014, "Spatial pyramid pooling in deep convolutional networks for visual
-        recognition".
 
     Example:
         >>> from isoconv import nn
@@ -295,18 +264,16 @@ class AdaptiveAvgPool3d(_AdaptiveAvgPool):
     rank = 3
 
 
+@like(AdaptiveAvgPool2d)
+class AdaptiveMaxPool2d(_AdaptiveMaxPool):
+    """`adaptive_max_pool2d` as a layer: maxima that make a given size."""
+
+    rank = 2
+
+
+@like(AdaptiveMaxPool2d, rank=1)
 class AdaptiveMaxPool1d(_AdaptiveMaxPool):
     """`adaptive_max_pool1d` as a layer: maxima that make a given size; see `AdaptiveMaxPool2d`.
-
-    Input shape:
-        ``(L, C)``, float32.
-
-    Output shape:
-        ``(L', C)``, the sides that are asked for.
-
-    Source:
-        He et al. 2014, "Spatial pyramid pooling in deep convolutional networks for visual
-        recognition".
 
     Example:
         >>> from isoconv import nn
@@ -317,47 +284,9 @@ class AdaptiveMaxPool1d(_AdaptiveMaxPool):
     rank = 1
 
 
-class AdaptiveMaxPool2d(_AdaptiveMaxPool):
-    """`adaptive_max_pool2d` as a layer: maxima that make a given size.
-
-    Args:
-        output_size: of the result, one number or one per axis; None leaves an axis as it is.
-
-    Input shape:
-        ``(H, W, C)``, float32.
-
-    Output shape:
-        ``(H', W', C)``, the sides that are asked for.
-
-    Source:
-        He et al. 2014, "Spatial pyramid pooling in deep convolutional networks for visual
-        recognition".
-
-    Raises:
-        ShapeError: when traced: another rank.
-        ArgumentError: when traced: a size below 1.
-
-    Example:
-        >>> from isoconv import nn
-        >>> nn.AdaptiveMaxPool2d(7).summary((28, 20, 8)).rows[0].output
-        (7, 7, 8)
-    """
-
-    rank = 2
-
-
+@like(AdaptiveMaxPool2d, rank=3)
 class AdaptiveMaxPool3d(_AdaptiveMaxPool):
     """`adaptive_max_pool3d` as a layer: maxima that make a given size; see `AdaptiveMaxPool2d`.
-
-    Input shape:
-        ``(D, H, W, C)``, float32.
-
-    Output shape:
-        ``(D', H', W', C)``, the sides that are asked for.
-
-    Source:
-        He et al. 2014, "Spatial pyramid pooling in deep convolutional networks for visual
-        recognition".
 
     Example:
         >>> from isoconv import nn

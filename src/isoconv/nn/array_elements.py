@@ -6,6 +6,7 @@ from numpy.typing import ArrayLike
 
 from isoconv.graph.operation import Array
 from isoconv.nn import functional
+from isoconv.nn.alike import like
 from isoconv.nn.arrays import on_arrays
 
 __all__ = [
@@ -47,18 +48,13 @@ def relu(x: ArrayLike) -> Array:
     return on_arrays(functional.relu, locals())
 
 
+@like(relu)
 def leaky_relu(x: ArrayLike, slope: float = 0.01) -> Array:
     """``x`` where x > 0, else ``slope · x``. Maas et al. 2013.
 
     Args:
         x: the input.
         slope: factor below zero, a finite number of float32.
-
-    Input shape:
-        x: ``(N, ...)``, any shape, float32 or float64.
-
-    Output shape:
-        ``(N, ...)``, the same, of the dtype of x.
 
     Raises:
         ShapeError: a single number.
@@ -74,21 +70,9 @@ def leaky_relu(x: ArrayLike, slope: float = 0.01) -> Array:
     return on_arrays(functional.leaky_relu, locals())
 
 
+@like(relu)
 def sigmoid(x: ArrayLike) -> Array:
     """``1 / (1 + exp(-x))``.
-
-    Args:
-        x: the input.
-
-    Input shape:
-        x: ``(N, ...)``, any shape, float32 or float64.
-
-    Output shape:
-        ``(N, ...)``, the same, of the dtype of x.
-
-    Raises:
-        ShapeError: a single number.
-        DTypeError: an array of other numbers than float32 or float64.
 
     Example:
         >>> import numpy as np
@@ -99,21 +83,9 @@ def sigmoid(x: ArrayLike) -> Array:
     return on_arrays(functional.sigmoid, locals())
 
 
+@like(relu)
 def tanh(x: ArrayLike) -> Array:
     """``(exp(x) - exp(-x)) / (exp(x) + exp(-x))``.
-
-    Args:
-        x: the input.
-
-    Input shape:
-        x: ``(N, ...)``, any shape, float32 or float64.
-
-    Output shape:
-        ``(N, ...)``, the same, of the dtype of x.
-
-    Raises:
-        ShapeError: a single number.
-        DTypeError: an array of other numbers than float32 or float64.
 
     Example:
         >>> import numpy as np
@@ -124,6 +96,7 @@ def tanh(x: ArrayLike) -> Array:
     return on_arrays(functional.tanh, locals())
 
 
+@like(relu)
 def gelu(x: ArrayLike, approximate: str = "none") -> Array:
     """``x/2 · (1 + erf(x / √2))``. Hendrycks and Gimpel 2016.
 
@@ -131,12 +104,6 @@ def gelu(x: ArrayLike, approximate: str = "none") -> Array:
         x: the input.
         approximate: ``"tanh"`` for ``x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³)))``, ``"none"`` for
             the function itself.
-
-    Input shape:
-        x: ``(N, ...)``, any shape, float32 or float64.
-
-    Output shape:
-        ``(N, ...)``, the same, of the dtype of x.
 
     Raises:
         ShapeError: a single number.
@@ -152,21 +119,9 @@ def gelu(x: ArrayLike, approximate: str = "none") -> Array:
     return on_arrays(functional.gelu, locals())
 
 
+@like(relu)
 def silu(x: ArrayLike) -> Array:
     """``x · sigmoid(x)``. Elfwing et al. 2017.
-
-    Args:
-        x: the input.
-
-    Input shape:
-        x: ``(N, ...)``, any shape, float32 or float64.
-
-    Output shape:
-        ``(N, ...)``, the same, of the dtype of x.
-
-    Raises:
-        ShapeError: a single number.
-        DTypeError: an array of other numbers than float32 or float64.
 
     Example:
         >>> import numpy as np
@@ -231,21 +186,12 @@ def softmax(x: ArrayLike) -> Array:
     return on_arrays(functional.softmax, locals())
 
 
+@like(softmax)
 def log_softmax(x: ArrayLike) -> Array:
     """``x_k - log Σ_j exp(x_j)`` over the last axis; the largest is subtracted first.
 
-    Args:
-        x: the input.
-
-    Input shape:
-        x: ``(N, ..., K)``, float32 or float64.
-
     Output shape:
         ``(N, ..., K)`` of the dtype of x.
-
-    Raises:
-        ShapeError: an array without an axis of classes.
-        DTypeError: an array of other numbers than float32 or float64.
 
     Example:
         >>> import numpy as np

@@ -6,6 +6,7 @@ from numpy.typing import ArrayLike
 
 from isoconv.graph.operation import Array
 from isoconv.nn import functional
+from isoconv.nn.alike import like
 from isoconv.nn.arrays import on_arrays
 from isoconv.nn.settings import PaddingSetting, PerAxis
 
@@ -20,49 +21,6 @@ __all__ = [
     "max_pool3d",
 ]
 __public__ = {"isoconv": ["*"]}
-
-
-def max_pool1d(
-    x: ArrayLike,
-    kernel_size: PerAxis,
-    stride: PerAxis | None = None,
-    padding: PaddingSetting = 0,
-    dilation: PerAxis = 1,
-    ceil_mode: bool = False,
-) -> Array:
-    """The largest value of each window of arrays, along one axis.
-
-    Padding never wins. The first of equal values in row-major order takes the gradient; NaN wins
-    over every number.
-
-    Args:
-        x: the input.
-        kernel_size: size K of the window.
-        stride: step S; None for the kernel size.
-        padding: room P around, as in `conv1d`; less than the kernel.
-        dilation: distance D between the window's elements.
-        ceil_mode: a last window that hangs over the end is kept.
-
-    Input shape:
-        x: ``(N, L, C)``, float32 or float64.
-
-    Output shape:
-        ``(N, L', C)`` of the dtype of x,
-        ``L' = floor((L + 2P - D·(K - 1) - 1) / S) + 1``, rounded up with ``ceil_mode``.
-
-    Raises:
-        ShapeError: another rank, or a window larger than the padded input.
-        ArgumentError: a setting outside its allowed values.
-        DTypeError: an array of other numbers than float32 or float64.
-
-    Example:
-        >>> import numpy as np
-        >>> import isoconv as ic
-        >>> x = np.array([1, 5, 4, 2], np.float32).reshape(1, 4, 1)
-        >>> ic.max_pool1d(x, 2)[0, :, 0]
-        array([5., 4.], dtype=float32)
-    """
-    return on_arrays(functional.max_pool1d, locals())
 
 
 def max_pool2d(
@@ -109,6 +67,31 @@ def max_pool2d(
     return on_arrays(functional.max_pool2d, locals())
 
 
+@like(max_pool2d, rank=1)
+def max_pool1d(
+    x: ArrayLike,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    padding: PaddingSetting = 0,
+    dilation: PerAxis = 1,
+    ceil_mode: bool = False,
+) -> Array:
+    """The largest value of each window of arrays, along one axis.
+
+    Padding never wins. The first of equal values in row-major order takes the gradient; NaN wins
+    over every number.
+
+    Example:
+        >>> import numpy as np
+        >>> import isoconv as ic
+        >>> x = np.array([1, 5, 4, 2], np.float32).reshape(1, 4, 1)
+        >>> ic.max_pool1d(x, 2)[0, :, 0]
+        array([5., 4.], dtype=float32)
+    """
+    return on_arrays(functional.max_pool1d, locals())
+
+
+@like(max_pool2d, rank=3)
 def max_pool3d(
     x: ArrayLike,
     kernel_size: PerAxis,
@@ -122,26 +105,6 @@ def max_pool3d(
     Padding never wins. The first of equal values in row-major order takes the gradient; NaN wins
     over every number.
 
-    Args:
-        x: the input.
-        kernel_size: size K of the window, one number or one per axis.
-        stride: step S; None for the kernel size.
-        padding: room P around, as in `conv3d`; less than the kernel.
-        dilation: distance D between the window's elements, one number or one per axis.
-        ceil_mode: a last window that hangs over the end is kept.
-
-    Input shape:
-        x: ``(N, D, H, W, C)``, float32 or float64.
-
-    Output shape:
-        ``(N, D', H', W', C)`` of the dtype of x,
-        ``H' = floor((H + 2P - D·(K - 1) - 1) / S) + 1``, rounded up with ``ceil_mode``.
-
-    Raises:
-        ShapeError: another rank, or a window larger than the padded input.
-        ArgumentError: a setting outside its allowed values.
-        DTypeError: an array of other numbers than float32 or float64.
-
     Example:
         >>> import numpy as np
         >>> import isoconv as ic
@@ -150,49 +113,6 @@ def max_pool3d(
         array([7.], dtype=float32)
     """
     return on_arrays(functional.max_pool3d, locals())
-
-
-def avg_pool1d(
-    x: ArrayLike,
-    kernel_size: PerAxis,
-    stride: PerAxis | None = None,
-    padding: PaddingSetting = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    dilation: PerAxis = 1,
-) -> Array:
-    """The average of each window of arrays, along one axis.
-
-    Args:
-        x: the input.
-        kernel_size: size K of the window.
-        stride: step S; None for the kernel size.
-        padding: zeros P around, as in `conv1d`; less than the kernel.
-        ceil_mode: a last window that hangs over the end is kept; what hangs over is not counted.
-        count_include_pad: divide by the window's positions in the padded input (True) or in the
-            input alone (False).
-        dilation: distance D between the window's elements.
-
-    Input shape:
-        x: ``(N, L, C)``, float32 or float64.
-
-    Output shape:
-        ``(N, L', C)`` of the dtype of x,
-        ``L' = floor((L + 2P - D·(K - 1) - 1) / S) + 1``, rounded up with ``ceil_mode``.
-
-    Raises:
-        ShapeError: another rank, or a window larger than the padded input.
-        ArgumentError: a setting outside its allowed values.
-        DTypeError: an array of other numbers than float32 or float64.
-
-    Example:
-        >>> import numpy as np
-        >>> import isoconv as ic
-        >>> x = np.array([1, 5, 4, 2], np.float32).reshape(1, 4, 1)
-        >>> ic.avg_pool1d(x, 2)[0, :, 0]
-        array([3., 3.], dtype=float32)
-    """
-    return on_arrays(functional.avg_pool1d, locals())
 
 
 def avg_pool2d(
@@ -239,6 +159,29 @@ def avg_pool2d(
     return on_arrays(functional.avg_pool2d, locals())
 
 
+@like(avg_pool2d, rank=1)
+def avg_pool1d(
+    x: ArrayLike,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    padding: PaddingSetting = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    dilation: PerAxis = 1,
+) -> Array:
+    """The average of each window of arrays, along one axis.
+
+    Example:
+        >>> import numpy as np
+        >>> import isoconv as ic
+        >>> x = np.array([1, 5, 4, 2], np.float32).reshape(1, 4, 1)
+        >>> ic.avg_pool1d(x, 2)[0, :, 0]
+        array([3., 3.], dtype=float32)
+    """
+    return on_arrays(functional.avg_pool1d, locals())
+
+
+@like(avg_pool2d, rank=3)
 def avg_pool3d(
     x: ArrayLike,
     kernel_size: PerAxis,
@@ -249,28 +192,6 @@ def avg_pool3d(
     dilation: PerAxis = 1,
 ) -> Array:
     """The average of each window of arrays, along three axes.
-
-    Args:
-        x: the input.
-        kernel_size: size K of the window, one number or one per axis.
-        stride: step S; None for the kernel size.
-        padding: zeros P around, as in `conv3d`; less than the kernel.
-        ceil_mode: a last window that hangs over the end is kept; what hangs over is not counted.
-        count_include_pad: divide by the window's positions in the padded input (True) or in the
-            input alone (False).
-        dilation: distance D between the window's elements.
-
-    Input shape:
-        x: ``(N, D, H, W, C)``, float32 or float64.
-
-    Output shape:
-        ``(N, D', H', W', C)`` of the dtype of x,
-        ``H' = floor((H + 2P - D·(K - 1) - 1) / S) + 1``, rounded up with ``ceil_mode``.
-
-    Raises:
-        ShapeError: another rank, or a window larger than the padded input.
-        ArgumentError: a setting outside its allowed values.
-        DTypeError: an array of other numbers than float32 or float64.
 
     Example:
         >>> import numpy as np
@@ -307,21 +228,9 @@ def global_avg_pool(x: ArrayLike) -> Array:
     return on_arrays(functional.global_avg_pool, locals())
 
 
+@like(global_avg_pool)
 def global_max_pool(x: ArrayLike) -> Array:
     """Each channel's largest value over all positions of an image.
-
-    Args:
-        x: the input.
-
-    Input shape:
-        x: ``(N, spatial..., C)``, float32 or float64.
-
-    Output shape:
-        ``(N, C)`` of the dtype of x.
-
-    Raises:
-        ShapeError: an array without images and channels.
-        DTypeError: an array of other numbers than float32 or float64.
 
     Example:
         >>> import numpy as np

@@ -6,63 +6,12 @@ from numpy.typing import ArrayLike
 
 from isoconv.graph.operation import Array
 from isoconv.nn import functional
+from isoconv.nn.alike import like
 from isoconv.nn.arrays import on_arrays
 from isoconv.nn.settings import PaddingMode, PaddingSetting, PerAxis
 
 __all__ = ["conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
 __public__ = {"isoconv": ["*"]}
-
-
-def conv_transpose1d(
-    x: ArrayLike,
-    weight: ArrayLike,
-    bias: ArrayLike | None = None,
-    stride: PerAxis = 1,
-    padding: PaddingSetting = 0,
-    output_padding: PerAxis = 0,
-    dilation: PerAxis = 1,
-    groups: int = 1,
-    flip: bool = False,
-    padding_mode: PaddingMode = "zeros",
-) -> Array:
-    """Transposed convolution of arrays along one axis; see `conv_transpose2d` for the formula.
-
-    Args:
-        x: the input.
-        weight: the kernel, of a convolution from O channels to C.
-        bias: a number for each output channel, or None.
-        stride: S, how far one input lies from the next in the result.
-        padding: P, places that are cut off the result: one number, one per axis, a pair (before,
-            after) per axis, ``"same"``, ``"same_lower"`` or ``"valid"``.
-        output_padding: places that the result has more behind.
-        dilation: distance D between kernel elements.
-        groups: channels are cut into this many groups that do not see each other.
-        flip: as for the convolution that it transposes.
-        padding_mode: what lies beyond the ends of x, as far as it reaches the result: ``"zeros"``,
-            ``"reflect"``, ``"replicate"`` or ``"circular"``.
-
-    Input shape:
-        x: ``(N, L, C)``, float32 or float64.
-        weight: ``(k, O / groups, C)``, the same dtype.
-        bias: ``(O,)``, the same dtype.
-
-    Output shape:
-        ``(N, L', O)`` of the dtype of x,
-        ``L' = (L - 1)·S + D·(k - 1) + 1 - 2P + output_padding``.
-
-    Raises:
-        ShapeError: shapes, padding or groups that do not fit.
-        ArgumentError: a setting outside its allowed values.
-        DTypeError: arrays of other numbers than float32 or float64, or of both.
-
-    Example:
-        >>> import numpy as np
-        >>> import isoconv as ic
-        >>> x, kernel = np.ones((1, 3, 1), np.float32), np.ones((2, 1, 1), np.float32)
-        >>> ic.conv_transpose1d(x, kernel)[0, :, 0]
-        array([1., 2., 2., 1.], dtype=float32)
-    """
-    return on_arrays(functional.conv_transpose1d, locals())
 
 
 def conv_transpose2d(
@@ -126,6 +75,32 @@ def conv_transpose2d(
     return on_arrays(functional.conv_transpose2d, locals())
 
 
+@like(conv_transpose2d, rank=1)
+def conv_transpose1d(
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: PerAxis = 1,
+    padding: PaddingSetting = 0,
+    output_padding: PerAxis = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    flip: bool = False,
+    padding_mode: PaddingMode = "zeros",
+) -> Array:
+    """Transposed convolution of arrays along one axis; see `conv_transpose2d` for the formula.
+
+    Example:
+        >>> import numpy as np
+        >>> import isoconv as ic
+        >>> x, kernel = np.ones((1, 3, 1), np.float32), np.ones((2, 1, 1), np.float32)
+        >>> ic.conv_transpose1d(x, kernel)[0, :, 0]
+        array([1., 2., 2., 1.], dtype=float32)
+    """
+    return on_arrays(functional.conv_transpose1d, locals())
+
+
+@like(conv_transpose2d, rank=3)
 def conv_transpose3d(
     x: ArrayLike,
     weight: ArrayLike,
@@ -139,34 +114,6 @@ def conv_transpose3d(
     padding_mode: PaddingMode = "zeros",
 ) -> Array:
     """Transposed convolution of arrays along three axes; see `conv_transpose2d` for the formula.
-
-    Args:
-        x: the input.
-        weight: the kernel, of a convolution from O channels to C.
-        bias: a number for each output channel, or None.
-        stride: S, how far one input lies from the next in the result.
-        padding: P, places that are cut off the result: one number, one per axis, a pair (before,
-            after) per axis, ``"same"``, ``"same_lower"`` or ``"valid"``.
-        output_padding: places that the result has more behind.
-        dilation: distance D between kernel elements.
-        groups: channels are cut into this many groups that do not see each other.
-        flip: as for the convolution that it transposes.
-        padding_mode: what lies beyond the ends of x, as far as it reaches the result: ``"zeros"``,
-            ``"reflect"``, ``"replicate"`` or ``"circular"``.
-
-    Input shape:
-        x: ``(N, D, H, W, C)``, float32 or float64.
-        weight: ``(kd, kh, kw, O / groups, C)``, the same dtype.
-        bias: ``(O,)``, the same dtype.
-
-    Output shape:
-        ``(N, D', H', W', O)`` of the dtype of x,
-        ``D' = (D - 1)·S + D·(kd - 1) + 1 - 2P + output_padding``.
-
-    Raises:
-        ShapeError: shapes, padding or groups that do not fit.
-        ArgumentError: a setting outside its allowed values.
-        DTypeError: arrays of other numbers than float32 or float64, or of both.
 
     Example:
         >>> import numpy as np

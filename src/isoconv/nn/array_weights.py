@@ -6,63 +6,13 @@ from numpy.typing import ArrayLike
 
 from isoconv.graph.operation import Array
 from isoconv.nn import functional
+from isoconv.nn.alike import like
 from isoconv.nn.arrays import on_arrays
 from isoconv.nn.convolution import Algorithm
 from isoconv.nn.settings import PaddingMode, PaddingSetting, PerAxis
 
 __all__ = ["batch_norm", "conv1d", "conv2d", "conv3d", "layer_norm", "linear", "matmul"]
 __public__ = {"isoconv": ["*"]}
-
-
-def conv1d(
-    x: ArrayLike,
-    weight: ArrayLike,
-    bias: ArrayLike | None = None,
-    stride: PerAxis = 1,
-    padding: PaddingSetting = 0,
-    dilation: PerAxis = 1,
-    groups: int = 1,
-    flip: bool = False,
-    padding_mode: PaddingMode = "zeros",
-) -> Array:
-    """Convolution of arrays along one axis; see `conv2d` for the formula.
-
-    Args:
-        x: the input.
-        weight: the kernel.
-        bias: a number for each output channel, or None.
-        stride: step S.
-        padding: zeros P on both sides, a pair in a tuple, ``"same"``, ``"same_lower"`` or
-            ``"valid"``.
-        dilation: distance D between kernel elements.
-        groups: channels are cut into this many groups that do not see each other.
-        flip: True for true convolution.
-        padding_mode: what the padding is: ``"zeros"``,
-            ``"reflect"``, ``"replicate"`` or ``"circular"``.
-
-    Input shape:
-        x: ``(N, L, C)``, float32 or float64.
-        weight: ``(k, C / groups, O)``, the same dtype.
-        bias: ``(O,)``, the same dtype.
-
-    Output shape:
-        ``(N, L', O)`` of the dtype of x,
-        ``L' = floor((L + 2P - D·(k - 1) - 1) / S) + 1``.
-
-    Raises:
-        ShapeError: shapes, kernel or groups that do not fit.
-        ArgumentError: a setting outside its allowed values.
-        DTypeError: arrays of other numbers than float32 or float64, or of both.
-
-    Example:
-        >>> import numpy as np
-        >>> import isoconv as ic
-        >>> x = np.array([1, 2, 4, 8], np.float32).reshape(1, 4, 1)
-        >>> kernel = np.array([-1, 1], np.float32).reshape(2, 1, 1)
-        >>> ic.conv1d(x, kernel)[0, :, 0]
-        array([1., 2., 4.], dtype=float32)
-    """
-    return on_arrays(functional.conv1d, locals())
 
 
 def conv2d(
@@ -128,6 +78,32 @@ def conv2d(
     return on_arrays(functional.conv2d, locals())
 
 
+@like(conv2d, rank=1)
+def conv1d(
+    x: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: PerAxis = 1,
+    padding: PaddingSetting = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    flip: bool = False,
+    padding_mode: PaddingMode = "zeros",
+) -> Array:
+    """Convolution of arrays along one axis; see `conv2d` for the formula.
+
+    Example:
+        >>> import numpy as np
+        >>> import isoconv as ic
+        >>> x = np.array([1, 2, 4, 8], np.float32).reshape(1, 4, 1)
+        >>> kernel = np.array([-1, 1], np.float32).reshape(2, 1, 1)
+        >>> ic.conv1d(x, kernel)[0, :, 0]
+        array([1., 2., 4.], dtype=float32)
+    """
+    return on_arrays(functional.conv1d, locals())
+
+
+@like(conv2d, rank=3)
 def conv3d(
     x: ArrayLike,
     weight: ArrayLike,
@@ -140,32 +116,6 @@ def conv3d(
     padding_mode: PaddingMode = "zeros",
 ) -> Array:
     """Convolution of arrays along depth, height and width; see `conv2d` for the formula.
-
-    Args:
-        x: the input.
-        weight: the kernel.
-        bias: a number for each output channel, or None.
-        stride: step S, one number or one per axis.
-        padding: zeros P around, as in `conv2d`.
-        dilation: distance D between kernel elements, one number or one per axis.
-        groups: channels are cut into this many groups that do not see each other.
-        flip: True for true convolution.
-        padding_mode: what the padding is: ``"zeros"``,
-            ``"reflect"``, ``"replicate"`` or ``"circular"``.
-
-    Input shape:
-        x: ``(N, D, H, W, C)``, float32 or float64.
-        weight: ``(kd, kh, kw, C / groups, O)``, the same dtype.
-        bias: ``(O,)``, the same dtype.
-
-    Output shape:
-        ``(N, D', H', W', O)`` of the dtype of x,
-        ``H' = floor((H + 2P - D·(kh - 1) - 1) / S) + 1``.
-
-    Raises:
-        ShapeError: shapes, kernel or groups that do not fit.
-        ArgumentError: a setting outside its allowed values.
-        DTypeError: arrays of other numbers than float32 or float64, or of both.
 
     Example:
         >>> import numpy as np

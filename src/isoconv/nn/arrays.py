@@ -214,12 +214,14 @@ def _checked_labels(logits: Array, labels: Array) -> Array:
     wrong = (labels < (-1 if labels.ndim > 1 else 0)) | (labels >= classes)
     if classes and wrong.any():
         first = int(np.argmax(wrong))
+        place = tuple(map(int, np.unravel_index(first, wrong.shape))) or (0,)
+        named = place[0] if len(place) == 1 else place
         raise DataError(
-            f"labels must lie in 0 … {classes - 1}, one for each logit; label {first} is "
+            f"labels must lie in 0 … {classes - 1}, one for each logit; label {named} is "
             f"{int(labels.flat[first])}",
             argument="labels",
             value=labels,
-            row=first,
+            row=place[0],
         )
     return labels.astype(np.int32, copy=False)
 

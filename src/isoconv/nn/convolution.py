@@ -21,6 +21,7 @@ from typing import ClassVar, Literal, cast, get_args
 
 from isoconv.checks import LARGEST, check_choice, check_count, check_flag
 from isoconv.errors import ArgumentError, ShapeError
+from isoconv.nn.alike import like
 from isoconv.nn.module import Module
 from isoconv.nn.padding import PadMode, pad
 from isoconv.nn.settings import (
@@ -30,6 +31,7 @@ from isoconv.nn.settings import (
     PerAxis,
     added,
     check_rank,
+    filters_and_groups,
     learned_bias,
     padding_pairs,
     per_axis,
@@ -107,49 +109,6 @@ def _winograd(x: Tensor, weight: Tensor, geometry: ConvGeometry) -> Tensor:
     return add("winograd_output", products, attrs=WinogradOutput((height, width)))
 
 
-def conv1d(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: PerAxis = 1,
-    padding: PaddingSetting = 0,
-    dilation: PerAxis = 1,
-    groups: int = 1,
-    flip: bool = False,
-    padding_mode: PaddingMode = "zeros",
-) -> Tensor:
-    """Convolution along one axis; see `conv2d` for all but the shapes.
-
-    Args:
-        x: ``(L, C)``.
-        weight: ``(k, C / groups, O)``.
-        bias: ``(O,)`` or None.
-        stride: step S.
-        padding: zeros P on both sides, a pair in a tuple, ``"same"``, ``"same_lower"`` or
-            ``"valid"``.
-        dilation: distance D between kernel elements.
-        groups: channels are cut into this many groups that do not see each other.
-        flip: True for true convolution.
-        padding_mode: what the padding is, as for `conv2d`.
-
-    Returns:
-        ``(L', O)``.
-
-    Raises:
-        ShapeError: shapes, kernel or groups that do not fit.
-        ArgumentError: a setting outside its allowed values.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> x = Trace().images((100, 2))
-        >>> conv1d(x, x.trace.input("parameter", "w", (5, 2, 8))).shape
-        (96, 8)
-    """
-    return _convolve(
-        1, x, weight, bias, stride, padding, dilation, groups, flip, padding_mode=padding_mode
-    )
-
-
 def conv2d(
     x: Tensor,
     weight: Tensor,
@@ -216,6 +175,32 @@ def conv2d(
     )
 
 
+@like(conv2d, rank=1)
+def conv1d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: PerAxis = 1,
+    padding: PaddingSetting = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    flip: bool = False,
+    padding_mode: PaddingMode = "zeros",
+) -> Tensor:
+    """Convolution along one axis; see `conv2d` for all but the shapes.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> x = Trace().images((100, 2))
+        >>> conv1d(x, x.trace.input("parameter", "w", (5, 2, 8))).shape
+        (96, 8)
+    """
+    return _convolve(
+        1, x, weight, bias, stride, padding, dilation, groups, flip, padding_mode=padding_mode
+    )
+
+
+@like(conv2d, rank=3)
 def conv3d(
     x: Tensor,
     weight: Tensor,
@@ -228,24 +213,6 @@ def conv3d(
     padding_mode: PaddingMode = "zeros",
 ) -> Tensor:
     """Convolution along depth, height and width; see `conv2d` for all but the shapes.
-
-    Args:
-        x: ``(D, H, W, C)``.
-        weight: ``(kd, kh, kw, C / groups, O)``.
-        bias: ``(O,)`` or None.
-        stride: step S.
-        padding: zeros P around.
-        dilation: distance D between kernel elements.
-        groups: channels are cut into this many groups that do not see each other.
-        flip: True for true convolution.
-        padding_mode: what the padding is, as for `conv2d`.
-
-    Returns:
-        ``(D', H', W', O)``.
-
-    Raises:
-        ShapeError: shapes, kernel or groups that do not fit.
-        ArgumentError: a setting outside its allowed values.
 
     Example:
         >>> from isoconv.nn import Trace
@@ -280,15 +247,7 @@ class _Conv(Module):
         check_rank(type(self).__name__, self.rank, x)
         kernel = per_axis("kernel_size", self.kernel_size, self.rank)
         channels = x.shape[-1]
-        filters = check_count("filters", self.filters, most=LARGEST)
-        groups = check_count("groups", self.groups)
-        if channels % groups or filters % groups:
-            raise ShapeError(
-                f"groups must divide the input channels and the filters: groups={groups}, "
-                f"input channels {channels}, filters {filters}",
-                argument="groups",
-                value=self.groups,
-            )
+        filters, groups = filters_and_groups(self.filters, self.groups, channels)
         shape = (*kernel, channels // groups, filters)
         weight = x.trace.parameter(self, "weight", shape)
         bias = learned_bias(self, x, filters, self.bias)
@@ -299,27 +258,6 @@ class _Conv(Module):
 
     def _algorithm(self) -> str:
         return "direct"
-
-
-class Conv1d(_Conv):
-    """Learned convolution along one axis: `conv1d` with its weight and bias; see `Conv2d`.
-
-    Input shape:
-        ``(L, C)``, float32.
-
-    Output shape:
-        ``(L', filters)``, ``L' = floor((L + 2P - D·(K - 1) - 1) / S) + 1``.
-
-    Source:
-        Waibel et al. 1989, "Phoneme recognition using time-delay neural networks".
-
-    Example:
-        >>> from isoconv import nn
-        >>> nn.Conv1d(8, 5).build((100, 2)).weights["weight"].shape
-        (5, 2, 8)
-    """
-
-    rank = 1
 
 
 @dataclass(eq=False, repr=False)
@@ -376,16 +314,27 @@ class Conv2d(_Conv):
         return super().line().replace(", algorithm='direct'", "")
 
 
+@like(Conv2d, rank=1)
+class Conv1d(_Conv):
+    """Learned convolution along one axis: `conv1d` with its weight and bias; see `Conv2d`.
+
+    Source:
+        Waibel et al. 1989, "Phoneme recognition using time-delay neural networks".
+
+    Example:
+        >>> from isoconv import nn
+        >>> nn.Conv1d(8, 5).build((100, 2)).weights["weight"].shape
+        (5, 2, 8)
+    """
+
+    rank = 1
+
+
+@like(Conv2d, rank=3)
 class Conv3d(_Conv):
     """Learned convolution along depth, height and width: `conv3d` with its weight and bias.
 
     See `Conv2d`.
-
-    Input shape:
-        ``(D, H, W, C)``, float32.
-
-    Output shape:
-        ``(D', H', W', filters)``, each size as in `Conv2d`.
 
     Source:
         Ji et al. 2013, "3D convolutional neural networks for human action recognition".

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from isoconv.nn.alike import like
 from isoconv.nn.tensor import Tensor, apply, check_tensors, joined, raised
 
 __all__ = [
@@ -60,167 +61,75 @@ def add(x: Tensor | float, y: Tensor | float) -> Tensor:
     return joined("add", x=x, y=y)
 
 
+@like(abs)
 def ceil(x: Tensor) -> Tensor:
-    """The least whole number that is at least x; no gradient flows.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> ceil(Trace().images((4, 4, 2))).shape
-        (4, 4, 2)
-    """
+    """The least whole number that is at least x; no gradient flows."""
     return neg(floor(neg(x)))
 
 
+@like(add)
 def divide(x: Tensor | float, y: Tensor | float) -> Tensor:
-    """``x / y``, rounded once; an operator's ``x / number`` multiplies by the reciprocal.
-
-    Args:
-        x: a tensor, or a number for all elements if y is a tensor.
-        y: likewise; the shapes broadcast.
-
-    Raises:
-        ArgumentError: an operand that is neither, or two numbers.
-        ShapeError: shapes that do not broadcast.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> divide(Trace().images((4, 4, 2)), 0.5).shape
-        (4, 4, 2)
-    """
+    """``x / y``, rounded once; an operator's ``x / number`` multiplies by the reciprocal."""
     return joined("div", x=x, y=y)
 
 
+@like(abs)
 def erf(x: Tensor) -> Tensor:
-    """``2/√π · ∫ exp(-t²)`` from 0 to x.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> erf(Trace().images((4, 4, 2))).shape
-        (4, 4, 2)
-    """
+    """``2/√π · ∫ exp(-t²)`` from 0 to x."""
     return apply("erf", x=x)
 
 
+@like(abs)
 def exp(x: Tensor) -> Tensor:
-    """``e^x``.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> exp(Trace().images((4, 4, 2))).shape
-        (4, 4, 2)
-    """
+    """``e^x``."""
     return apply("exp", x=x)
 
 
+@like(abs)
 def expm1(x: Tensor) -> Tensor:
-    """``e^x - 1``, accurate near 0.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> expm1(Trace().images((4, 4, 2))).shape
-        (4, 4, 2)
-    """
+    """``e^x - 1``, accurate near 0."""
     return apply("expm1", x=x)
 
 
+@like(abs)
 def floor(x: Tensor) -> Tensor:
-    """The greatest whole number that is at most x; no gradient flows.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> floor(Trace().images((4, 4, 2))).shape
-        (4, 4, 2)
-    """
+    """The greatest whole number that is at most x; no gradient flows."""
     return apply("floor", x=x)
 
 
+@like(abs)
 def log(x: Tensor) -> Tensor:
-    """``log(x)`` to base e; -inf at 0, NaN below.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> log(Trace().images((4, 4, 2))).shape
-        (4, 4, 2)
-    """
+    """``log(x)`` to base e; -inf at 0, NaN below."""
     return apply("log", x=x)
 
 
+@like(abs)
 def log1p(x: Tensor) -> Tensor:
-    """``log(1 + x)`` to base e, accurate near 0.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> log1p(Trace().images((4, 4, 2))).shape
-        (4, 4, 2)
-    """
+    """``log(1 + x)`` to base e, accurate near 0."""
     return apply("log1p", x=x)
 
 
+@like(add)
 def maximum(x: Tensor | float, y: Tensor | float) -> Tensor:
-    """The greater of x and y; NaN wins, and the gradient goes to x where they are equal.
-
-    Args:
-        x: a tensor, or a number for all elements if y is a tensor.
-        y: likewise; the shapes broadcast.
-
-    Raises:
-        ArgumentError: an operand that is neither, or two numbers.
-        ShapeError: shapes that do not broadcast.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> maximum(Trace().images((4, 4, 2)), 0.5).shape
-        (4, 4, 2)
-    """
+    """The greater of x and y; NaN wins, and the gradient goes to x where they are equal."""
     return joined("maximum", x=x, y=y)
 
 
+@like(add)
 def minimum(x: Tensor | float, y: Tensor | float) -> Tensor:
-    """The smaller of x and y; NaN wins, and the gradient goes to x where they are equal.
-
-    Args:
-        x: a tensor, or a number for all elements if y is a tensor.
-        y: likewise; the shapes broadcast.
-
-    Raises:
-        ArgumentError: an operand that is neither, or two numbers.
-        ShapeError: shapes that do not broadcast.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> minimum(Trace().images((4, 4, 2)), 0.5).shape
-        (4, 4, 2)
-    """
+    """The smaller of x and y; NaN wins, and the gradient goes to x where they are equal."""
     return joined("minimum", x=x, y=y)
 
 
+@like(add)
 def multiply(x: Tensor | float, y: Tensor | float) -> Tensor:
-    """``x · y``.
-
-    Args:
-        x: a tensor, or a number for all elements if y is a tensor.
-        y: likewise; the shapes broadcast.
-
-    Raises:
-        ArgumentError: an operand that is neither, or two numbers.
-        ShapeError: shapes that do not broadcast.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> multiply(Trace().images((4, 4, 2)), 0.5).shape
-        (4, 4, 2)
-    """
+    """``x · y``."""
     return joined("mul", x=x, y=y)
 
 
+@like(abs)
 def neg(x: Tensor) -> Tensor:
-    """``-x``.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> neg(Trace().images((4, 4, 2))).shape
-        (4, 4, 2)
-    """
+    """``-x``."""
     return apply("neg", x=x)
 
 
@@ -243,75 +152,37 @@ def power(x: Tensor, y: Tensor | float) -> Tensor:
     return raised(x, y, "y")
 
 
+@like(abs)
 def reciprocal(x: Tensor) -> Tensor:
-    """``1 / x``.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> reciprocal(Trace().images((4, 4, 2))).shape
-        (4, 4, 2)
-    """
+    """``1 / x``."""
     return apply("reciprocal", x=x)
 
 
+@like(abs)
 def round(x: Tensor) -> Tensor:
-    """The nearest whole number, of two equally near ones the even one; no gradient flows.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> round(Trace().images((4, 4, 2))).shape
-        (4, 4, 2)
-    """
+    """The nearest whole number, of two equally near ones the even one; no gradient flows."""
     return apply("round", x=x)
 
 
+@like(abs)
 def sign(x: Tensor) -> Tensor:
-    """1.0 where x > 0, -1.0 where x < 0, else x; no gradient flows.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> sign(Trace().images((4, 4, 2))).shape
-        (4, 4, 2)
-    """
+    """1.0 where x > 0, -1.0 where x < 0, else x; no gradient flows."""
     return apply("sign", x=x)
 
 
+@like(abs)
 def sqrt(x: Tensor) -> Tensor:
-    """``√x``; NaN below 0.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> sqrt(Trace().images((4, 4, 2))).shape
-        (4, 4, 2)
-    """
+    """``√x``; NaN below 0."""
     return apply("sqrt", x=x)
 
 
+@like(abs)
 def square(x: Tensor) -> Tensor:
-    """``x · x``.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> square(Trace().images((4, 4, 2))).shape
-        (4, 4, 2)
-    """
+    """``x · x``."""
     return apply("square", x=x)
 
 
+@like(add)
 def subtract(x: Tensor | float, y: Tensor | float) -> Tensor:
-    """``x - y``.
-
-    Args:
-        x: a tensor, or a number for all elements if y is a tensor.
-        y: likewise; the shapes broadcast.
-
-    Raises:
-        ArgumentError: an operand that is neither, or two numbers.
-        ShapeError: shapes that do not broadcast.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> subtract(Trace().images((4, 4, 2)), 0.5).shape
-        (4, 4, 2)
-    """
+    """``x - y``."""
     return joined("sub", x=x, y=y)

@@ -9,6 +9,7 @@ from typing import ClassVar
 from isoconv.checks import check_number, plain, refusal
 from isoconv.errors import ShapeError
 from isoconv.nn.adaptive_pooling import maximum_of
+from isoconv.nn.alike import like
 from isoconv.nn.module import Module
 from isoconv.nn.settings import PerAxis, check_rank, per_axis
 from isoconv.nn.tensor import Tensor
@@ -100,6 +101,7 @@ def fractional_max_pool2d(
     return _fractional(2, x, kernel_size, output_size, output_ratio, offset)
 
 
+@like(fractional_max_pool2d, rank=3)
 def fractional_max_pool3d(
     x: Tensor,
     kernel_size: PerAxis,
@@ -164,17 +166,9 @@ class FractionalMaxPool2d(_FractionalMaxPool):
     rank = 2
 
 
+@like(FractionalMaxPool2d, rank=3)
 class FractionalMaxPool3d(_FractionalMaxPool):
     """`fractional_max_pool3d` as a layer; see `FractionalMaxPool2d`.
-
-    Input shape:
-        ``(D, H, W, C)``, float32.
-
-    Output shape:
-        ``(D', H', W', C)``, the sides that are asked for.
-
-    Source:
-        Graham 2014, "Fractional max-pooling".
 
     Example:
         >>> from isoconv import nn

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import prod
 from typing import ClassVar
 
+from isoconv.nn.alike import like
 from isoconv.nn.module import Module
 from isoconv.nn.settings import check_rank
 from isoconv.nn.tensor import Tensor, apply, check_tensors
@@ -44,20 +45,9 @@ def global_avg_pool(x: Tensor) -> Tensor:
     return apply("divide_by_count", total=total, attrs=CountAttrs(prod(x.shape[:-1]), True))
 
 
+@like(global_avg_pool)
 def global_max_pool(x: Tensor) -> Tensor:
-    """Each channel's largest value over all positions: ``y(c) = max over i, j of X(i, j, c)``.
-
-    Args:
-        x: ``(spatial..., C)``.
-
-    Returns:
-        ``(C,)``.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> global_max_pool(Trace().images((7, 7, 64))).shape
-        (64,)
-    """
+    """Each channel's largest value over all positions: ``y(c) = max over i, j of X(i, j, c)``."""
     check_tensors("global_max_pool", x=x)
     sides = x.shape[:-1]
     ones = (1,) * len(sides)
@@ -73,27 +63,6 @@ class _GlobalAvgPool(Module):
         """``(spatial..., C)`` to ``(C,)``."""
         check_rank(type(self).__name__, self.rank, x)
         return global_avg_pool(x)
-
-
-class GlobalAvgPool1d(_GlobalAvgPool):
-    """`global_avg_pool` as a layer: each channel's average over all positions.
-
-    Input shape:
-        ``(L, C)``, float32.
-
-    Output shape:
-        ``(C,)``.
-
-    Source:
-        Lin et al. 2013, "Network in network".
-
-    Example:
-        >>> from isoconv import nn
-        >>> nn.GlobalAvgPool1d().summary((28, 8)).rows[0].output
-        (8,)
-    """
-
-    rank = 1
 
 
 class GlobalAvgPool2d(_GlobalAvgPool):
@@ -117,17 +86,22 @@ class GlobalAvgPool2d(_GlobalAvgPool):
     rank = 2
 
 
-class GlobalAvgPool3d(_GlobalAvgPool):
+@like(GlobalAvgPool2d, rank=1)
+class GlobalAvgPool1d(_GlobalAvgPool):
     """`global_avg_pool` as a layer: each channel's average over all positions.
 
-    Input shape:
-        ``(D, H, W, C)``, float32.
+    Example:
+        >>> from isoconv import nn
+        >>> nn.GlobalAvgPool1d().summary((28, 8)).rows[0].output
+        (8,)
+    """
 
-    Output shape:
-        ``(C,)``.
+    rank = 1
 
-    Source:
-        Lin et al. 2013, "Network in network".
+
+@like(GlobalAvgPool2d, rank=3)
+class GlobalAvgPool3d(_GlobalAvgPool):
+    """`global_avg_pool` as a layer: each channel's average over all positions.
 
     Example:
         >>> from isoconv import nn
@@ -147,17 +121,20 @@ class _GlobalMaxPool(Module):
         return global_max_pool(x)
 
 
-class GlobalMaxPool1d(_GlobalMaxPool):
+@like(GlobalAvgPool2d)
+class GlobalMaxPool2d(_GlobalMaxPool):
     """`global_max_pool` as a layer: each channel's largest value over all positions.
-
-    Input shape:
-        ``(L, C)``, float32.
-
-    Output shape:
-        ``(C,)``.
 
     Source:
         Oquab et al. 2015, "Is object localization for free?".
+    """
+
+    rank = 2
+
+
+@like(GlobalMaxPool2d, rank=1)
+class GlobalMaxPool1d(_GlobalMaxPool):
+    """`global_max_pool` as a layer: each channel's largest value over all positions.
 
     Example:
         >>> from isoconv import nn
@@ -168,38 +145,9 @@ class GlobalMaxPool1d(_GlobalMaxPool):
     rank = 1
 
 
-class GlobalMaxPool2d(_GlobalMaxPool):
-    """`global_max_pool` as a layer: each channel's largest value over all positions.
-
-    Input shape:
-        ``(H, W, C)``, float32.
-
-    Output shape:
-        ``(C,)``.
-
-    Source:
-        Oquab et al. 2015, "Is object localization for free?".
-
-    Example:
-        >>> from isoconv import nn
-        >>> nn.GlobalMaxPool2d().summary((28, 28, 8)).rows[0].output
-        (8,)
-    """
-
-    rank = 2
-
-
+@like(GlobalMaxPool2d, rank=3)
 class GlobalMaxPool3d(_GlobalMaxPool):
     """`global_max_pool` as a layer: each channel's largest value over all positions.
-
-    Input shape:
-        ``(D, H, W, C)``, float32.
-
-    Output shape:
-        ``(C,)``.
-
-    Source:
-        Oquab et al. 2015, "Is object localization for free?".
 
     Example:
         >>> from isoconv import nn

@@ -6,6 +6,7 @@ from math import prod
 
 from isoconv.checks import check_number, refusal
 from isoconv.errors import ShapeError
+from isoconv.nn.alike import like
 from isoconv.nn.comparisons import logical_and
 from isoconv.nn.elementwise import divide, expm1, maximum, neg, power
 from isoconv.nn.piecewise import clip
@@ -65,7 +66,7 @@ def cross_entropy(
         ()
     """
     each = surprise(logits, labels, smoothing)
-    share = _share(logits, labels, weight)
+    share = _share("cross_entropy", logits, labels, weight)
     return each if share is None and not each.shape else over_labels(each, logits, labels, share)
 
 
@@ -104,7 +105,7 @@ def focal(
         ()
     """
     each = focused(logits, labels, gamma)
-    return over_labels(each, logits, labels, _share(logits, labels, weight))
+    return over_labels(each, logits, labels, _share("focal", logits, labels, weight))
 
 
 def focused(logits: Tensor, labels: Tensor, gamma: float = 2.0) -> Tensor:
@@ -205,25 +206,9 @@ def smooth_l1(prediction: Tensor, target: Tensor, beta: float = 1.0) -> Tensor:
     return _mean(divide(near * (size - 0.5 * near), bend))
 
 
+@like(l1)
 def mse(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean squared error: ``1/m Σ (prediction - target)²`` over the m elements of an image.
-
-    Args:
-        prediction: any shape.
-        target: the same shape.
-
-    Returns:
-        ``()``, one for each image.
-
-    Raises:
-        ShapeError: shapes that differ.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> x = Trace().images((10,))
-        >>> mse(x, x.trace.input("dataset", "target", (10,))).shape
-        ()
-    """
+    """Mean squared error: ``1/m Σ (prediction - target)²`` over the m elements of an image."""
     _check_shapes("mse", prediction=prediction, target=target)
     return _mean(prediction.trace.add("square", prediction - target))
 
@@ -280,11 +265,11 @@ def over_labels(
     return total(weighed, places) / maximum(total(known, places), 1.0)
 
 
-def _share(logits: Tensor, labels: Tensor, weight: Tensor | None) -> Tensor | None:
+def _share(loss: str, logits: Tensor, labels: Tensor, weight: Tensor | None) -> Tensor | None:
     """The weight of each place: that of its class."""
     if weight is None:
         return None
-    check_tensors("cross_entropy", weight=weight)
+    check_tensors(loss, weight=weight)
     classes = logits.shape[-1]
     if weight.batched or weight.shape != (classes,):
         text = f"weight must have shape ({classes},), one for each class; got {weight.shape}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from isoconv.checks import check_number
+from isoconv.nn.alike import like
 from isoconv.nn.comparisons import equal, where
 from isoconv.nn.module import Module
 from isoconv.nn.pooling import window_of
@@ -53,25 +54,6 @@ def _lp_pool(
     return where(zero, 0.0, root)
 
 
-def lp_pool1d(
-    x: Tensor,
-    norm_type: float,
-    kernel_size: PerAxis,
-    stride: PerAxis | None = None,
-    ceil_mode: bool = False,
-    padding: PaddingSetting = 0,
-    dilation: PerAxis = 1,
-) -> Tensor:
-    """The p-norm of each window, along one axis; see `lp_pool2d`.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> lp_pool1d(Trace().images((100, 2)), 2, 4).shape
-        (25, 2)
-    """
-    return _lp_pool(1, x, norm_type, kernel_size, stride, ceil_mode, padding, dilation)
-
-
 def lp_pool2d(
     x: Tensor,
     norm_type: float,
@@ -110,6 +92,27 @@ def lp_pool2d(
     return _lp_pool(2, x, norm_type, kernel_size, stride, ceil_mode, padding, dilation)
 
 
+@like(lp_pool2d, rank=1)
+def lp_pool1d(
+    x: Tensor,
+    norm_type: float,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    ceil_mode: bool = False,
+    padding: PaddingSetting = 0,
+    dilation: PerAxis = 1,
+) -> Tensor:
+    """The p-norm of each window, along one axis; see `lp_pool2d`.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> lp_pool1d(Trace().images((100, 2)), 2, 4).shape
+        (25, 2)
+    """
+    return _lp_pool(1, x, norm_type, kernel_size, stride, ceil_mode, padding, dilation)
+
+
+@like(lp_pool2d, rank=3)
 def lp_pool3d(
     x: Tensor,
     norm_type: float,
@@ -148,29 +151,6 @@ class _LPPool(Module):
         )  # fmt: skip
 
 
-class LPPool1d(_LPPool):
-    """`lp_pool1d` as a layer; see `LPPool2d`.
-
-    Input shape:
-        ``(L, C)``, float32.
-
-    Output shape:
-        ``(L', C)``, ``L' = floor((L + 2P - D·(K - 1) - 1) / S) + 1``;
-        rounded up with ``ceil_mode``.
-
-    Source:
-        Sermanet et al. 2012, "Convolutional neural networks applied to house numbers digit
-        classification".
-
-    Example:
-        >>> from isoconv import nn
-        >>> nn.LPPool1d(2, 2).summary((28, 8)).rows[0].output
-        (14, 8)
-    """
-
-    rank = 1
-
-
 class LPPool2d(_LPPool):
     """`lp_pool2d` as a layer: the p-norm of each window.
 
@@ -206,19 +186,22 @@ class LPPool2d(_LPPool):
     rank = 2
 
 
+@like(LPPool2d, rank=1)
+class LPPool1d(_LPPool):
+    """`lp_pool1d` as a layer; see `LPPool2d`.
+
+    Example:
+        >>> from isoconv import nn
+        >>> nn.LPPool1d(2, 2).summary((28, 8)).rows[0].output
+        (14, 8)
+    """
+
+    rank = 1
+
+
+@like(LPPool2d, rank=3)
 class LPPool3d(_LPPool):
     """`lp_pool3d` as a layer; see `LPPool2d`.
-
-    Input shape:
-        ``(D, H, W, C)``, float32.
-
-    Output shape:
-        ``(D', H', W', C)``, ``H' = floor((H + 2P - D·(K - 1) - 1) / S) + 1``;
-        rounded up with ``ceil_mode``.
-
-    Source:
-        Sermanet et al. 2012, "Convolutional neural networks applied to house numbers digit
-        classification".
 
     Example:
         >>> from isoconv import nn

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from isoconv.checks import check_choice, check_flag
 from isoconv.errors import as_given
+from isoconv.nn.alike import like
 from isoconv.nn.module import Module
 from isoconv.nn.settings import (
     PaddingSetting,
@@ -77,24 +78,6 @@ def _max_pool(
     return apply(_RESULTS[kind], x=x, attrs=window)
 
 
-def max_pool1d(
-    x: Tensor,
-    kernel_size: PerAxis,
-    stride: PerAxis | None = None,
-    padding: PaddingSetting = 0,
-    dilation: PerAxis = 1,
-    ceil_mode: bool = False,
-) -> Tensor:
-    """The largest value of each window, along one axis; see `max_pool2d`.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> max_pool1d(Trace().images((100, 2)), 4).shape
-        (25, 2)
-    """
-    return _max_pool(1, x, kernel_size, stride, padding, dilation, ceil_mode)
-
-
 def max_pool2d(
     x: Tensor,
     kernel_size: PerAxis,
@@ -131,6 +114,26 @@ def max_pool2d(
     return _max_pool(2, x, kernel_size, stride, padding, dilation, ceil_mode)
 
 
+@like(max_pool2d, rank=1)
+def max_pool1d(
+    x: Tensor,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    padding: PaddingSetting = 0,
+    dilation: PerAxis = 1,
+    ceil_mode: bool = False,
+) -> Tensor:
+    """The largest value of each window, along one axis; see `max_pool2d`.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> max_pool1d(Trace().images((100, 2)), 4).shape
+        (25, 2)
+    """
+    return _max_pool(1, x, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+@like(max_pool2d, rank=3)
 def max_pool3d(
     x: Tensor,
     kernel_size: PerAxis,
@@ -164,25 +167,6 @@ def _avg_pool(
     return apply(
         "avg_pool", x=x, attrs=AvgPool(window, check_flag("count_include_pad", count_include_pad))
     )
-
-
-def avg_pool1d(
-    x: Tensor,
-    kernel_size: PerAxis,
-    stride: PerAxis | None = None,
-    padding: PaddingSetting = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    dilation: PerAxis = 1,
-) -> Tensor:
-    """The average of each window, along one axis; see `avg_pool2d`.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> avg_pool1d(Trace().images((100, 2)), 4).shape
-        (25, 2)
-    """
-    return _avg_pool(1, x, kernel_size, stride, padding, ceil_mode, count_include_pad, dilation)
 
 
 def avg_pool2d(
@@ -221,6 +205,27 @@ def avg_pool2d(
     return _avg_pool(2, x, kernel_size, stride, padding, ceil_mode, count_include_pad, dilation)
 
 
+@like(avg_pool2d, rank=1)
+def avg_pool1d(
+    x: Tensor,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    padding: PaddingSetting = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    dilation: PerAxis = 1,
+) -> Tensor:
+    """The average of each window, along one axis; see `avg_pool2d`.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> avg_pool1d(Trace().images((100, 2)), 4).shape
+        (25, 2)
+    """
+    return _avg_pool(1, x, kernel_size, stride, padding, ceil_mode, count_include_pad, dilation)
+
+
+@like(avg_pool2d, rank=3)
 def avg_pool3d(
     x: Tensor,
     kernel_size: PerAxis,
@@ -259,29 +264,6 @@ class _MaxPool(Module):
         )  # fmt: skip
 
 
-class MaxPool1d(_MaxPool):
-    """`max_pool1d` as a layer: the largest value of each window; see `MaxPool2d`.
-
-    Input shape:
-        ``(L, C)``, float32.
-
-    Output shape:
-        ``(L', C)``, ``L' = floor((L + 2P - D·(K - 1) - 1) / S) + 1``;
-        rounded up with ``ceil_mode``.
-
-    Source:
-        Scherer et al. 2010, "Evaluation of pooling operations in convolutional architectures for
-        object recognition".
-
-    Example:
-        >>> from isoconv import nn
-        >>> nn.MaxPool1d(2).summary((28, 8)).rows[0].output
-        (14, 8)
-    """
-
-    rank = 1
-
-
 class MaxPool2d(_MaxPool):
     """`max_pool2d` as a layer: the largest value of each window.
 
@@ -317,19 +299,22 @@ class MaxPool2d(_MaxPool):
     rank = 2
 
 
+@like(MaxPool2d, rank=1)
+class MaxPool1d(_MaxPool):
+    """`max_pool1d` as a layer: the largest value of each window; see `MaxPool2d`.
+
+    Example:
+        >>> from isoconv import nn
+        >>> nn.MaxPool1d(2).summary((28, 8)).rows[0].output
+        (14, 8)
+    """
+
+    rank = 1
+
+
+@like(MaxPool2d, rank=3)
 class MaxPool3d(_MaxPool):
     """`max_pool3d` as a layer: the largest value of each window; see `MaxPool2d`.
-
-    Input shape:
-        ``(D, H, W, C)``, float32.
-
-    Output shape:
-        ``(D', H', W', C)``, ``H' = floor((H + 2P - D·(K - 1) - 1) / S) + 1``;
-        rounded up with ``ceil_mode``.
-
-    Source:
-        Scherer et al. 2010, "Evaluation of pooling operations in convolutional architectures for
-        object recognition".
 
     Example:
         >>> from isoconv import nn
@@ -357,29 +342,6 @@ class _AvgPool(Module):
             self.rank, x, self.kernel_size, self.stride, self.padding, self.ceil_mode,
             self.count_include_pad, self.dilation,
         )  # fmt: skip
-
-
-class AvgPool1d(_AvgPool):
-    """`avg_pool1d` as a layer: the average of each window; see `AvgPool2d`.
-
-    Input shape:
-        ``(L, C)``, float32.
-
-    Output shape:
-        ``(L', C)``, ``L' = floor((L + 2P - D·(K - 1) - 1) / S) + 1``;
-        rounded up with ``ceil_mode``.
-
-    Source:
-        LeCun et al. 1998, "Gradient-based learning applied to document recognition", without its
-        learned factor and bias.
-
-    Example:
-        >>> from isoconv import nn
-        >>> nn.AvgPool1d(2).summary((28, 8)).rows[0].output
-        (14, 8)
-    """
-
-    rank = 1
 
 
 class AvgPool2d(_AvgPool):
@@ -417,19 +379,22 @@ class AvgPool2d(_AvgPool):
     rank = 2
 
 
+@like(AvgPool2d, rank=1)
+class AvgPool1d(_AvgPool):
+    """`avg_pool1d` as a layer: the average of each window; see `AvgPool2d`.
+
+    Example:
+        >>> from isoconv import nn
+        >>> nn.AvgPool1d(2).summary((28, 8)).rows[0].output
+        (14, 8)
+    """
+
+    rank = 1
+
+
+@like(AvgPool2d, rank=3)
 class AvgPool3d(_AvgPool):
     """`avg_pool3d` as a layer: the average of each window; see `AvgPool2d`.
-
-    Input shape:
-        ``(D, H, W, C)``, float32.
-
-    Output shape:
-        ``(D', H', W', C)``, ``H' = floor((H + 2P - D·(K - 1) - 1) / S) + 1``;
-        rounded up with ``ceil_mode``.
-
-    Source:
-        LeCun et al. 1998, "Gradient-based learning applied to document recognition", without its
-        learned factor and bias.
 
     Example:
         >>> from isoconv import nn

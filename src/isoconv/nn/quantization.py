@@ -2,7 +2,8 @@
 
 A quantised value is a tensor of whole numbers, as its kind of integer has them. A product of two
 and a sum of such products are exact in float64 as long as the sum stays below 2^53, for 2^37
-products of bytes; so these layers compute in float64, and every order of a sum gives the same.
+products of bytes; so these layers compute in float64, and every order of a sum gives the same. A
+sum that is a result itself is float32 like every other, exact up to 2^24 and rounded beyond.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from isoconv.checks import LARGEST, check_choice, check_count, check_flag, refusal, whole
-from isoconv.errors import ShapeError
+from isoconv.nn.alike import like
 from isoconv.nn.convolution import conv1d, conv2d, conv3d
 from isoconv.nn.elementwise import round as rounded
 from isoconv.nn.matrices import matmul
 from isoconv.nn.module import Module
 from isoconv.nn.piecewise import clip
-from isoconv.nn.settings import PaddingSetting, PerAxis, check_rank, per_axis
+from isoconv.nn.settings import PaddingSetting, PerAxis, check_rank, filters_and_groups, per_axis
 from isoconv.nn.tensor import Tensor, check_tensors
 
 __all__ = [
@@ -83,11 +84,8 @@ class _QuantizedConv(Module):
         """``(spatial..., C)`` to ``(spatial'..., filters)``."""
         check_rank(type(self).__name__, self.rank, x)
         kernel = per_axis("kernel_size", self.kernel_size, self.rank)
-        filters = check_count("filters", self.filters, most=LARGEST)
-        groups, channels = check_count("groups", self.groups), x.shape[-1]
-        if channels % groups or filters % groups:
-            rule = f"divide the {channels} input channels and the {filters} filters"
-            raise refusal("groups", rule, self.groups, ShapeError)
+        channels = x.shape[-1]
+        filters, groups = filters_and_groups(self.filters, self.groups, channels)
         start = _zero_point("input_zero_point", self.input_zero_point)
         end = _zero_point("zero_point", self.zero_point)
         weight = _held(self, "weight", x, (*kernel, channels // groups, filters), 0.0)
@@ -100,35 +98,14 @@ class _QuantizedConv(Module):
         return _brought(self, self.dtype, end, total, x)
 
 
-class QuantizedConv1d(_QuantizedConv):
-    """Convolution of whole numbers along one axis; see `QuantizedConv2d`.
-
-    Input shape:
-        ``(L, C)``, whole numbers as float32.
-
-    Output shape:
-        ``(L', filters)``, sizes as in `Conv1d`.
-
-    Source:
-        Jacob et al. 2018, "Quantization and training of neural networks for efficient inference".
-
-    Example:
-        >>> from isoconv import nn
-        >>> nn.QuantizedConv1d(8, 5).build((100, 2)).weights["weight"].shape
-        (5, 2, 8)
-    """
-
-    rank = 1
-
-
 class QuantizedConv2d(_QuantizedConv):
     """Convolution of whole numbers along height and width, with exact sums.
 
     With ``T(i, j, o) = bias(o) + Σ (X - input_zero_point) · weight``, summed as in `Conv2d`, it
-    gives T itself, or ``round(clip(T · multiplier(o) + zero_point))`` within the bounds of its
-    ``dtype``, halves to even, computed in float64. Weights, bias and multipliers are states, which
-    training leaves as they are; weights and bias are whole numbers, and a weight's zero point is
-    subtracted before. Padding is X's zero point.
+    gives T itself (in float32, exact up to 2^24), or, within the bounds of its ``dtype``,
+    ``round(clip(T · multiplier(o) + zero_point))``, halves to even, computed in float64. Weights,
+    bias and multipliers are states, which training leaves as they are; weights and bias are whole
+    numbers, and a weight's zero point is subtracted before. Padding is X's zero point.
 
     Args:
         filters: number of output channels.
@@ -169,17 +146,22 @@ class QuantizedConv2d(_QuantizedConv):
     rank = 2
 
 
+@like(QuantizedConv2d, rank=1)
+class QuantizedConv1d(_QuantizedConv):
+    """Convolution of whole numbers along one axis; see `QuantizedConv2d`.
+
+    Example:
+        >>> from isoconv import nn
+        >>> nn.QuantizedConv1d(8, 5).build((100, 2)).weights["weight"].shape
+        (5, 2, 8)
+    """
+
+    rank = 1
+
+
+@like(QuantizedConv2d, rank=3)
 class QuantizedConv3d(_QuantizedConv):
     """Convolution of whole numbers along three axes; see `QuantizedConv2d`.
-
-    Input shape:
-        ``(D, H, W, C)``, whole numbers as float32.
-
-    Output shape:
-        ``(D', H', W', filters)``, sizes as in `Conv3d`.
-
-    Source:
-        Jacob et al. 2018, "Quantization and training of neural networks for efficient inference".
 
     Example:
         >>> from isoconv import nn

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from isoconv.checks import LARGEST, check_choice, check_count, check_flag, refusal
+from isoconv.nn.alike import like
 from isoconv.nn.module import Module
 from isoconv.nn.moving import flip, transpose
 from isoconv.nn.settings import axis_of
@@ -49,21 +50,9 @@ def argmax(x: Tensor, axis: int = -1, keepdims: bool = False, last: bool = False
     return found if check_flag("keepdims", keepdims) else found.reshape(*_without(x, place))
 
 
+@like(argmax)
 def argmin(x: Tensor, axis: int = -1, keepdims: bool = False, last: bool = False) -> Tensor:
     """Where along an axis the least element stands, from 0: of equals the first, NaN before all.
-
-    Args:
-        x: any shape of at least one axis.
-        axis: along which, without that of the images; negative ones count from the end.
-        keepdims: whether the axis stays, with one place.
-        last: of equals (and of NaN) the last.
-
-    Returns:
-        The shape without the axis, in the dtype of x; no gradient flows.
-
-    Raises:
-        ArgumentError: an axis that x does not have.
-        ShapeError: float32 along more than 2^24 places.
 
     Example:
         >>> from isoconv.nn import Trace
@@ -187,26 +176,10 @@ class ArgMax(Module):
         return argmax(x, self.axis, self.keepdims, self.last)
 
 
+@like(ArgMax)
 @dataclass(eq=False, repr=False)
 class ArgMin(Module):
     """`argmin` as a layer: where along an axis the least element stands, from 0.
-
-    Args:
-        axis: along which, without that of the images; negative ones count from the end.
-        keepdims: whether the axis stays, with one place.
-        last: of equals (and of NaN) the last, and not the first.
-
-    Input shape:
-        ``(...)``, any shape of at least one axis, float32.
-
-    Output shape:
-        That shape without the axis.
-
-    Source:
-        No formula: places are compared, and nothing is computed.
-
-    Raises:
-        ArgumentError: when traced: an axis that the input does not have.
 
     Example:
         >>> from isoconv import nn

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from isoconv.checks import check_number
+from isoconv.nn.alike import like
 from isoconv.nn.module import Module
 from isoconv.nn.settings import check_rank
 from isoconv.nn.tensor import Tensor, check_tensors
@@ -111,28 +112,6 @@ def _drop_channels(rank: int, x: Tensor, rate: float) -> Tensor:
     return _drop_together(x, rate, x.shape[-1:])
 
 
-def dropout1d(x: Tensor, rate: float = 0.5) -> Tensor:
-    """In training each channel of ``(L, C)`` is dropped whole; see `dropout2d`.
-
-    Args:
-        x: ``(L, C)``.
-        rate: from 0 to below 1.
-
-    Returns:
-        The same shape.
-
-    Raises:
-        ShapeError: another rank.
-        ArgumentError: a rate outside its range.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> dropout1d(Trace(training=True).images((28, 8)), 0.25).shape
-        (28, 8)
-    """
-    return _drop_channels(1, x, rate)
-
-
 def dropout2d(x: Tensor, rate: float = 0.5) -> Tensor:
     """In training each channel of a feature map is dropped whole with probability ``rate``.
 
@@ -161,19 +140,21 @@ def dropout2d(x: Tensor, rate: float = 0.5) -> Tensor:
     return _drop_channels(2, x, rate)
 
 
+@like(dropout2d, rank=1)
+def dropout1d(x: Tensor, rate: float = 0.5) -> Tensor:
+    """In training each channel of ``(L, C)`` is dropped whole; see `dropout2d`.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> dropout1d(Trace(training=True).images((28, 8)), 0.25).shape
+        (28, 8)
+    """
+    return _drop_channels(1, x, rate)
+
+
+@like(dropout2d, rank=3)
 def dropout3d(x: Tensor, rate: float = 0.5) -> Tensor:
     """In training each channel of ``(D, H, W, C)`` is dropped whole; see `dropout2d`.
-
-    Args:
-        x: ``(D, H, W, C)``.
-        rate: from 0 to below 1.
-
-    Returns:
-        The same shape.
-
-    Raises:
-        ShapeError: another rank.
-        ArgumentError: a rate outside its range.
 
     Example:
         >>> from isoconv.nn import Trace
@@ -222,27 +203,6 @@ class _ChannelDropout(Module):
         return _drop_channels(self.rank, x, self.rate)
 
 
-class Dropout1d(_ChannelDropout):
-    """`dropout1d` as a layer: drops whole channels in training; see `Dropout2d`.
-
-    Input shape:
-        ``(L, C)``, float32.
-
-    Output shape:
-        ``(L, C)``, the same.
-
-    Source:
-        Tompson et al. 2014, "Efficient object localization using convolutional networks".
-
-    Example:
-        >>> from isoconv import nn
-        >>> nn.Dropout1d(0.25)
-        Dropout1d(rate=0.25)
-    """
-
-    rank = 1
-
-
 class Dropout2d(_ChannelDropout):
     """`dropout2d` as a layer: drops whole channels in training.
 
@@ -271,23 +231,16 @@ class Dropout2d(_ChannelDropout):
     rank = 2
 
 
+@like(Dropout2d, rank=1)
+class Dropout1d(_ChannelDropout):
+    """`dropout1d` as a layer: drops whole channels in training; see `Dropout2d`."""
+
+    rank = 1
+
+
+@like(Dropout2d, rank=3)
 class Dropout3d(_ChannelDropout):
-    """`dropout3d` as a layer: drops whole channels in training; see `Dropout2d`.
-
-    Input shape:
-        ``(D, H, W, C)``, float32.
-
-    Output shape:
-        ``(D, H, W, C)``, the same.
-
-    Source:
-        Tompson et al. 2014, "Efficient object localization using convolutional networks".
-
-    Example:
-        >>> from isoconv import nn
-        >>> nn.Dropout3d(0.25)
-        Dropout3d(rate=0.25)
-    """
+    """`dropout3d` as a layer: drops whole channels in training; see `Dropout2d`."""
 
     rank = 3
 

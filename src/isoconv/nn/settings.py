@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from isoconv.checks import LARGEST, check_flag, check_shape, refusal, whole
+from isoconv.checks import LARGEST, check_count, check_flag, check_shape, refusal, whole
 from isoconv.errors import ShapeError
 from isoconv.nn.tensor import Tensor, check_tensors
 from isoconv.ops.geometry import same_padding
@@ -25,6 +25,7 @@ __all__ = [
     "axes_of",
     "axis_of",
     "check_rank",
+    "filters_and_groups",
     "image_shape",
     "is_small",
     "learned_bias",
@@ -145,6 +146,33 @@ def with_bias(kind: str, y: Tensor, bias: Tensor | None) -> Tensor:
             value=bias,
         )
     return y + bias
+
+
+def filters_and_groups(filters: int, groups: int, channels: int) -> tuple[int, int]:
+    """The filters of a convolution layer and its groups.
+
+    Args:
+        filters: number of output channels.
+        groups: how many groups these and the input's channels are cut into.
+        channels: of the input.
+
+    Raises:
+        ArgumentError: they are no numbers from 1.
+        ShapeError: the groups do not divide both.
+
+    Example:
+        >>> filters_and_groups(8, 2, channels=6)
+        (8, 2)
+    """
+    count, cut = check_count("filters", filters, most=LARGEST), check_count("groups", groups)
+    if channels % cut or count % cut:
+        raise ShapeError(
+            f"groups must divide the input channels and the filters: groups={cut}, "
+            f"input channels {channels}, filters {count}",
+            argument="groups",
+            value=groups,
+        )
+    return count, cut
 
 
 def learned_bias(layer: Module, x: Tensor, count: int, wanted: bool) -> Tensor | None:

@@ -192,10 +192,10 @@ class Tensor:
         return joined("greater_equal", self=self, other=other)
 
     def __lt__(self, other: Tensor | float) -> Tensor:
-        return joined("greater", other=other, self=self)
+        return joined("greater", "less", other=other, self=self)
 
     def __le__(self, other: Tensor | float) -> Tensor:
-        return joined("greater_equal", other=other, self=self)
+        return joined("greater_equal", "less_equal", other=other, self=self)
 
     def __abs__(self) -> Tensor:
         return self.trace.add("abs", self)
@@ -228,24 +228,26 @@ def raised(x: Tensor, exponent: Tensor | float, argument: str) -> Tensor:
     return x.trace.add("raised", x, attrs=Constant(float(number)))
 
 
-def joined(op: str, **operands: Tensor | float) -> Tensor:
+def joined(op: str, reader: str = "", /, **operands: Tensor | float) -> Tensor:
     """An operation of several values that broadcast; a number among them is there everywhere.
 
     Args:
         op: its name.
+        reader: what a person called, for messages, where that is another name.
         **operands: in its order, by the names that a person gives them under.
 
     Raises:
         ArgumentError: an operand that is neither tensor nor number, or no tensor at all.
         ShapeError: shapes that do not broadcast.
     """
-    numbers = {name: _number(op, value, name) for name, value in operands.items()}
+    reader = reader or op
+    numbers = {name: _number(reader, value, name) for name, value in operands.items()}
     tensors = {name: value for name, value in operands.items() if numbers[name] is None}
     if not tensors:
         name, value = min(operands.items())
-        text = f"{op} takes a tensor at least; got numbers alone"
+        text = f"{reader} takes a tensor at least; got numbers alone"
         raise ArgumentError(text, argument=name, value=value)
-    check_tensors(op, **tensors)
+    check_tensors(reader, **tensors)
     like: Any = next(iter(tensors.values()))
     given: dict[str, Any] = {}
     for name, number in numbers.items():

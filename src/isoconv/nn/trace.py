@@ -146,10 +146,12 @@ class Trace:
         self.owners: dict[str, Module] = {}
         if not isinstance(frozen, (set, frozenset, list, tuple)):
             raise refusal("frozen", "be paths of modules", frozen)
-        self.frozen = frozenset(
-            check_text(name, path) for name, path in entries("frozen", frozen).items()
-        )
         self._paths = _paths(model)
+        known = {*self._paths.values()}
+        for name, path in entries("frozen", frozen).items():
+            if check_text(name, path) not in known:
+                raise refusal(name, "be the path of a module of the model", path)
+        self.frozen = frozenset(frozen)
         self._updates: dict[str, list[Tensor]] = {}
         self._streams = 0
         self._open: list[_OpenCall] = []

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import ClassVar, NamedTuple, cast
 
-from isoconv.checks import LARGEST, check_choice, check_count, check_flag, refusal
+from isoconv.checks import check_choice, check_count, check_flag, refusal
 from isoconv.errors import ShapeError
+from isoconv.nn.alike import like
 from isoconv.nn.module import Module
 from isoconv.nn.padding import PadMode, pad
 from isoconv.nn.settings import (
@@ -22,6 +23,7 @@ from isoconv.nn.settings import (
     PaddingSetting,
     PerAxis,
     check_rank,
+    filters_and_groups,
     learned_bias,
     padding_pairs,
     per_axis,
@@ -140,51 +142,6 @@ def _transpose(
     return with_bias(name, y, bias)
 
 
-def conv_transpose1d(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: PerAxis = 1,
-    padding: PaddingSetting = 0,
-    output_padding: PerAxis = 0,
-    dilation: PerAxis = 1,
-    groups: int = 1,
-    flip: bool = False,
-    padding_mode: PaddingMode = "zeros",
-) -> Tensor:
-    """Transposed convolution along one axis; see `conv_transpose2d` for all but the shapes.
-
-    Args:
-        x: ``(L, C)``.
-        weight: ``(k, O / groups, C)``.
-        bias: ``(O,)`` or None.
-        stride: how far one input lies from the next in the result.
-        padding: places that are cut off the result on both sides, a pair in a tuple, ``"same"``,
-            ``"same_lower"`` or ``"valid"``.
-        output_padding: places that the result has more behind.
-        dilation: distance between kernel elements.
-        groups: channels are cut into this many groups that do not see each other.
-        flip: as for the convolution that it transposes.
-        padding_mode: what lies beyond the ends of x, as for `conv_transpose2d`.
-
-    Returns:
-        ``(L', O)``.
-
-    Raises:
-        ShapeError: shapes, padding or groups that do not fit.
-        ArgumentError: a setting outside its allowed values.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> x = Trace().images((50, 2))
-        >>> conv_transpose1d(x, x.trace.input("parameter", "w", (4, 8, 2)), stride=2).shape
-        (102, 8)
-    """
-    return _transpose(
-        1, x, weight, bias, stride, padding, output_padding, dilation, groups, flip, padding_mode
-    )
-
-
 def conv_transpose2d(
     x: Tensor,
     weight: Tensor,
@@ -246,6 +203,33 @@ def conv_transpose2d(
     )
 
 
+@like(conv_transpose2d, rank=1)
+def conv_transpose1d(
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: PerAxis = 1,
+    padding: PaddingSetting = 0,
+    output_padding: PerAxis = 0,
+    dilation: PerAxis = 1,
+    groups: int = 1,
+    flip: bool = False,
+    padding_mode: PaddingMode = "zeros",
+) -> Tensor:
+    """Transposed convolution along one axis; see `conv_transpose2d` for all but the shapes.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> x = Trace().images((50, 2))
+        >>> conv_transpose1d(x, x.trace.input("parameter", "w", (4, 8, 2)), stride=2).shape
+        (102, 8)
+    """
+    return _transpose(
+        1, x, weight, bias, stride, padding, output_padding, dilation, groups, flip, padding_mode
+    )
+
+
+@like(conv_transpose2d, rank=3)
 def conv_transpose3d(
     x: Tensor,
     weight: Tensor,
@@ -259,25 +243,6 @@ def conv_transpose3d(
     padding_mode: PaddingMode = "zeros",
 ) -> Tensor:
     """Transposed convolution along depth, height and width; see `conv_transpose2d`.
-
-    Args:
-        x: ``(D, H, W, C)``.
-        weight: ``(kd, kh, kw, O / groups, C)``.
-        bias: ``(O,)`` or None.
-        stride: how far one input lies from the next in the result.
-        padding: places that are cut off the result.
-        output_padding: places that the result has more behind.
-        dilation: distance between kernel elements.
-        groups: channels are cut into this many groups that do not see each other.
-        flip: as for the convolution that it transposes.
-        padding_mode: what lies beyond the ends of x, as for `conv_transpose2d`.
-
-    Returns:
-        ``(D', H', W', O)``.
-
-    Raises:
-        ShapeError: shapes, padding or groups that do not fit.
-        ArgumentError: a setting outside its allowed values.
 
     Example:
         >>> from isoconv.nn import Trace
@@ -314,15 +279,7 @@ class _ConvTranspose(Module):
         kernel = per_axis("kernel_size", self.kernel_size, self.rank)
         strides = per_axis("stride", self.stride, self.rank)
         channels = x.shape[-1]
-        filters = check_count("filters", self.filters, most=LARGEST)
-        groups = check_count("groups", self.groups)
-        if channels % groups or filters % groups:
-            raise ShapeError(
-                f"groups must divide the input channels and the filters: groups={groups}, "
-                f"input channels {channels}, filters {filters}",
-                argument="groups",
-                value=self.groups,
-            )
+        filters, groups = filters_and_groups(self.filters, self.groups, channels)
         # Of the kernel's positions along an axis, one in a stride meets a place of the result.
         met = prod(max(k, s) for k, s in zip(kernel, strides, strict=True)) / prod(strides)
         shape = (*kernel, filters // groups, channels)
@@ -333,27 +290,6 @@ class _ConvTranspose(Module):
             self.rank, x, weight, bias, self.stride, self.padding, self.output_padding,
             self.dilation, groups, self.flip, self.padding_mode,
         )  # fmt: skip
-
-
-class ConvTranspose1d(_ConvTranspose):
-    """Learned transposed convolution along one axis: `conv_transpose1d`; see `ConvTranspose2d`.
-
-    Input shape:
-        ``(L, C)``, float32.
-
-    Output shape:
-        ``(L', filters)``, sizes as in `ConvTranspose2d`.
-
-    Source:
-        Zeiler et al. 2010, "Deconvolutional networks".
-
-    Example:
-        >>> from isoconv import nn
-        >>> nn.ConvTranspose1d(8, 4, stride=2).build((50, 2)).weights["weight"].shape
-        (4, 8, 2)
-    """
-
-    rank = 1
 
 
 class ConvTranspose2d(_ConvTranspose):
@@ -400,17 +336,22 @@ class ConvTranspose2d(_ConvTranspose):
     rank = 2
 
 
+@like(ConvTranspose2d, rank=1)
+class ConvTranspose1d(_ConvTranspose):
+    """Learned transposed convolution along one axis: `conv_transpose1d`; see `ConvTranspose2d`.
+
+    Example:
+        >>> from isoconv import nn
+        >>> nn.ConvTranspose1d(8, 4, stride=2).build((50, 2)).weights["weight"].shape
+        (4, 8, 2)
+    """
+
+    rank = 1
+
+
+@like(ConvTranspose2d, rank=3)
 class ConvTranspose3d(_ConvTranspose):
     """Learned transposed convolution along three axes: `conv_transpose3d`; see `ConvTranspose2d`.
-
-    Input shape:
-        ``(D, H, W, C)``, float32.
-
-    Output shape:
-        ``(D', H', W', filters)``, each size as in `ConvTranspose2d`.
-
-    Source:
-        Zeiler et al. 2010, "Deconvolutional networks".
 
     Example:
         >>> from isoconv import nn

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from isoconv.checks import refusal
 from isoconv.errors import ShapeError
+from isoconv.nn.alike import like
 from isoconv.nn.pooling import window_of
 from isoconv.nn.settings import PaddingSetting, PerAxis, check_rank, padding_pairs, per_axis
 from isoconv.nn.tensor import Tensor, apply
@@ -32,24 +33,6 @@ def _with_indices(
     kind = f"max_pool{rank}d_with_indices"
     window = window_of(kind, rank, x, kernel_size, stride, padding, dilation, ceil_mode)
     return apply("max_pool", x=x, attrs=window), apply("max_pool_places", x=x, attrs=window)
-
-
-def max_pool1d_with_indices(
-    x: Tensor,
-    kernel_size: PerAxis,
-    stride: PerAxis | None = None,
-    padding: PaddingSetting = 0,
-    dilation: PerAxis = 1,
-    ceil_mode: bool = False,
-) -> tuple[Tensor, Tensor]:
-    """The largest value of each window and its place; see `max_pool2d_with_indices`.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> [t.shape for t in max_pool1d_with_indices(Trace().images((100, 2)), 4)]
-        [(25, 2), (25, 2)]
-    """
-    return _with_indices(1, x, kernel_size, stride, padding, dilation, ceil_mode)
 
 
 def max_pool2d_with_indices(
@@ -87,6 +70,26 @@ def max_pool2d_with_indices(
     return _with_indices(2, x, kernel_size, stride, padding, dilation, ceil_mode)
 
 
+@like(max_pool2d_with_indices, rank=1)
+def max_pool1d_with_indices(
+    x: Tensor,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    padding: PaddingSetting = 0,
+    dilation: PerAxis = 1,
+    ceil_mode: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """The largest value of each window and its place; see `max_pool2d_with_indices`.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> [t.shape for t in max_pool1d_with_indices(Trace().images((100, 2)), 4)]
+        [(25, 2), (25, 2)]
+    """
+    return _with_indices(1, x, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+@like(max_pool2d_with_indices, rank=3)
 def max_pool3d_with_indices(
     x: Tensor,
     kernel_size: PerAxis,
@@ -132,25 +135,6 @@ def _max_unpool(
     return apply("max_unpool", x=x, indices=indices, attrs=Unpool(sides))
 
 
-def max_unpool1d(
-    x: Tensor,
-    indices: Tensor,
-    kernel_size: PerAxis,
-    stride: PerAxis | None = None,
-    padding: PaddingSetting = 0,
-    output_size: PerAxis | None = None,
-) -> Tensor:
-    """Values put at places among zeros, along one axis; see `max_unpool2d`.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> y, places = max_pool1d_with_indices(Trace().images((100, 2)), 4)
-        >>> max_unpool1d(y, places, 4).shape
-        (100, 2)
-    """
-    return _max_unpool(1, x, indices, kernel_size, stride, padding, output_size)
-
-
 def max_unpool2d(
     x: Tensor,
     indices: Tensor,
@@ -190,6 +174,27 @@ def max_unpool2d(
     return _max_unpool(2, x, indices, kernel_size, stride, padding, output_size)
 
 
+@like(max_unpool2d, rank=1)
+def max_unpool1d(
+    x: Tensor,
+    indices: Tensor,
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    padding: PaddingSetting = 0,
+    output_size: PerAxis | None = None,
+) -> Tensor:
+    """Values put at places among zeros, along one axis; see `max_unpool2d`.
+
+    Example:
+        >>> from isoconv.nn import Trace
+        >>> y, places = max_pool1d_with_indices(Trace().images((100, 2)), 4)
+        >>> max_unpool1d(y, places, 4).shape
+        (100, 2)
+    """
+    return _max_unpool(1, x, indices, kernel_size, stride, padding, output_size)
+
+
+@like(max_unpool2d, rank=3)
 def max_unpool3d(
     x: Tensor,
     indices: Tensor,
