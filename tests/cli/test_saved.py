@@ -18,7 +18,7 @@ from isoconv import nn
 from isoconv.cli.options import scale_of
 from isoconv.graph.operation import Array
 from isoconv.run import ceilings
-from isoconv.train.graphs import LossName
+from isoconv.train.losses import LossName
 
 NAMES = ("one", "two", "three")
 

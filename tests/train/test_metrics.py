@@ -15,7 +15,7 @@ from isoconv.errors import ArgumentError, DataError, DTypeError, ShapeError
 from isoconv.graph.operation import Array
 from isoconv.ops.interpret import interpret
 from isoconv.train import Normalisation, Trainer, evaluate
-from isoconv.train.graphs import Loss
+from isoconv.train.losses import Loss
 from isoconv.train.metrics import as_dataset, normalisation_of
 from isoconv.train.optim import SGD
 

@@ -16,8 +16,8 @@ from isoconv.nn import Module, Trace, storage, trace_model
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.context import rate_of
 from isoconv.train.freezing import Learning
-from isoconv.train.graphs import Loss
 from isoconv.train.loading import load
+from isoconv.train.losses import Loss
 from isoconv.train.optim import Optimizer
 from isoconv.train.plain_settings import from_plain
 from isoconv.train.run import Run

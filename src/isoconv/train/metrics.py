@@ -22,15 +22,8 @@ from isoconv.nn import Module
 from isoconv.nn.inference import checked_images
 from isoconv.nn.snapshot import whole
 from isoconv.run.inference import Predictor
-from isoconv.train.graphs import (
-    LOSSES,
-    Loss,
-    LossName,
-    Normalisation,
-    Preparation,
-    build_evaluation,
-    targets_for,
-)
+from isoconv.train.graphs import Normalisation, Preparation, build_evaluation
+from isoconv.train.losses import LOSSES, Loss, LossName, targets_for
 from isoconv.train.scores import Scores, score
 from isoconv.train.shown import evaluation_card
 

@@ -24,16 +24,9 @@ from isoconv.run.step import StepGraph
 from isoconv.train.callbacks import EarlyStopping
 from isoconv.train.freezing import Learning
 from isoconv.train.given import Given
-from isoconv.train.graphs import (
-    LOSSES,
-    Normalisation,
-    Preparation,
-    build_evaluation,
-    measure,
-    step_of,
-    targets_for,
-)
+from isoconv.train.graphs import Normalisation, Preparation, build_evaluation, measure, step_of
 from isoconv.train.layout import FORMAT, FROM, NO_METRICS, SKIPPED, head_of
+from isoconv.train.losses import LOSSES, targets_for
 from isoconv.train.metrics import Evaluator, check_images
 from isoconv.train.once import Once
 from isoconv.train.plain_settings import to_plain, versions

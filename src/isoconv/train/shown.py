@@ -13,7 +13,7 @@ from isoconv.checks import shown
 from isoconv.nn import Module
 from isoconv.nn.shown import brief
 from isoconv.printable import printable
-from isoconv.train.graphs import Loss
+from isoconv.train.losses import Loss
 from isoconv.train.settings import SETTINGS
 from isoconv.train.words import called_best, few, metric, verdict
 
