@@ -13,14 +13,24 @@ from isoconv.checks import LARGEST_SINGLE, check_choice, check_number, entries, 
 from isoconv.data import Dataset
 from isoconv.data.labels import classes_hint
 from isoconv.errors import ArgumentError, DataError, ShapeError, about
-from isoconv.nn import Tensor
+from isoconv.nn import Module, Tensor
 from isoconv.nn import losses as nn_losses
 from isoconv.nn.activations import softmax
 from isoconv.nn.ranking import one_hot
 from isoconv.nn.settings import added
 from isoconv.ops import Lookup
 
-__all__ = ["LOSSES", "Loss", "LossKind", "LossName", "loss_of", "targets_for"]
+__all__ = [
+    "LOSSES",
+    "Loss",
+    "LossKind",
+    "LossName",
+    "guessed_loss",
+    "known_loss",
+    "loss_of",
+    "note_loss",
+    "targets_for",
+]
 __public__ = {"isoconv.train": ["Loss"]}
 
 Array = NDArray[Any]
@@ -101,6 +111,41 @@ class Loss:
         settle(self, class_weights=weights)
         if weights and self.name not in ("cross_entropy", "focal"):
             raise refusal("class_weights", f"be none with loss {self.name!r}", weights)
+
+    @property
+    def words(self) -> str:
+        """All of it in words."""
+        told = [LOSSES[self.name].title]
+        if self.label_smoothing:
+            told.append(f"label smoothing {self.label_smoothing:g}")
+        if self.class_weights:
+            told.append(f"classes weighted {', '.join(f'{w:g}' for w in self.class_weights)}")
+        return ", ".join(told)
+
+
+def note_loss(model: Module, loss: Loss | None) -> None:
+    """Leave with a model what it was trained with; copies know it too, files do not."""
+    model.__dict__["_minimised"] = loss
+
+
+def known_loss(model: Module) -> Loss | None:
+    """What a model was trained with, of one that was trained here or read from a run folder."""
+    found: Loss | None = model.__dict__.get("_minimised")
+    return found
+
+
+def guessed_loss(model: Module, labels: Array) -> Loss:
+    """What is measured with where the model does not know it: what its results and labels suit.
+
+    Example:
+        >>> from isoconv import nn
+        >>> guessed_loss(nn.Sequential(nn.Flatten(), nn.Linear(2)), np.int32([0, 1])).name
+        'cross_entropy'
+    """
+    if model.finish == "sigmoid":
+        return Loss("bce")
+    numbers = model.finish == "none" and labels.dtype.kind not in "iu"
+    return Loss("mse" if numbers else "cross_entropy")
 
 
 def loss_of(loss: Loss, output: Tensor, labels: Tensor) -> Tensor:

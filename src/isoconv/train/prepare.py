@@ -26,7 +26,7 @@ from isoconv.train.freezing import Learning
 from isoconv.train.given import Given
 from isoconv.train.graphs import Normalisation, Preparation, build_evaluation, measure, step_of
 from isoconv.train.layout import FORMAT, FROM, NO_METRICS, SKIPPED, head_of
-from isoconv.train.losses import LOSSES, targets_for
+from isoconv.train.losses import LOSSES, Loss, known_loss, note_loss, targets_for
 from isoconv.train.metrics import Evaluator, check_images
 from isoconv.train.once import Once
 from isoconv.train.plain_settings import to_plain, versions
@@ -62,7 +62,7 @@ class Prepared:
         self.settled = settled
         self.given = given
         self._record = record
-        self._before: tuple[Any, str, tuple[str, ...], TrainedOn | None] | None = None
+        self._before: tuple[Any, str, tuple[str, ...], TrainedOn | None, Loss | None] | None = None
         self.of_data = given.notes
         self.notes = [*self.of_data, *given.warnings]
         self.train = given.train
@@ -393,8 +393,15 @@ class Prepared:
     def mark_model(self) -> None:
         """Leave with the model how its images are prepared and what its results mean."""
         model = self.settled.model
-        self._before = model.normalisation, model.finish, model.class_names, model.trained_on
+        self._before = (
+            model.normalisation,
+            model.finish,
+            model.class_names,
+            model.trained_on,
+            known_loss(model),
+        )
         model.take_facts(self.facts)
+        note_loss(model, self.settled.loss)
 
     def unmark_model(self) -> None:
         """Leave the model as it was before `mark_model`, for nothing was learned."""
@@ -402,7 +409,8 @@ class Prepared:
         if self._before is not None:
             with changed_together():
                 before = self._before
-                model.normalisation, model.finish, model.class_names, model.trained_on = before
+                model.normalisation, model.finish, model.class_names, model.trained_on = before[:4]
+                note_loss(model, before[4])
 
 
 def normalisation_in(record: Mapping[str, Any]) -> tuple[Any, Any] | None:

@@ -73,7 +73,9 @@ def run_card(run: Run) -> Card:
 
 def evaluation_card(evaluation: Evaluation) -> Card:
     """The figures, what they are worth, and the classes that were recognised least."""
-    facts = [("loss", f"{evaluation.loss:.4f}")]
+    guess = " (a guess: the model does not say what it was trained with)"
+    kind = f"{evaluation.judged_by.words}{guess if evaluation.guessed else ''}"
+    facts = [("loss", f"{evaluation.loss:.4f}, {kind}")]
     scores = evaluation.scores
     if scores is not None:
         low, high = scores.accuracy_interval
