@@ -289,3 +289,17 @@ def test_nothing_is_held_back_that_never_learned(settings: dict[str, Any]) -> No
     with pytest.raises(ArgumentError, match="have learned nothing") as caught:
         Trainer("lenet5", progress=False, **settings).fit(data("xy"), epochs=1)
     assert caught.value.argument == next(iter(settings))
+
+
+def test_a_built_model_that_never_learned_is_not_frozen_without_a_word() -> None:
+    """With the seed's own weights it is refused; with others it is said, unless it was trained."""
+    fresh = network().build((6, 6, 1))
+    with pytest.raises(ArgumentError, match="freeze must be left out: the model's weights are"):
+        Trainer(fresh, freeze=1, batch_size=8, progress=False).fit(SPLITS, epochs=1)
+    other = network().build((6, 6, 1), seed=5)
+    for settings in ({"start": other}, {"model": other, "freeze": 1}):
+        trainer = Trainer(batch_size=8, progress=False, **settings)
+        notes = trainer.fit(SPLITS, epochs=1).notes
+        assert any("knows of no training" in line for line in notes)
+    trained = Trainer(other, freeze=1, batch_size=8, progress=False).fit(SPLITS, epochs=1)
+    assert not any("knows of no training" in line for line in trained.notes)

@@ -79,6 +79,7 @@ class Prepared:
         self._check_normalisation(dtype)
         learning = Learning.of(settled.model, measured.trace, settled.freeze, settled.backbone_lr)
         if learning.frozen:
+            self._check_learned()
             measured = measure(
                 settled.model,
                 self.preparation,
@@ -242,6 +243,23 @@ class Prepared:
             progress=progress,
             graph=self._evaluation if once is None else once.graph,
             rows=None if once is None else once.rows,
+        )
+
+    def _check_learned(self) -> None:
+        """See that a person knows of it where layers are frozen that may have learned nothing.
+
+        Raises:
+            ArgumentError: their weights are those that the seed gives.
+        """
+        settled = self.settled
+        if self._record is not None or settled.model.trained_on is not None:
+            return
+        if self.first_weights == "seed":
+            rule = "be left out: the model's weights are those of the seed and have learned nothing"
+            raise refusal("freeze", rule, settled.freeze)
+        self.notes.append(
+            "layers are frozen, and the model knows of no training: unless its weights were loaded "
+            "from elsewhere, the frozen layers have learned nothing"
         )
 
     def _check_names(self) -> None:
