@@ -146,6 +146,17 @@ def test_what_frozen_layers_give_is_computed_once(
     assert "12 arrays taken over; the head, layer '8', is new, for 3 results" in lines
 
 
+def test_one_data_set_may_be_both_parts(start: Path) -> None:
+    """What is learned from may be measured, too: frozen layers work for each of the two graphs."""
+    settings: dict[str, Any] = {"batch_size": 8, "shard_size": 4, "progress": False}
+    images = data("abc")
+    once, again = (
+        Trainer(start=start, **settings).fit(images, other, epochs=1).history
+        for other in (images, data("abc"))
+    )
+    assert once[0]["val_loss"] == again[0]["val_loss"]
+
+
 def test_the_head_stays_for_the_same_classes(start: Path) -> None:
     """Whatever their order; they are numbered as the model has them, and it stays as it was."""
     model = ic.load(start)

@@ -201,20 +201,23 @@ class Prepared:
         weights: Mapping[str, Any],
         compiling: Callable[[int, int], None],
         progress: Callable[[int, int], None],
+        *,
+        training: bool,
     ) -> Once | None:
         """What frozen layers give for a part that is learned from or measured in each epoch.
 
         Args:
-            part: the one that is learned from, or another.
+            part: its images.
             weights: of the model.
             compiling: as for `Once.of`.
             progress: likewise.
+            training: it is learned from; otherwise it is measured.
 
         Raises:
             NotEnoughMemoryError: there is no memory to keep it.
         """
         return Once.of(
-            self.step.shard if part is self.train else self._evaluation,
+            self.step.shard if training else self._evaluation,
             {*self.fixed, *self.preparation.constants} if self.fixed else (),
             {**weights, **self.preparation.constants},
             part.images,
