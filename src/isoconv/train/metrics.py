@@ -50,10 +50,11 @@ class Evaluation(Carded, card=evaluation_card):
 
     Attributes:
         loss: mean over the images of `judged_by`.
-        top1: part of the images whose class has the greatest logit; None without classes.
+        top1: part of the images whose class has the greatest logit; None without classes. Of
+            labels of places the mean over the images of the part of each one's places.
         top5: part whose class is among the five greatest; None for up to five classes.
         confusion: int64 ``(K, K)``, images of the row's class that were taken for the column's;
-            ``(0, 0)`` without classes.
+            ``(0, 0)`` without classes. Of labels of places it counts places.
         class_accuracy: float64 ``(K,)``, part of each class's images that were recognised; NaN for
             a class without images.
         predictions: int64 ``(N,)``, the class of each image (the first of equals), or the model's
@@ -83,8 +84,16 @@ class Evaluation(Carded, card=evaluation_card):
         return {name: value for name, value in found.items() if value is not None}
 
     @property
+    def of_places(self) -> bool:
+        """Whether each place of an image has a class of its own."""
+        return bool(self.confusion.size) and self.predictions.ndim > 1
+
+    @property
     def scores(self) -> Scores | None:
         """Precision, recall, intervals and a baseline by the confusion; None without classes.
+
+        Of labels of places these count places as if they were images, and as places of an image
+        are alike, intervals by them are too narrow.
 
         The baseline is the most frequent class of these images; `isoconv.train.score` takes that of
         the training part.

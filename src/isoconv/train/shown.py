@@ -76,7 +76,9 @@ def evaluation_card(evaluation: Evaluation) -> Card:
     guess = " (a guess: the model does not say what it was trained with)"
     kind = f"{evaluation.judged_by.words}{guess if evaluation.guessed else ''}"
     facts = [("loss", f"{evaluation.loss:.4f}, {kind}")]
-    scores = evaluation.scores
+    places = evaluation.of_places
+    # Those of one image go together: they are no measurements each, and have no interval.
+    scores = None if places else evaluation.scores
     if scores is not None:
         low, high = scores.accuracy_interval
         hits = f"{scores.hits:,} of {scores.images:,}"
@@ -85,7 +87,8 @@ def evaluation_card(evaluation: Evaluation) -> Card:
                          f"{_share(high)})")
         )  # fmt: skip
     elif evaluation.top1 is not None:
-        facts.append(("accuracy", _share(evaluation.top1)))
+        each = " of each image's places in the mean" if places else ""
+        facts.append(("accuracy", f"{_share(evaluation.top1)}{each}"))
     if evaluation.top5 is not None:
         facts.append(("top-5 accuracy", _share(evaluation.top5)))
     if scores is not None:
