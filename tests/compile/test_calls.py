@@ -21,7 +21,8 @@ from isoconv.compile.native.specification import Scheduled
 from isoconv.compile.target import host_target
 from isoconv.graph.ir import Node
 from isoconv.run.step import StepPlan
-from isoconv.train.graphs import Loss, Preparation, build_step
+from isoconv.train.graphs import Preparation, build_step
+from isoconv.train.losses import Loss
 from isoconv.train.optim import SGD
 
 

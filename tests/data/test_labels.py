@@ -10,7 +10,7 @@ import pytest
 
 import isoconv as ic
 from isoconv import nn
-from isoconv.data import Dataset, load, load_splits
+from isoconv.data import Dataset, Reading, load, load_splits
 from isoconv.errors import DataError
 
 
@@ -248,3 +248,13 @@ def test_no_names_at_all() -> None:
     for labels in ([0, 1], ["a", "b"]):
         with pytest.raises(DataError, match="class_names must name a class at least, or be None"):
             Dataset.from_arrays(gray(2), labels, [])
+
+
+def test_images_with_labels_of_places_keep_their_size(tmp_path: Path) -> None:
+    """They are not scaled to a model's size, for their labels would stay; channels may change."""
+    masks = np.arange(48).reshape(3, 4, 4) % 5
+    np.savez(tmp_path / "masks.npz", images=gray(3), labels=masks)
+    coloured = load(tmp_path / "masks.npz", reading=Reading((4, 4), 3, 8))
+    assert coloured.image_shape == (4, 4, 3)
+    with pytest.raises(DataError, match="labels are of places cannot be made 8x8"):
+        load(tmp_path / "masks.npz", reading=Reading((8, 8), 1, 8))

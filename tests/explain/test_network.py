@@ -12,7 +12,7 @@ from isoconv.explain.network import Network
 from isoconv.explain.numbers import explain
 from isoconv.graph.values import evaluate
 from isoconv.nn.models import MODELS, create
-from isoconv.train.graphs import LossName
+from isoconv.train.losses import LossName
 
 
 def images(shape: tuple[int, ...], count: int = 2) -> np.ndarray:

@@ -21,7 +21,7 @@ from isoconv.explain.protocol import FORMAT, VERSION, Scene
 from isoconv.explain.subject import Subject
 from isoconv.nn.models import create
 from isoconv.train import RunFolder
-from isoconv.train.graphs import Loss
+from isoconv.train.losses import Loss
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from isoconv.arithmetic.philox import Purpose, permutation
 from isoconv.graph.operation import Array
 from isoconv.nn.models import create
 from isoconv.train import Callback, Run
-from isoconv.train.graphs import LossName
+from isoconv.train.losses import LossName
 
 SEED = 7
 

@@ -25,7 +25,8 @@ from isoconv.graph.passes import check_passes, checked_pass, passes_are_checked
 from isoconv.graph.verify import verify
 from isoconv.run.evaluate import evaluate
 from isoconv.run.inference import Predictor
-from isoconv.train.graphs import Loss, Preparation, build_step
+from isoconv.train.graphs import Preparation, build_step
+from isoconv.train.losses import Loss
 from isoconv.train.optim import SGD
 
 SOURCES = Path(isoconv.__file__).parent

@@ -11,7 +11,8 @@ from isoconv import nn
 from isoconv.graph.operation import Array
 from isoconv.run.step import StepGraph
 from isoconv.run.training import TrainingEngine
-from isoconv.train.graphs import Loss, Normalisation, Preparation, measure, step_of
+from isoconv.train.graphs import Normalisation, Preparation, measure, step_of
+from isoconv.train.losses import Loss
 from isoconv.train.optim import SGD, AdamW
 
 SHAPE, SAMPLES, BATCH, SHARD, SEED = (6, 5, 2), 23, 9, 2, 2**63 + 5

@@ -24,7 +24,8 @@ from isoconv.run.evaluate import evaluate
 from isoconv.run.inference import Predictor
 from isoconv.run.step import StepGraph
 from isoconv.run.training import TrainingEngine
-from isoconv.train.graphs import Loss, Preparation, build_step
+from isoconv.train.graphs import Preparation, build_step
+from isoconv.train.losses import Loss
 from isoconv.train.optim import SGD
 
 
@@ -232,7 +233,8 @@ from isoconv import nn
 from isoconv.run.demand import step_demand
 from isoconv.run.training import TrainingEngine
 from isoconv.train.optim import Adam
-from isoconv.train.graphs import Loss, Preparation, build_step
+from isoconv.train.graphs import Preparation, build_step
+from isoconv.train.losses import Loss
 
 def held():
     gc.collect()

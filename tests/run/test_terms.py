@@ -18,7 +18,8 @@ from isoconv.graph.operation import Array
 from isoconv.nn import functional
 from isoconv.ops.interpret import interpret
 from isoconv.run.evaluate import evaluate
-from isoconv.train.graphs import Loss, Normalisation, Preparation, build_step
+from isoconv.train.graphs import Normalisation, Preparation, build_step
+from isoconv.train.losses import Loss
 from isoconv.train.optim import Optimizer
 
 IMAGES, SHAPE, CLASSES = 5, (8, 8, 3), 6

@@ -146,6 +146,17 @@ def test_what_frozen_layers_give_is_computed_once(
     assert "12 arrays taken over; the head, layer '8', is new, for 3 results" in lines
 
 
+def test_one_data_set_may_be_both_parts(start: Path) -> None:
+    """What is learned from may be measured, too: frozen layers work for each of the two graphs."""
+    settings: dict[str, Any] = {"batch_size": 8, "shard_size": 4, "progress": False}
+    images = data("abc")
+    once, again = (
+        Trainer(start=start, **settings).fit(images, other, epochs=1).history
+        for other in (images, data("abc"))
+    )
+    assert once[0]["val_loss"] == again[0]["val_loss"]
+
+
 def test_the_head_stays_for_the_same_classes(start: Path) -> None:
     """Whatever their order; they are numbered as the model has them, and it stays as it was."""
     model = ic.load(start)
@@ -289,3 +300,17 @@ def test_nothing_is_held_back_that_never_learned(settings: dict[str, Any]) -> No
     with pytest.raises(ArgumentError, match="have learned nothing") as caught:
         Trainer("lenet5", progress=False, **settings).fit(data("xy"), epochs=1)
     assert caught.value.argument == next(iter(settings))
+
+
+def test_a_built_model_that_never_learned_is_not_frozen_without_a_word() -> None:
+    """With the seed's own weights it is refused; with others it is said, unless it was trained."""
+    fresh = network().build((6, 6, 1))
+    with pytest.raises(ArgumentError, match="freeze must be left out: the model's weights are"):
+        Trainer(fresh, freeze=1, batch_size=8, progress=False).fit(SPLITS, epochs=1)
+    other = network().build((6, 6, 1), seed=5)
+    for settings in ({"start": other}, {"model": other, "freeze": 1}):
+        trainer = Trainer(batch_size=8, progress=False, **settings)
+        notes = trainer.fit(SPLITS, epochs=1).notes
+        assert any("knows of no training" in line for line in notes)
+    trained = Trainer(other, freeze=1, batch_size=8, progress=False).fit(SPLITS, epochs=1)
+    assert not any("knows of no training" in line for line in trained.notes)

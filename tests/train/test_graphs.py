@@ -10,7 +10,8 @@ from isoconv.data import Augmentation
 from isoconv.graph.ir import DType, Graph
 from isoconv.graph.verify import verify
 from isoconv.ops.interpret import interpret
-from isoconv.train.graphs import Loss, Normalisation, Preparation, build_evaluation, build_step
+from isoconv.train.graphs import Normalisation, Preparation, build_evaluation, build_step
+from isoconv.train.losses import Loss
 from isoconv.train.optim import SGD, Adam
 
 SHAPE = (4, 4, 2)

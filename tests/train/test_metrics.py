@@ -14,8 +14,8 @@ from isoconv.data import Dataset, normalisation
 from isoconv.errors import ArgumentError, DataError, DTypeError, ShapeError
 from isoconv.graph.operation import Array
 from isoconv.ops.interpret import interpret
-from isoconv.train import Normalisation, Trainer, evaluate
-from isoconv.train.graphs import Loss
+from isoconv.train import Normalisation, Trainer, answers, evaluate
+from isoconv.train.losses import Loss
 from isoconv.train.metrics import as_dataset, normalisation_of
 from isoconv.train.optim import SGD
 
@@ -246,3 +246,15 @@ def test_data_that_are_none(given: Any, got: str) -> None:
     """What was given is shown, and what was meant, perhaps."""
     with pytest.raises(ArgumentError, match=rf"pair \(images, labels\) in one tuple; got {got}"):
         as_dataset(given, "data", "data")
+
+
+def test_places_are_not_called_images() -> None:
+    """Of labels of places the accuracy has no interval, and nobody is told single answers."""
+    images = np.arange(96, dtype=np.uint8).reshape(6, 4, 4, 1)
+    data = Dataset.from_arrays(images, np.arange(96).reshape(6, 4, 4) % 2)
+    measured = evaluate(nn.Sequential(nn.Conv2d(2, 1)).build((4, 4, 1)), data)
+    assert measured.of_places
+    assert f"{100 * (measured.top1 or 0):.2f}% of each image's places in the mean" in repr(measured)
+    assert "interval" not in repr(measured)
+    with pytest.raises(ArgumentError, match="must be of one class for each image"):
+        answers(data, measured)

@@ -15,8 +15,8 @@ from tests.train.small import make, network, noise
 from isoconv.data import Augmentation
 from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.train import EarlyStopping, Trainer, optim, verify
-from isoconv.train.graphs import Loss
 from isoconv.train.learning_rate import Constant, Cosine, OneCycle, Step, WarmUp
+from isoconv.train.losses import Loss
 from isoconv.train.optim import SGD, Adam, AdamW
 from isoconv.train.plain_settings import check_stored, from_plain, to_plain
 

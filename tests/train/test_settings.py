@@ -14,7 +14,7 @@ from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.nn import Trace
 from isoconv.nn.schema import Fields
 from isoconv.train import Trainer, evaluate, verify
-from isoconv.train.graphs import Loss
+from isoconv.train.losses import Loss
 from isoconv.train.recipe import RULES
 from isoconv.train.settings import (
     ALL,

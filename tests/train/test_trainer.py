@@ -32,8 +32,9 @@ from isoconv.ops.interpret import interpret
 from isoconv.run.training import TrainingEngine
 from isoconv.train import Callback, EarlyStopping, Interrupted, Run, Trainer, evaluate, session
 from isoconv.train.context import TrainingContext
-from isoconv.train.graphs import Loss, Normalisation, Preparation, build_step
+from isoconv.train.graphs import Normalisation, Preparation, build_step
 from isoconv.train.learning_rate import Constant
+from isoconv.train.losses import Loss
 from isoconv.train.optim import SGD, Adam, AdamW
 
 SIDE = 6

@@ -102,7 +102,8 @@ def _training(
     import numpy as np
 
     from isoconv.run.profile import ProfiledTraining
-    from isoconv.train.graphs import Loss, Preparation, build_step
+    from isoconv.train.graphs import Preparation, build_step
+    from isoconv.train.losses import Loss
     from isoconv.train.optim import SGD
 
     shape = model.input_shape or ()

@@ -20,18 +20,23 @@ if TYPE_CHECKING:
 __all__ = ["finish", "measured_part", "png_note", "result_lines", "scored_part"]
 
 
-def result_lines(
-    title: str, evaluation: Evaluation, images: int, smoothing: float = 0.0
-) -> list[str]:
-    """Accuracy and loss in words; of smoothed labels, the smoothing."""
+def result_lines(title: str, evaluation: Evaluation, images: int) -> list[str]:
+    """Accuracy and loss in words; which loss, where it is not plain cross-entropy or is a guess."""
+    from isoconv.train import Loss
     from isoconv.train.scores import TOP_FIVE_FROM
 
     hits = int(evaluation.confusion.diagonal().sum())
     accuracy = f"{title} accuracy {evaluation.top1 or 0.0:.2%} ({hits:,} of {images:,} images)"
     if evaluation.top5 is not None and len(evaluation.confusion) >= TOP_FIVE_FROM:
         accuracy += f", among the first five {evaluation.top5:.2%}"
-    smoothed = f" (label smoothing {smoothing:g})" if smoothing else ""
-    return [accuracy, f"{title} loss {evaluation.loss:.4f}{smoothed}"]
+    loss = evaluation.judged_by
+    kind = loss.words
+    if evaluation.guessed:
+        kind += ": a guess, for the file does not say what it was trained with"
+    else:
+        # What is usual goes without saying.
+        kind = kind.removeprefix(Loss().words).removeprefix(", ")
+    return [accuracy, f"{title} loss {evaluation.loss:.4f}{f' ({kind})' if kind else ''}"]
 
 
 def finish(
@@ -52,7 +57,7 @@ def finish(
     )
     if data is not None and evaluation is not None:
         page = _report(run, data, evaluation, part) if report else None
-        scored = scored_part(run.folder, run.model, run.description, part, data, evaluation)
+        scored = scored_part(run.folder, run.model, part, data, evaluation)
         say(result_lines(part, evaluation, len(data))[0])
         for line in [*scored.worth(), *_doubts(run, scored)]:
             say(line)
@@ -84,7 +89,6 @@ def finish(
 def scored_part(
     folder: Path,
     model: Module,
-    description: Mapping[str, Any],
     part: str,
     data: Dataset,
     evaluation: Evaluation,
@@ -94,7 +98,6 @@ def scored_part(
     Args:
         folder: of the run.
         model: the trained model.
-        description: of the run.
         part: that was measured.
         data: its images.
         evaluation: of these.
@@ -105,7 +108,6 @@ def scored_part(
 
     names = class_names_of(model, len(evaluation.confusion))
     samples = RunFolder(folder).samples()
-    smoothing = float(description["settings"]["loss"]["label_smoothing"])
     return Scored.of(
         part,
         data,
@@ -113,7 +115,6 @@ def scored_part(
         names=names,
         parts=[part] * len(data),
         majority=majority_of(samples, names),
-        smoothing=smoothing,
     )
 
 
@@ -151,14 +152,15 @@ def measured_part(
         Its name, its images and the measurement; None twice where all images were learned from.
     """
     from isoconv.train import evaluate
+    from isoconv.train.plain_settings import from_plain
 
     part, data = ("validation", splits.validation) if splits.test is None else ("test", splits.test)
     if data is None:
         return "training", None, None
     if part == "test" and known is not None:
         return part, data, known
-    smoothing = float(description["settings"]["loss"]["label_smoothing"])
-    measured = evaluate(model, data, label_smoothing=smoothing, threads=threads, target=target)
+    loss = from_plain(description["settings"]["loss"])
+    measured = evaluate(model, data, loss=loss, threads=threads, target=target)
     return part, data, measured
 
 

@@ -152,7 +152,6 @@ def evaluate(
             names=class_names_of(model, len(found.confusion)),
             parts=parts,
             majority=known.majority(model.class_names),
-            smoothing=loss.label_smoothing,
         )
 
     found = scored(chosen.name, chosen.part, chosen.parts)
@@ -191,17 +190,16 @@ def _folder_of(path: Path, model: Module) -> RunFolder | None:
     return None
 
 
-def _loss(folder: RunFolder | None) -> Loss:
-    """The loss in training; plain cross-entropy for a file, which does not tell.
+def _loss(folder: RunFolder | None) -> Loss | None:
+    """The loss in training; None for a file, which does not tell.
 
     Raises:
         CheckpointError: run.json lacks what is needed here.
     """
-    from isoconv.train import Loss
     from isoconv.train.plain_settings import from_plain
 
     if folder is None:
-        return Loss()
+        return None
     description = folder.description()
     try:
         str(description["samples_sha256"])

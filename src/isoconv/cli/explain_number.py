@@ -119,7 +119,7 @@ def _first_of(run: Path) -> tuple[Any, int | None]:
     from isoconv.cli.runs import measured_images
     from isoconv.data.classes import in_classes
     from isoconv.explain.subject import Subject
-    from isoconv.train.graphs import LOSSES
+    from isoconv.train.losses import LOSSES
 
     subject = Subject.of(run)
     model = subject.model

@@ -105,7 +105,7 @@ def report(
     )  # fmt: skip
     if line := png_note():
         note(line)
-    scored = scored_part(run, model, description, part, images, evaluation)
+    scored = scored_part(run, model, part, images, evaluation)
     for line in [result_lines(part, evaluation, len(images))[0], *scored.worth()]:
         say(line)
     say(f"report {printable(page)}")

@@ -33,7 +33,6 @@ class Scored:
         scores: of these.
         names: of the classes.
         parts: for each image the part of the run that held it, "" for none, or `UNKNOWN`.
-        smoothing: of the labels, in the loss.
     """
 
     title: str
@@ -42,7 +41,6 @@ class Scored:
     scores: Scores
     names: Sequence[str]
     parts: Sequence[str]
-    smoothing: float = 0.0
 
     @classmethod
     def of(
@@ -54,7 +52,6 @@ class Scored:
         names: Sequence[str],
         parts: Sequence[str],
         majority: int | None,
-        smoothing: float,
     ) -> Scored:
         """What was measured, with its scores.
 
@@ -65,12 +62,11 @@ class Scored:
             names: of the classes.
             parts: for each image the part of the run that held it, "" for none, or `UNKNOWN`.
             majority: the most frequent class in training, if that is known.
-            smoothing: of the labels, in the loss.
         """
         from isoconv.train import score
 
         scores = score(evaluation.confusion, majority)
-        return cls(title, data, evaluation, scores, names, parts, smoothing)
+        return cls(title, data, evaluation, scores, names, parts)
 
     def answers(self, *, mistakes: bool = False) -> list[Answer]:
         """What was said of each image, or of those that were mistaken."""
@@ -94,7 +90,7 @@ class Scored:
         """Print accuracy and loss, the accuracy's interval and what it is worth."""
         from isoconv.cli.ending import result_lines
 
-        for line in result_lines(self.title, self.evaluation, len(self.data), self.smoothing):
+        for line in result_lines(self.title, self.evaluation, len(self.data)):
             say(line)
         for line in self.worth():
             say(line)
@@ -135,6 +131,8 @@ class Scored:
             "accuracy_interval_95": list(found.accuracy_interval),
             "top5": self.evaluation.top5,
             "loss": self.evaluation.loss,
+            "loss_kind": self.evaluation.judged_by.words,
+            "loss_guessed": self.evaluation.guessed,
             "macro": {"precision": found.precision, "recall": found.recall, "f1": found.f1},
             "baseline": {
                 "class": self.names[base.number],

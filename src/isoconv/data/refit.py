@@ -11,6 +11,7 @@ from PIL import Image
 from isoconv.data.dataset import Dataset
 from isoconv.data.decode import fitted
 from isoconv.data.reading import Reading
+from isoconv.errors import DataError
 from isoconv.memory import check_memory
 
 __all__ = ["as_read"]
@@ -27,6 +28,7 @@ def as_read(data: Dataset, reading: Reading) -> Dataset:
         The same data set where nothing is to be done, or where its images are others.
 
     Raises:
+        DataError: its labels are of places, which would have to be scaled and cut as well.
         NotEnoughMemoryError: there is no memory for the images.
 
     Example:
@@ -40,6 +42,13 @@ def as_read(data: Dataset, reading: Reading) -> Dataset:
     shape = *size, reading.channels or data.image_shape[2]
     if shape == data.image_shape:
         return data
+    if data.has_maps and size != data.image_shape[:2]:
+        was, wanted = ("x".join(map(str, sides)) for sides in (data.image_shape[:2], size))
+        raise DataError(
+            f"{data.name}: images of {was} whose labels are of places cannot be made {wanted}, for "
+            "the labels would stay as they are: bring both to that size before",
+            argument="reading",
+        )
     needs = {f"{len(data):,} images of {'x'.join(map(str, shape))}": len(data) * prod(shape)}
     check_memory(data.name, needs, "a smaller size, or fewer images")
     images = np.empty((len(data), *shape), np.uint8)

@@ -29,7 +29,7 @@ from isoconv.explain.update import Start
 from isoconv.graph.operation import Array
 from isoconv.nn import Module
 from isoconv.printable import printable
-from isoconv.train.graphs import LOSSES, Loss, LossName
+from isoconv.train.losses import LOSSES, Loss, LossName
 
 __all__ = ["MOST_BYTES", "Explorer", "StaleSceneError", "is_below"]
 

@@ -14,7 +14,7 @@ from isoconv.explain.losses import usual_loss
 from isoconv.graph.operation import Array
 from isoconv.nn import Module
 from isoconv.nn.inference import files_as_trained
-from isoconv.train.graphs import LOSSES, LossName
+from isoconv.train.losses import LOSSES, LossName
 
 __all__ = ["class_number", "key_of", "labels_of", "pictures", "samples_of"]
 

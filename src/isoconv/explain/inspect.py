@@ -17,7 +17,7 @@ from isoconv.explain.shards import ImageShards
 from isoconv.explain.subject import Subject
 from isoconv.nn import Module
 from isoconv.nn.inference import checked_images
-from isoconv.train.graphs import LOSSES, LossName
+from isoconv.train.losses import LOSSES, LossName
 from isoconv.train.run import Run
 
 __all__ = ["Inspection", "LayerView", "inspect"]

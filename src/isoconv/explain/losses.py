@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from isoconv.nn import Module
 from isoconv.nn.trace import Trace
-from isoconv.train.graphs import LOSSES, LossName
+from isoconv.train.losses import LOSSES, LossName
 
 __all__ = ["contained", "loss_behind", "usual_loss"]
 

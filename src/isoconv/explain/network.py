@@ -28,7 +28,7 @@ from isoconv.nn.tensor import Tensor
 from isoconv.nn.trace import Trace
 from isoconv.ops import Broadcast
 from isoconv.run.evaluate import evaluate
-from isoconv.train.graphs import LOSSES, Loss, LossName, loss_of
+from isoconv.train.losses import LOSSES, Loss, LossName, loss_of
 
 __all__ = ["Flow", "Layer", "Network"]
 

@@ -30,7 +30,7 @@ from isoconv.explain.update import Shards, Start, clip_part, update_part
 from isoconv.graph.operation import Array
 from isoconv.graph.terms import Index
 from isoconv.nn import Module
-from isoconv.train.graphs import LOSSES, LossName
+from isoconv.train.losses import LOSSES, LossName
 from isoconv.train.optim import Optimizer
 from isoconv.train.run import Run
 from isoconv.wording import setting

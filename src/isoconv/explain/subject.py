@@ -16,8 +16,8 @@ from isoconv.nn import Module, Trace, storage, trace_model
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.context import rate_of
 from isoconv.train.freezing import Learning
-from isoconv.train.graphs import Loss
 from isoconv.train.loading import load
+from isoconv.train.losses import Loss, known_loss
 from isoconv.train.optim import Optimizer
 from isoconv.train.plain_settings import from_plain
 from isoconv.train.run import Run
@@ -95,8 +95,10 @@ class Subject:
 
     @property
     def loss(self) -> Loss | None:
-        """What the run minimised."""
-        found = None if self.settings is None else from_plain(self.settings["loss"])
+        """What the run minimised, or the model knows to have been trained with."""
+        if self.settings is None:
+            return known_loss(self.model)
+        found = from_plain(self.settings["loss"])
         return found if isinstance(found, Loss) else None
 
     @property

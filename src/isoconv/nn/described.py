@@ -14,7 +14,7 @@ from isoconv.run.immutable import immutable_copy
 
 __all__ = ["Described"]
 
-_OF_TRAINING = ("_normalisation", "_finish", "_class_names", "_trained_on")
+_OF_TRAINING = ("_normalisation", "_finish", "_class_names", "_trained_on", "_minimised")
 
 
 class Described:

@@ -8,7 +8,7 @@ from typing import Any
 from isoconv.report.chart import MARKED, Curve, value_ticks
 from isoconv.report.style import GRID, INK, MUTED, TRAIN, VALIDATION, make_figure, panel, title
 from isoconv.report.subject import Subject
-from isoconv.train.graphs import LOSSES
+from isoconv.train.losses import LOSSES
 
 __all__ = ["draw_curves"]
 

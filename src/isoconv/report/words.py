@@ -8,7 +8,7 @@ from typing import Any
 
 from isoconv.report.markup import Html, element, joined, name
 from isoconv.report.subject import Subject
-from isoconv.train.graphs import LOSSES
+from isoconv.train.losses import LOSSES
 
 __all__ = [
     "date_of",

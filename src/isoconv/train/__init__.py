@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from isoconv.train.callbacks import Callback, EarlyStopping
     from isoconv.train.checkpoint import RunFolder
     from isoconv.train.compare import Difference
-    from isoconv.train.graphs import Loss, Normalisation, Preparation
+    from isoconv.train.graphs import Normalisation, Preparation
     from isoconv.train.loading import load
+    from isoconv.train.losses import Loss
     from isoconv.train.metrics import Evaluation, Evaluator, evaluate
     from isoconv.train.receipt import Receipt
     from isoconv.train.recipe import Recipe
@@ -42,8 +43,9 @@ _PLACES: dict[str, tuple[str, ...]] = {
     "isoconv.train.callbacks": ("Callback", "EarlyStopping"),
     "isoconv.train.checkpoint": ("RunFolder",),
     "isoconv.train.compare": ("Difference",),
-    "isoconv.train.graphs": ("Loss", "Normalisation", "Preparation"),
+    "isoconv.train.graphs": ("Normalisation", "Preparation"),
     "isoconv.train.loading": ("load",),
+    "isoconv.train.losses": ("Loss",),
     "isoconv.train.metrics": ("Evaluation", "Evaluator", "evaluate"),
     "isoconv.train.receipt": ("Receipt",),
     "isoconv.train.recipe": ("Recipe",),

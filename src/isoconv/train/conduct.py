@@ -208,7 +208,9 @@ class Conduct:
                 continue
             told = partial(reporter.computing, TITLES[name])
             try:
-                once = self._prepared.once(part, weights, reporter.compiling, told)
+                once = self._prepared.once(
+                    part, weights, reporter.compiling, told, training=name == "train"
+                )
             except NotEnoughMemoryError as error:
                 reporter.note(f"the frozen layers work anew in each epoch: {error}")
                 continue

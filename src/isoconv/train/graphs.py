@@ -4,137 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.checks import (
-    LARGEST_SINGLE,
     check_array,
     check_choice,
     check_flag,
     check_kind,
-    check_number,
     check_shape,
-    entries,
     refusal,
     settle,
     shown,
 )
 from isoconv.compile.layout import FlatLayout
-from isoconv.data import Augmentation, Dataset
-from isoconv.data.labels import classes_hint
-from isoconv.errors import ArgumentError, DataError, ShapeError, about
+from isoconv.data import Augmentation
+from isoconv.errors import ArgumentError, ShapeError
 from isoconv.graph.autodiff import differentiate
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import DType, Graph
 from isoconv.nn import Module, Tensor, Trace
 from isoconv.nn import losses as nn_losses
-from isoconv.nn.activations import softmax
-from isoconv.nn.ranking import one_hot
 from isoconv.nn.ready import constants_of, normalised
-from isoconv.nn.settings import added
-from isoconv.ops import Augment, Broadcast, Hits, Lookup, Sum
+from isoconv.ops import Augment, Broadcast, Hits, Sum
 from isoconv.ops.image import TABLE_COLUMNS
 from isoconv.run.training import StepGraph
+from isoconv.train.losses import LOSSES, Loss, loss_of
 from isoconv.train.optim import Optimizer
 
 __all__ = [
-    "LOSSES",
-    "Loss",
-    "LossKind",
-    "LossName",
     "Measured",
     "Normalisation",
     "Preparation",
     "build_evaluation",
     "build_step",
-    "loss_of",
     "measure",
     "step_of",
-    "targets_for",
 ]
-__public__ = {"isoconv.train": ["Loss", "Normalisation", "Preparation"]}
+__public__ = {"isoconv.train": ["Normalisation", "Preparation"]}
 
 Array = NDArray[Any]
-LossName = Literal["cross_entropy", "focal", "dice", "mse", "l1", "smooth_l1", "bce"]
-
-
-@dataclass(frozen=True, slots=True)
-class LossKind:
-    """What is true of a loss, whoever asks.
-
-    Attributes:
-        title: in words.
-        unit: of its values, in words; "" for none.
-        contains: the activation that it contains, and that a prediction then puts behind the
-            model's result; "" for none.
-        by_class: its labels are class numbers; otherwise targets of the shape of the result.
-    """
-
-    title: str
-    unit: str = ""
-    contains: str = ""
-    by_class: bool = False
-
-
-LOSSES: Mapping[str, LossKind] = {
-    "cross_entropy": LossKind("cross-entropy", "nats per image", "softmax", by_class=True),
-    "focal": LossKind("focal loss", "", "softmax", by_class=True),
-    "dice": LossKind("Dice loss", "", "softmax", by_class=True),
-    "mse": LossKind("mean squared error"),
-    "l1": LossKind("mean absolute error"),
-    "smooth_l1": LossKind("smooth L1 loss"),
-    "bce": LossKind("binary cross-entropy", "nats per output", "sigmoid"),
-}
-"""Every loss by its name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Loss:
-    """What is minimised.
-
-    Args:
-        name: ``"cross_entropy"``, ``"focal"`` or ``"dice"`` (class numbers as labels, one for each
-            image or for each place of a map), ``"mse"``, ``"l1"`` or ``"smooth_l1"`` (float
-            targets) or ``"bce"`` (binary cross-entropy of logits; targets from 0 to 1).
-        label_smoothing: share of the uniform distribution in cross-entropy, 0 to below 1.
-        class_weights: factors of the loss by class, for cross-entropy and focal loss: numbers of at
-            least 0; none for 1. The mean over images and places does not know of them.
-
-    Raises:
-        ArgumentError: a setting outside its range, or one that the loss does not have.
-
-    Example:
-        >>> Loss("cross_entropy", 0.1).label_smoothing
-        0.1
-    """
-
-    name: LossName = "cross_entropy"
-    label_smoothing: float = 0.0
-    class_weights: tuple[float, ...] = added(())
-
-    def __post_init__(self) -> None:
-        smoothing = check_number("label_smoothing", self.label_smoothing, least=0, below=1)
-        with about("name", self.name):
-            settle(self, name=check_choice("loss", self.name, [*LOSSES]), label_smoothing=smoothing)
-        if self.label_smoothing and self.name != "cross_entropy":
-            raise ArgumentError(
-                f"label_smoothing belongs to cross_entropy; got loss={self.name!r}, "
-                f"label_smoothing={self.label_smoothing!r}",
-                argument="label_smoothing",
-                value=self.label_smoothing,
-            )
-        if not isinstance(self.class_weights, (tuple, list)):
-            raise refusal("class_weights", "be a tuple of numbers", self.class_weights)
-        weights = tuple(
-            float(check_number(place, value, least=0, most=LARGEST_SINGLE))
-            for place, value in entries("class_weights", self.class_weights).items()
-        )
-        settle(self, class_weights=weights)
-        if weights and self.name not in ("cross_entropy", "focal"):
-            raise refusal("class_weights", f"be none with loss {self.name!r}", weights)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -290,42 +201,6 @@ def measure(
     return Measured(preparation, trace, output, metrics)
 
 
-def loss_of(loss: Loss, output: Tensor, labels: Tensor) -> Tensor:
-    """The loss of each image.
-
-    Args:
-        loss: which one.
-        output: of the model; logits where the loss contains an activation.
-        labels: class numbers, int32, or targets of the shape of the output.
-    """
-    if loss.class_weights:
-        classes = output.shape[-1]
-        if len(loss.class_weights) != classes:
-            rule = f"be one for each of the {classes} classes"
-            raise refusal("class_weights", rule, loss.class_weights)
-        smoothed = loss.name == "cross_entropy"
-        each = (
-            nn_losses.surprise(output, labels, loss.label_smoothing)
-            if smoothed
-            else nn_losses.focused(output, labels)
-        )
-        attrs = Lookup(loss.class_weights, output.dtype)
-        share = output.trace.add("lookup", labels, attrs=attrs)
-        return nn_losses.over_labels(each, output, labels, share)
-    match loss.name:
-        case "cross_entropy":
-            return nn_losses.cross_entropy(output, labels, loss.label_smoothing)
-        case "focal":
-            return nn_losses.focal(output, labels)
-        case "dice":
-            hot = one_hot(labels, output.shape[-1])
-            return nn_losses.dice(softmax(output), hot)
-        case "bce":
-            return nn_losses.bce_with_logits(output, labels)
-    of_numbers = {"mse": nn_losses.mse, "l1": nn_losses.l1, "smooth_l1": nn_losses.smooth_l1}
-    return of_numbers[loss.name](output, labels)
-
-
 def build_step(
     model: Module,
     preparation: Preparation,
@@ -453,79 +328,6 @@ def build_evaluation(model: Module, preparation: Preparation, loss: Loss) -> Gra
         outputs["probabilities"] = b.add(contained, output)
     outputs |= {name: value.index for name, value in measured.metrics.items()}
     return b.graph(_apart(b, outputs))
-
-
-def targets_for(data: Dataset, loss: Loss, output: tuple[int, ...]) -> Array:
-    """A data set's labels as the loss takes them.
-
-    Args:
-        data: the data set.
-        loss: the loss.
-        output: shape of the model's result for one image.
-
-    Returns:
-        int32 ``(N, *output[:-1])`` of classes, otherwise float32 ``(N, *output)``.
-
-    Raises:
-        DataError: labels of the wrong kind or shape, or out of range; names the first such sample.
-        ShapeError: a map of logits for images with one class each.
-    """
-    labels = data.labels
-    if LOSSES[loss.name].by_class:
-        return _class_numbers(data, loss, output)
-    if labels.dtype.kind in "iu" and loss.name == "bce" and output in {(), (1,)}:
-        labels = labels.astype(np.float32)
-    if labels.dtype.kind in "iu":
-        raise DataError(
-            f"{data.name}: loss {loss.name!r} takes float targets of the shape of the model's "
-            f"result, {output}; got class numbers"
-        )
-    if labels.shape[1:] != output and labels[0].size == 1 and output == (1,):
-        labels = labels.reshape(-1, 1)
-    if labels.shape[1:] != output:
-        raise DataError(
-            f"{data.name}: targets must have the shape of the model's result, {output}; "
-            f"got {labels.shape[1:]}"
-        )
-    if loss.name == "bce":
-        wrong = ((labels < 0) | (labels > 1)).reshape(len(labels), -1)
-        if wrong.any():
-            sample = int(wrong.any(axis=1).argmax())
-            value = float(labels.reshape(len(labels), -1)[sample][wrong[sample]][0])
-            raise DataError(
-                f"{data.name}: targets of loss 'bce' must lie in 0 … 1; sample {sample} has {value}"
-            )
-    return np.ascontiguousarray(labels, np.float32)
-
-
-def _class_numbers(data: Dataset, loss: Loss, output: tuple[int, ...]) -> Array:
-    labels, (*sides, classes) = data.labels, output
-    if labels.dtype.kind not in "iu":
-        raise DataError(
-            f"{data.name}: loss {loss.name!r} takes classes as labels; got float targets of "
-            f"shape {labels.shape}{classes_hint(labels)}; numbers are learned with "
-            "loss='mse' or loss='bce'"
-        )
-    if sides and labels.ndim == 1:
-        raise ShapeError(
-            f"loss {loss.name!r} takes one logit per class, shape (K,), for one label per image; "
-            f"the model gives {output}"
-        )
-    if labels.shape[1:] != (*sides,):
-        raise DataError(
-            f"{data.name}: labels must be one for each place of the model's result, {(*sides,)}; "
-            f"got {labels.shape[1:]}"
-        )
-    # A place of a map may have no label.
-    wrong = ((labels < (-1 if sides else 0)) | (labels >= classes)).reshape(len(labels), -1)
-    if wrong.any():
-        sample = int(wrong.any(axis=1).argmax())
-        number = int(labels[sample].reshape(-1)[wrong[sample]][0])
-        raise DataError(
-            f"{data.name}: labels must lie in 0 … {classes - 1}, the model has {classes} outputs; "
-            f"sample {sample} has {number}"
-        )
-    return np.ascontiguousarray(labels, np.int32)
 
 
 def _apart(b: GraphBuilder, outputs: Mapping[str, int]) -> list[tuple[str, int]]:

@@ -155,14 +155,14 @@ EARLY_STOPPING = _made("an EarlyStopping", _stoppings)
 
 def _loss(name: str, value: Any) -> Any:
     from isoconv.errors import as_given
-    from isoconv.train.graphs import Loss
+    from isoconv.train.losses import Loss
 
     with as_given({"name": name}):
         return value if isinstance(value, Loss) else Loss(value)
 
 
 def _stored_loss() -> Schema:
-    from isoconv.train.graphs import Loss
+    from isoconv.train.losses import Loss
     from isoconv.train.plain_settings import Stored
 
     return Stored(Loss)

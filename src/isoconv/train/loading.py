@@ -15,6 +15,7 @@ from isoconv.train.callbacks import watched_metric
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.files import read_rows
 from isoconv.train.layout import ROW
+from isoconv.train.losses import Loss, note_loss
 from isoconv.train.plain_settings import from_plain
 from isoconv.train.sources import kind_of, known_names
 from isoconv.train.words import doubt_of_best
@@ -105,6 +106,8 @@ def load(
     file = _file_of(folder, best, epoch)
     found = read_model(file, model)
     description = _check_of_run(folder, file, found)
+    loss = from_plain(description["settings"]["loss"])
+    note_loss(found, loss if isinstance(loss, Loss) else None)
     earlier = description.get("earlier", {})
     # At its new end a run has other weights before it says so.
     if file == folder.weights_file and earlier.get("weights_sha256") == found.digest():

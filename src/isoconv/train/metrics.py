@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +22,13 @@ from isoconv.nn import Module
 from isoconv.nn.inference import checked_images
 from isoconv.nn.snapshot import whole
 from isoconv.run.inference import Predictor
-from isoconv.train.graphs import (
+from isoconv.train.graphs import Normalisation, Preparation, build_evaluation
+from isoconv.train.losses import (
     LOSSES,
     Loss,
     LossName,
-    Normalisation,
-    Preparation,
-    build_evaluation,
+    guessed_loss,
+    known_loss,
     targets_for,
 )
 from isoconv.train.scores import Scores, score
@@ -49,11 +49,12 @@ class Evaluation(Carded, card=evaluation_card):
     """What a model does with a data set; K classes, N images.
 
     Attributes:
-        loss: mean over the images.
-        top1: part of the images whose class has the greatest logit; None without classes.
+        loss: mean over the images of `judged_by`.
+        top1: part of the images whose class has the greatest logit; None without classes. Of
+            labels of places the mean over the images of the part of each one's places.
         top5: part whose class is among the five greatest; None for up to five classes.
         confusion: int64 ``(K, K)``, images of the row's class that were taken for the column's;
-            ``(0, 0)`` without classes.
+            ``(0, 0)`` without classes. Of labels of places it counts places.
         class_accuracy: float64 ``(K,)``, part of each class's images that were recognised; NaN for
             a class without images.
         predictions: int64 ``(N,)``, the class of each image (the first of equals), or the model's
@@ -61,6 +62,8 @@ class Evaluation(Carded, card=evaluation_card):
         probabilities: float32 ``(N, K)``; for bce ``(N, …)``, for mse None.
         class_names: of the images' classes, in the order of their numbers; none where there are
             no classes.
+        judged_by: the loss that was measured.
+        guessed: nobody said which loss to measure, nor does the model know it.
     """
 
     loss: float
@@ -71,6 +74,8 @@ class Evaluation(Carded, card=evaluation_card):
     predictions: Array
     probabilities: Array | None
     class_names: tuple[str, ...] = ()
+    judged_by: Loss = field(default_factory=Loss)
+    guessed: bool = False
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -79,8 +84,16 @@ class Evaluation(Carded, card=evaluation_card):
         return {name: value for name, value in found.items() if value is not None}
 
     @property
+    def of_places(self) -> bool:
+        """Whether each place of an image has a class of its own."""
+        return bool(self.confusion.size) and self.predictions.ndim > 1
+
+    @property
     def scores(self) -> Scores | None:
         """Precision, recall, intervals and a baseline by the confusion; None without classes.
+
+        Of labels of places these count places as if they were images, and as places of an image
+        are alike, intervals by them are too narrow.
 
         The baseline is the most frequent class of these images; `isoconv.train.score` takes that of
         the training part.
@@ -150,9 +163,7 @@ class Evaluator:
             {**weights, **self._preparation.constants},
             {"images": data.images, "labels": labels, **self._rows},
         )
-        metrics = {
-            name: _mean(results[name]) if name in results else None for name in ("top1", "top5")
-        }
+        top1, top5 = (_mean(results[k]) if k in results else None for k in ("top1", "top5"))
         output = results["output"]
         confusion, accuracy = np.zeros((0, 0), np.int64), np.zeros(0)
         if LOSSES[self.loss.name].by_class:
@@ -161,12 +172,14 @@ class Evaluator:
             confusion, accuracy = _confusion(labels[labelled], output[labelled], self.output[-1])
         return Evaluation(
             loss=_mean(results["loss"]),
-            **metrics,
+            top1=top1,
+            top5=top5,
             confusion=confusion,
             class_accuracy=accuracy,
             predictions=output,
             probabilities=results.get("probabilities"),
             class_names=data.class_names if confusion.size else (),
+            judged_by=self.loss,
         )
 
     def close(self) -> None:
@@ -184,8 +197,8 @@ def evaluate(
     model: Module,
     data: Data,
     *,
-    loss: LossName | Loss = "cross_entropy",
-    label_smoothing: float = 0.0,
+    loss: LossName | Loss | None = None,
+    label_smoothing: float | None = None,
     normalisation: Normalisation | None = None,
     scale: float | None = None,
     threads: int | None = None,
@@ -202,8 +215,10 @@ def evaluate(
     Args:
         model: a built model.
         data: a data set, or images and labels.
-        loss: its name, or a `Loss`.
-        label_smoothing: of cross-entropy.
+        loss: its name, or a `Loss`; None for the one that the model was trained with. A model out
+            of a file does not know it: then it is cross-entropy, or what its results suit, and the
+            evaluation says that it is ``guessed``.
+        label_smoothing: of cross-entropy, which the loss then is; None for what the loss says.
         normalisation: constants per channel; None for those with which the model was trained.
         scale: what each value of the images is to be multiplied with, as for ``model.predict``.
         threads: number of threads; None for one per core.
@@ -224,7 +239,7 @@ def evaluate(
     given = as_dataset(data, "data", "data")
     with whole:
         # All of one model, whatever other threads load meanwhile.
-        weights, shape = model.weights, tuple(model.input_shape)
+        weights, shape, known = model.weights, tuple(model.input_shape), known_loss(model)
         dataset = in_classes(given, model.class_names, "the model")
         with as_given({"images": "data"}, data=data):
             images = checked_images(model, dataset.images, scale)
@@ -233,11 +248,26 @@ def evaluate(
         dataset = replace(dataset, images=images)
     dtype = "uint8" if dataset.images.dtype == np.uint8 else "float32"
     preparation = Preparation(shape, dtype, constants)  # type: ignore[arg-type]
-    with as_given({"name": "loss"}):
-        judged_by = loss if isinstance(loss, Loss) else Loss(loss, label_smoothing)
+    said = _said(loss, label_smoothing)
+    judged_by = said or known
+    guessed = judged_by is None
+    if judged_by is None:
+        judged_by = guessed_loss(model, dataset.labels)
     evaluator = Evaluator(model, preparation, judged_by, threads=threads, target=target)
     with evaluator:
-        return evaluator.run(weights, dataset)
+        return replace(evaluator.run(weights, dataset), guessed=guessed)
+
+
+def _said(loss: LossName | Loss | None, label_smoothing: float | None) -> Loss | None:
+    """The loss that a person says; None where nothing is said of it."""
+    if isinstance(loss, Loss) and label_smoothing not in (None, loss.label_smoothing):
+        rule = f"be left out beside {loss}, which has its own"
+        raise refusal("label_smoothing", rule, label_smoothing)
+    if isinstance(loss, Loss) or (loss is None and label_smoothing is None):
+        return loss
+    with as_given({"name": "loss"}):
+        name: LossName = "cross_entropy" if loss is None else loss
+        return Loss(name, 0.0 if label_smoothing is None else label_smoothing)
 
 
 def normalisation_of(model: Module) -> Normalisation | None:

@@ -69,14 +69,21 @@ class Once:
         if cut is None:
             return None
         count = len(images)
-        kept = bytes_of((cut.before[index].spec for _, index in cut.before.outputs), count)
+        specs = {name: cut.before[index].spec for name, index in cut.before.outputs}
+        kept = bytes_of(specs.values(), count)
         what = f"what the frozen layers give for {count:,} images"
         check_memory("keeping", {what: kept}, "more frozen layers or fewer images")
         machine: dict[str, Any] = {"threads": threads, "target": target, "progress": compiling}
         with Predictor(cut.before, **machine) as predictor:
-            parts = []
+            # Put together at the end they would be there twice.
+            rows = {
+                name: np.empty((count, *spec.shape), spec.dtype) for name, spec in specs.items()
+            }
+            same = object()
             for first in range(0, count, _PART):
-                parts.append(predictor.run(weights, {"images": images[first : first + _PART]}))
+                part = slice(first, first + _PART)
+                found = predictor.run(weights, {"images": images[part]}, version=same)
+                for name, array in found.items():
+                    rows[name][part] = array
                 progress(min(first + _PART, count), count)
-        rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         return cls(cut.after, rows)

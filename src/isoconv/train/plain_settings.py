@@ -19,8 +19,8 @@ from isoconv.nn.schema import ABSENT, Fault, Schema, brief, inner
 from isoconv.nn.settings import added_settings
 from isoconv.train.callbacks import EarlyStopping
 from isoconv.train.differing import differing, told
-from isoconv.train.graphs import Loss
 from isoconv.train.learning_rate import SCHEDULES
+from isoconv.train.losses import Loss
 from isoconv.train.optim import OPTIMIZERS
 
 __all__ = ["Stored", "check_stored", "from_plain", "to_plain", "versions"]

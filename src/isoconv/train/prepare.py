@@ -24,16 +24,9 @@ from isoconv.run.step import StepGraph
 from isoconv.train.callbacks import EarlyStopping
 from isoconv.train.freezing import Learning
 from isoconv.train.given import Given
-from isoconv.train.graphs import (
-    LOSSES,
-    Normalisation,
-    Preparation,
-    build_evaluation,
-    measure,
-    step_of,
-    targets_for,
-)
+from isoconv.train.graphs import Normalisation, Preparation, build_evaluation, measure, step_of
 from isoconv.train.layout import FORMAT, FROM, NO_METRICS, SKIPPED, head_of
+from isoconv.train.losses import LOSSES, Loss, known_loss, note_loss, targets_for
 from isoconv.train.metrics import Evaluator, check_images
 from isoconv.train.once import Once
 from isoconv.train.plain_settings import to_plain, versions
@@ -69,7 +62,7 @@ class Prepared:
         self.settled = settled
         self.given = given
         self._record = record
-        self._before: tuple[Any, str, tuple[str, ...], TrainedOn | None] | None = None
+        self._before: tuple[Any, str, tuple[str, ...], TrainedOn | None, Loss | None] | None = None
         self.of_data = given.notes
         self.notes = [*self.of_data, *given.warnings]
         self.train = given.train
@@ -86,6 +79,7 @@ class Prepared:
         self._check_normalisation(dtype)
         learning = Learning.of(settled.model, measured.trace, settled.freeze, settled.backbone_lr)
         if learning.frozen:
+            self._check_learned()
             measured = measure(
                 settled.model,
                 self.preparation,
@@ -207,20 +201,23 @@ class Prepared:
         weights: Mapping[str, Any],
         compiling: Callable[[int, int], None],
         progress: Callable[[int, int], None],
+        *,
+        training: bool,
     ) -> Once | None:
         """What frozen layers give for a part that is learned from or measured in each epoch.
 
         Args:
-            part: the one that is learned from, or another.
+            part: its images.
             weights: of the model.
             compiling: as for `Once.of`.
             progress: likewise.
+            training: it is learned from; otherwise it is measured.
 
         Raises:
             NotEnoughMemoryError: there is no memory to keep it.
         """
         return Once.of(
-            self.step.shard if part is self.train else self._evaluation,
+            self.step.shard if training else self._evaluation,
             {*self.fixed, *self.preparation.constants} if self.fixed else (),
             {**weights, **self.preparation.constants},
             part.images,
@@ -249,6 +246,23 @@ class Prepared:
             progress=progress,
             graph=self._evaluation if once is None else once.graph,
             rows=None if once is None else once.rows,
+        )
+
+    def _check_learned(self) -> None:
+        """See that a person knows of it where layers are frozen that may have learned nothing.
+
+        Raises:
+            ArgumentError: their weights are those that the seed gives.
+        """
+        settled = self.settled
+        if self._record is not None or settled.model.trained_on is not None:
+            return
+        if self.first_weights == "seed":
+            rule = "be left out: the model's weights are those of the seed and have learned nothing"
+            raise refusal("freeze", rule, settled.freeze)
+        self.notes.append(
+            "layers are frozen, and the model knows of no training: unless its weights were loaded "
+            "from elsewhere, the frozen layers have learned nothing"
         )
 
     def _check_names(self) -> None:
@@ -400,8 +414,15 @@ class Prepared:
     def mark_model(self) -> None:
         """Leave with the model how its images are prepared and what its results mean."""
         model = self.settled.model
-        self._before = model.normalisation, model.finish, model.class_names, model.trained_on
+        self._before = (
+            model.normalisation,
+            model.finish,
+            model.class_names,
+            model.trained_on,
+            known_loss(model),
+        )
         model.take_facts(self.facts)
+        note_loss(model, self.settled.loss)
 
     def unmark_model(self) -> None:
         """Leave the model as it was before `mark_model`, for nothing was learned."""
@@ -409,7 +430,8 @@ class Prepared:
         if self._before is not None:
             with changed_together():
                 before = self._before
-                model.normalisation, model.finish, model.class_names, model.trained_on = before
+                model.normalisation, model.finish, model.class_names, model.trained_on = before[:4]
+                note_loss(model, before[4])
 
 
 def normalisation_in(record: Mapping[str, Any]) -> tuple[Any, Any] | None:

@@ -271,7 +271,8 @@ def answers(data: Dataset, evaluation: Evaluation, *, mistakes: bool = False) ->
             equals the first in the data set); otherwise all, in the order of the data set.
 
     Raises:
-        ArgumentError: the evaluation is of other images, or of a model without classes.
+        ArgumentError: the evaluation is of other images, or of a model without classes, or with
+            one for each place of an image.
 
     Example:
         >>> import isoconv as ic
@@ -290,6 +291,9 @@ def answers(data: Dataset, evaluation: Evaluation, *, mistakes: bool = False) ->
     if not evaluation.confusion.size or found is None:
         text = "answers need a classifier: this evaluation is of a model without any"
         raise ArgumentError(text, argument="evaluation", value=evaluation)
+    if evaluation.of_places:
+        rule = "be of one class for each image; `predictions` has those of places"
+        raise refusal("evaluation", rule, evaluation)
     if len(said) != len(data):
         raise ArgumentError(
             f"the evaluation must be of these images; got one of {len(said):,} images and "

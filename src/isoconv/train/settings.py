@@ -47,8 +47,8 @@ if TYPE_CHECKING:
     from isoconv.nn.schema import Schema
     from isoconv.run.executor import ExecutorFactory
     from isoconv.train.callbacks import Callback
-    from isoconv.train.graphs import Loss, LossName
     from isoconv.train.learning_rate import Schedule
+    from isoconv.train.losses import Loss, LossName
     from isoconv.train.optim import Optimizer
     from isoconv.train.start import Start
 

@@ -15,8 +15,8 @@ from isoconv.run.executor import ExecutorFactory
 from isoconv.run.training import TrainingEngine
 from isoconv.train.callbacks import Callback
 from isoconv.train.freezing import Freeze
-from isoconv.train.graphs import LOSSES, Loss
 from isoconv.train.learning_rate import Schedule
+from isoconv.train.losses import LOSSES, Loss
 from isoconv.train.optim import Optimizer
 from isoconv.train.plain_settings import from_plain
 from isoconv.train.recipe import RULES, Recipe, Tunes, in_words

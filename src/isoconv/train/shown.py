@@ -13,7 +13,7 @@ from isoconv.checks import shown
 from isoconv.nn import Module
 from isoconv.nn.shown import brief
 from isoconv.printable import printable
-from isoconv.train.graphs import Loss
+from isoconv.train.losses import Loss
 from isoconv.train.settings import SETTINGS
 from isoconv.train.words import called_best, few, metric, verdict
 
@@ -73,8 +73,12 @@ def run_card(run: Run) -> Card:
 
 def evaluation_card(evaluation: Evaluation) -> Card:
     """The figures, what they are worth, and the classes that were recognised least."""
-    facts = [("loss", f"{evaluation.loss:.4f}")]
-    scores = evaluation.scores
+    guess = " (a guess: the model does not say what it was trained with)"
+    kind = f"{evaluation.judged_by.words}{guess if evaluation.guessed else ''}"
+    facts = [("loss", f"{evaluation.loss:.4f}, {kind}")]
+    places = evaluation.of_places
+    # Those of one image go together: they are no measurements each, and have no interval.
+    scores = None if places else evaluation.scores
     if scores is not None:
         low, high = scores.accuracy_interval
         hits = f"{scores.hits:,} of {scores.images:,}"
@@ -83,7 +87,8 @@ def evaluation_card(evaluation: Evaluation) -> Card:
                          f"{_share(high)})")
         )  # fmt: skip
     elif evaluation.top1 is not None:
-        facts.append(("accuracy", _share(evaluation.top1)))
+        each = " of each image's places in the mean" if places else ""
+        facts.append(("accuracy", f"{_share(evaluation.top1)}{each}"))
     if evaluation.top5 is not None:
         facts.append(("top-5 accuracy", _share(evaluation.top5)))
     if scores is not None:

@@ -45,7 +45,8 @@ from isoconv.ops import Permutation, Take
 from isoconv.run.script import ScriptBuilder
 from isoconv.run.step import StepPlan
 from isoconv.run.team import Team
-from isoconv.train.graphs import Loss, Preparation, build_step
+from isoconv.train.graphs import Preparation, build_step
+from isoconv.train.losses import Loss
 from isoconv.train.optim import AdamW
 
 

@@ -31,7 +31,8 @@ from isoconv.graph.operation import Array
 from isoconv.run.inference import Predictor
 from isoconv.run.memory import aligned_bytes
 from isoconv.run.training import TrainingEngine
-from isoconv.train.graphs import Loss, Preparation, build_step
+from isoconv.train.graphs import Preparation, build_step
+from isoconv.train.losses import Loss
 from isoconv.train.optim import SGD
 
 SHAPE = (11, 9, 3)
