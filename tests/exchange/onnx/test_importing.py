@@ -221,3 +221,40 @@ def test_a_file_is_taken_where_a_run_is(tmp_path: Path) -> None:
     other.save(tmp_path / "kept.safetensors")
     with pytest.raises(ArgumentError, match="normalise is for files that do not say it themselves"):
         ic.load(tmp_path / "kept.safetensors", normalise="half")
+
+
+def test_the_result_that_is_taken_says_where_channels_are(tmp_path: Path) -> None:
+    """Nodes that the result does not need, and a question for the shape, have no say in it."""
+    forward, behind = node("Transpose", "x", "t", perm=[0, 3, 1, 2]), node("Conv", "t w", "y")
+    arrays = {"w": random(1, 4, 3, 1, 1), "v": random(2, 2, 6, 1, 1)}
+    beside = node("Conv", "x v", "z")
+    for nodes in ([beside, forward, behind], [forward, behind, beside]):
+        path = written(tmp_path, made(nodes, (1, 6, 7, 3), arrays, outputs="y z"))
+        assert from_onnx(path, output="y").input_shape == (6, 7, 3)
+        assert from_onnx(path, output="z").input_shape == (7, 3, 6)
+    asked = [node("Shape", "x", "s"), forward, node("Reshape", "t s", "r"), node("Relu", "r", "y")]
+    path = written(tmp_path, made(asked, (1, 6, 7, 3), {}))
+    assert from_onnx(path).input_shape == (6, 7, 3)
+
+
+def test_axes_of_results_go_by_their_number(tmp_path: Path) -> None:
+    """As many axes as images have are those of a map, channels last; others are the file's."""
+    nodes = [
+        node("Conv", "x w", "map"),
+        node("Transpose", "map", "moved", perm=[0, 2, 3, 1]),
+        node("Sigmoid", "moved", "last"),
+        node("Reshape", "map three", "channels"),
+        node("Transpose", "channels", "tokens", perm=[0, 2, 1]),
+        node("Reshape", "map five", "boxes"),
+        node("MatMul", "x square", "product"),
+    ]
+    arrays = {"w": random(1, 4, 3, 1, 1), "three": np.array([1, 4, -1]),
+              "five": np.array([1, 2, 2, 5, 6]), "square": random(2, 6, 2)}  # fmt: skip
+    outputs = "map last channels tokens boxes product"
+    path = written(tmp_path, made(nodes, (1, 3, 5, 6), arrays, outputs=outputs))
+    shapes = {
+        "map": (5, 6, 4), "last": (5, 6, 4), "channels": (4, 30), "tokens": (30, 4),
+        "boxes": (2, 2, 5, 6), "product": (5, 2, 3),
+    }  # fmt: skip
+    for name, shape in shapes.items():
+        assert from_onnx(path, output=name).summary().rows[-1].output == shape, name

@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
-from math import prod
 from pathlib import Path
 
 import numpy as np
 
-from isoconv.checks import check_flag, check_path, check_shape, check_text, refusal, shown
+from isoconv.checks import check_flag, check_path, refusal
 from isoconv.errors import ArgumentError, CheckpointError, IsoconvError, as_given, turned
 from isoconv.exchange.onnx.building import Building, Fixed, Given, NodeError, Use, Value
 from isoconv.exchange.onnx.converting import converter_for
+from isoconv.exchange.onnx.ends import (
+    batch_of,
+    channels_last_in,
+    for_batch,
+    image_of,
+    result_of,
+)
 from isoconv.exchange.onnx.folding import folded, is_folded
-from isoconv.exchange.onnx.layouts import Layout, of_shape
+from isoconv.exchange.onnx.layouts import Layout
 from isoconv.exchange.onnx.reader import Node, OnnxFile, open_onnx, refused
 from isoconv.exchange.onnx.writing import PREPROCESSING, RECORD
 from isoconv.exchange.preparing import prepared, prepared_as_said
@@ -100,7 +106,7 @@ directory
 def _network(
     file: OnnxFile, input_shape: Sequence[int] | None, output: str | None, fold: bool
 ) -> Network:
-    name, layout = _image(file, input_shape)
+    name, layout = image_of(file, input_shape, output)
     facts = _record(file)
     if facts is not None and facts.input_shape != layout.shape:
         raise refused(file.path, ["the record of a model in it must be of its images"])
@@ -109,7 +115,7 @@ def _network(
         bare = _without(file, normalisation)
         file, normalisation = (file, None) if bare is None else (bare, normalisation)
     made = converted(file, {name: layout}, fold_batch_norm=fold)
-    network = finished(file, made, _result(file, made, output), layout.shape)
+    network = finished(file, made, result_of(file, made, output), layout.shape)
     network.finish = "none"
     if facts is not None:
         network.class_names, network.trained_on = facts.class_names, facts.trained_on
@@ -167,7 +173,7 @@ def usual_shape(file: OnnxFile) -> tuple[int, ...] | None:
     sides = file.inputs[0].sides if len(file.inputs) == 1 else None
     if sides is None or len(sides) != 4:
         return None
-    last = _channels_last_in(file, file.inputs[0].name)
+    last = channels_last_in(file)
     height, width, channels = (sides[axis] for axis in ((1, 2, 3) if last else (2, 3, 1)))
     known = [side if isinstance(side, int) and side > 0 else None for side in (height, width)]
     if not isinstance(channels, int) or channels < 1 or None not in known:
@@ -224,132 +230,6 @@ def _without(file: OnnxFile, normalisation: tuple[Array, Array]) -> OnnxFile | N
     return replace(file, nodes=tuple(renamed))
 
 
-# What goes in and what comes out
-
-
-def _image(file: OnnxFile, input_shape: Sequence[int] | None) -> tuple[str, Layout]:
-    """The input for images: its name, and how images lie.
-
-    Raises:
-        CheckpointError: there are several.
-        ArgumentError: sides are free and no input shape is given.
-    """
-    if len(file.inputs) != 1:
-        listed = ", ".join(printable(given.name) for given in file.inputs) or "none"
-        raise refused(file.path, [f"it must have one input, that of images; it has {listed}"])
-    (given,) = file.inputs
-    sides = given.sides
-    shape = None if input_shape is None else check_shape("input_shape", input_shape)
-    if sides is None:
-        sides = ("N", *("?" for _ in shape or ()))
-    rank = len(sides)
-    order = list(range(1, rank))
-    if rank >= 3 and not _channels_last_in(file, given.name):
-        order = order[1:] + order[:1]
-    known = [side if isinstance(side, int) and side > 0 else None for side in sides]
-    wanted = [known[axis] for axis in order]
-    told = "(" + ", ".join(str(sides[axis]) for axis in order) + ("," * (rank == 2)) + ")"
-    if shape is None:
-        if None in wanted:
-            raise ArgumentError(
-                f"{file.path} leaves sides of its images free, {told}: "
-                + either("give them, input_shape=(H, W, C)", "export it with sides that are given"),
-                argument="input_shape",
-            )
-        shape = tuple(side for side in wanted if side is not None)
-    if len(shape) != len(order) or any(
-        w not in (None, s) for w, s in zip(wanted, shape, strict=True)
-    ):
-        raise ArgumentError(
-            f"input_shape must be as {file.path} has it, {told}; got {shown(shape)}",
-            argument="input_shape",
-            value=input_shape,
-        )
-    sizes = [1] * rank
-    for axis, side in zip(order, shape, strict=True):
-        sizes[axis] = side
-    return given.name, of_shape(sizes, order)
-
-
-_KEEPS_AXES = ("Cast", "Identity", "Sub", "Add", "Mul", "Div", "Clip")
-
-
-def _channels_last_in(file: OnnxFile, name: str) -> bool:
-    """Whether images have their channels last in the file already, and are transposed there."""
-    for node in file.nodes:
-        if name not in node.inputs:
-            continue
-        if node.operator == "Transpose":
-            order = node.attributes.get("perm", ())
-            # The channels come forward.
-            return len(order) > 2 and order[1] == len(order) - 1
-        if node.operator not in _KEEPS_AXES:
-            return False
-        name = node.outputs[0]
-    return False
-
-
-def _result(file: OnnxFile, made: Building, output: str | None) -> Value:
-    names = [given.name for given in file.outputs]
-    if not names:
-        raise refused(file.path, ["it must have a result"])
-    if output is not None:
-        check_text("output", output)
-    if output is None and len(names) > 1:
-        listed = ", ".join(map(printable, names))
-        raise ArgumentError(
-            f"{file.path} has {len(names)} results; "
-            + either("say which with output=…", "export it with one (Python takes output=…)")
-            + f": {listed}",
-            argument="output",
-        )
-    found = made.values.get(names[0] if output is None else output)
-    if not isinstance(found, Value):
-        listed = ", ".join(map(printable, names))
-        raise ArgumentError(
-            f"output must be the result of a layer of {file.path}, such as {listed}; got "
-            f"{shown(output or names[0])}",
-            argument="output",
-            value=output,
-        )
-    if (batch := _batch(file)) > 1 and found.sizes[:1] == (batch,):
-        raise refused(file.path, [_of_batch(batch)])
-    return natural(made, found, ours=output is None and RECORD in file.metadata)
-
-
-def _batch(file: OnnxFile) -> int:
-    """How many images the file says that it takes at once; 1 where it leaves that free."""
-    first = next((given.sides[0] for given in file.inputs if given.sides), 1)
-    return first if isinstance(first, int) else 1
-
-
-def _of_batch(batch: int) -> str:
-    return f"it is for batches of {batch}: export it with a batch of one, or a free batch axis"
-
-
-def natural(made: Building, value: Value, *, ours: bool = False) -> Value:
-    """A result as layers here give it: without the image axis, with the channels of maps last.
-
-    It is a map where its second axis lies behind the others; a map of one position is a row.
-
-    Args:
-        made: the network so far.
-        value: the result.
-        ours: whether the file was written here, where the last axis always became the second.
-    """
-    rank, held = len(value.sizes), value.layout.order()
-    order = list(range(rank))
-    if ours and rank >= 2:
-        order = [*order[2:], 1]
-    elif rank >= 2 and value.sizes[0] == 1:
-        order = order[1:]
-        if prod(value.sizes[2:]) == 1:
-            order = [1]
-        elif held == [axis for axis in (*order[1:], 1) if axis in held]:
-            order = [*order[1:], 1]
-    return made.lying(value, value.layout.lying(order))
-
-
 # From nodes to layers
 
 
@@ -395,8 +275,8 @@ def converted(
             continue
         made.values.update(zip(node.outputs, found, strict=False))
     if faults:
-        if (batch := _batch(file)) > 1:
-            faults.insert(0, _of_batch(batch))
+        if (batch := batch_of(file)) > 1:
+            faults.insert(0, for_batch(batch))
         raise refused(file.path, faults)
     return made
 
