@@ -7,10 +7,11 @@ from typing import Any
 
 import hypothesis.strategies as st
 import numpy as np
+import pytest
 from hypothesis import given, settings
 
 from isoconv import nn
-from isoconv.errors import IsoconvError
+from isoconv.errors import ArgumentError, IsoconvError
 from isoconv.serve.asked import array_images, document, picture_bytes
 
 MODEL = nn.Sequential(nn.Flatten(), nn.Linear(2)).build((2, 1, 1))
@@ -50,3 +51,26 @@ def test_any_json(found: Any) -> None:
         assert each.image is not None
         assert each.image.shape == (2, 1, 1)
         assert np.isfinite(each.image).all()
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        ["x" * 1_000_000, *[""] * 100_000],
+        [["x" * 1_000_000], *[[1.0]] * 100_000],
+        [True, 1],
+        [None, 1],
+        [{}, 1],
+    ],
+)
+def test_no_numbers(images: list[Any]) -> None:
+    """Texts among them are refused before each has the room of the longest."""
+    with pytest.raises(ArgumentError, match="nested lists of numbers"):
+        array_images(MODEL, {"images": images})
+
+
+def test_many_axes() -> None:
+    """Sides are not multiplied where no image has so many."""
+    images = {"base64": "AA==", "dtype": "uint8", "shape": [2**30] * 1_000_000}
+    with pytest.raises(ArgumentError, match="at most 8 axes; got 1,000,000"):
+        array_images(MODEL, {"images": images})

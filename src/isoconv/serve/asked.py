@@ -11,6 +11,7 @@ import binascii
 import json
 import math
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ __all__ = ["MOST_PICTURES", "Asked", "array_images", "document", "picture", "pic
 
 MOST_PICTURES = 256
 """Pictures of one request."""
+MOST_AXES = 8
+"""Of images in a request."""
 DTYPES: dict[str, np.dtype[Any]] = {"uint8": np.dtype("u1"), "float32": np.dtype("<f4")}
 
 
@@ -167,7 +170,7 @@ def _dtype(name: object) -> np.dtype[Any]:
 
 
 def _from_bytes(given: dict[str, Any]) -> Array:
-    dtype, shape = _dtype(given["dtype"]), check_shape("shape", given["shape"])
+    dtype, shape = _dtype(given["dtype"]), _shape(given["shape"])
     text = given["base64"]
     if not isinstance(text, str):
         raise ArgumentError(f"images.base64 must be a text; got {shown(text)}")
@@ -180,8 +183,18 @@ def _from_bytes(given: dict[str, Any]) -> Array:
     return np.frombuffer(content, dtype).reshape(shape)
 
 
+def _shape(given: object) -> tuple[int, ...]:
+    """A shape of few axes: the product of millions of sides would take hours."""
+    if isinstance(given, list) and len(given) > MOST_AXES:
+        raise ArgumentError(f"a shape must have at most {MOST_AXES} axes; got {len(given):,}")
+    return check_shape("shape", given)
+
+
 def _from_numbers(given: object, dtype: np.dtype[Any]) -> Array:
     rule = "images must be nested lists of numbers, all of one length at each depth"
+    # NumPy would give each of many texts the room of the longest.
+    if not _kinds(given) <= {int, float, list}:
+        raise ArgumentError(f"{rule}; got {shown(given)}")
     try:
         images = np.array(given)
     except (ValueError, OverflowError) as error:
@@ -199,6 +212,17 @@ def _from_numbers(given: object, dtype: np.dtype[Any]) -> Array:
         )
     with np.errstate(over="ignore"):
         return images.astype(dtype)
+
+
+def _kinds(given: object) -> set[type]:
+    """The kinds of what nested lists hold, down to where they are not all lists."""
+    level = [given]
+    while level:
+        kinds = set(map(type, level))
+        if kinds != {list}:
+            return kinds
+        level = list(chain.from_iterable(level))  # type: ignore[arg-type]
+    return set()
 
 
 def _unpacked(text: str, name: str) -> bytes:

@@ -9,8 +9,11 @@ which no other page can send.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hmac
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
@@ -39,10 +42,14 @@ HEADERS = (
 
 UNKNOWN = 401
 TOO_LARGE = 413
+MOST_FIELDS = 20
+"""Of an address that is looked at for a token."""
 MOST_READ_AWAY = 2**30
+LONGEST_READ_AWAY = 30.0
+"""Seconds for which a request that is refused may go on to send."""
 
 
-class _Guard:
+class _Guard(ABC):
     """Answers what may not be answered with one line, and passes on the rest.
 
     Args:
@@ -78,9 +85,9 @@ class _Guard:
     def _answered(self, scope: Scope, send: Send) -> Send:  # noqa: ARG002
         return send
 
+    @abstractmethod
     def _unknown(self, scope: Scope, given: dict[str, str]) -> tuple[int, str] | None:
         """Why it is not known that a request may be answered."""
-        raise NotImplementedError
 
     def _fault(self, scope: Scope, given: dict[str, str]) -> tuple[int, str] | None:
         fault = self._unknown(scope, given)
@@ -126,9 +133,10 @@ class PageGuard(_Guard):
         return fault
 
     def _in_address(self, scope: Scope) -> bool:
-        asked = parse_qs(scope.get("query_string", b"").decode("latin-1"), max_num_fields=20) \
-            if scope.get("query_string", b"").count(b"&") < 20 else {}  # fmt: skip
-        return self._same(asked.get("token", [""])[0])
+        query = scope.get("query_string", b"")
+        if query.count(b"&") >= MOST_FIELDS:
+            return False
+        return self._same(parse_qs(query.decode("latin-1")).get("token", [""])[0])
 
     def _in_cookie(self, given: dict[str, str]) -> bool:
         # Cookies know no ports: those of other programs on this machine come along, and what stands
@@ -180,10 +188,12 @@ async def _refuse(send: Send, status: int, text: str, *, plain: bool) -> None:
 async def _read_away(receive: Receive) -> None:
     """Let a request bring what it has, and keep nothing: a browser hears no answer before."""
     seen, more = 0, True
-    while more and seen < MOST_READ_AWAY:
-        message = await receive()
-        seen += len(message.get("body", b""))
-        more = message.get("more_body", False)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LONGEST_READ_AWAY):
+            while more and seen < MOST_READ_AWAY:
+                message = await receive()
+                seen += len(message.get("body", b""))
+                more = message.get("more_body", False)
 
 
 def _limited(receive: Receive, most: int) -> Receive:
