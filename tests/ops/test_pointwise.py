@@ -107,6 +107,18 @@ def same(actual: Array, expected: list[float]) -> None:
     assert (np.signbit(actual) == np.signbit(expected))[numbers].all()
 
 
+def test_numbers_in_lists_stay_finite() -> None:
+    """Weights of taps and of classes are no infinities of float32."""
+    b = GraphBuilder()
+    x, label = b.input("dataset", "x", (2,)), b.input("dataset", "label", (), "int32")
+    taps = (((0, -1e300), (1, 1.0)),)
+    with pytest.raises(ArgumentError, match="resample: taps must be a number of float32"):
+        b.add("resample", x, attrs=ops.Resample(-1, taps))
+    with pytest.raises(ArgumentError, match=r"lookup: values must be .* got 1e\+39"):
+        b.add("lookup", label, attrs=ops.Lookup((1.0, 1e39)))
+    b.add("lookup", label, attrs=ops.Lookup((1.0, 1e39), "float64"))
+
+
 def test_relu_special_values() -> None:
     """NaN goes through; both zeros become +0.0; the gradient at 0 and at NaN is 0."""
     x = [-INF, -1, -0.0, 0.0, 2, INF, NAN]

@@ -6,6 +6,7 @@ Each message names the operation, the rule, and all inputs as they were received
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -99,8 +100,9 @@ def require_constants(op: str, attrs: Any, spec: TensorSpec) -> None:
         ArgumentError: a finite number would become infinite.
     """
     for field in () if attrs is None else fields(attrs):
-        value = getattr(attrs, field.name)
-        if spec.dtype == "float32" and isinstance(value, float) and math.isfinite(value):
+        numbers = _floats(getattr(attrs, field.name)) if spec.dtype == "float32" else ()
+        value = max((x for x in numbers if math.isfinite(x)), key=abs, default=None)
+        if value is not None:
             with np.errstate(over="ignore"):
                 rounded = np.float32(value)
             if not np.isfinite(rounded):
@@ -111,6 +113,15 @@ def require_constants(op: str, attrs: Any, spec: TensorSpec) -> None:
                     argument=field.name,
                     value=value,
                 )
+
+
+def _floats(value: object) -> Iterator[float]:
+    """A float, or those in a list and in its lists."""
+    if isinstance(value, float):
+        yield value
+    elif isinstance(value, tuple):
+        for each in value:
+            yield from _floats(each)
 
 
 def require_dtype(op: str, dtype: str, **specs: TensorSpec) -> None:

@@ -14,7 +14,7 @@ from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import Array, Box, Operation, register
 from isoconv.graph.terms import Asked, Chain, Element, Number
-from isoconv.ops.check import require_float, shape_error
+from isoconv.ops.check import require_constants, require_float, shape_error
 from isoconv.ops.reach import taken
 
 __all__ = ["Resample", "Taps", "along", "transposed"]
@@ -85,6 +85,7 @@ def _last(taps: Taps) -> int:
 
 def _infer_resample(attrs: Resample, x: TensorSpec) -> TensorSpec:
     require_float("resample", x=x)
+    require_constants("resample", attrs, x)
     return along("resample", attrs.axis, len(attrs.taps), _last(attrs.taps), x)
 
 

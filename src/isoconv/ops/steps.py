@@ -16,7 +16,7 @@ from isoconv.checks import refusal
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import DType, TensorSpec
 from isoconv.graph.operation import Array, Operation, register
-from isoconv.ops.check import FLOATS, require_dtype
+from isoconv.ops.check import FLOATS, require_constants, require_dtype
 from isoconv.ops.pointwise import (
     Constant,
     infer_binary,
@@ -133,7 +133,9 @@ class Lookup:
 
 def _infer_lookup(attrs: Lookup, labels: TensorSpec) -> TensorSpec:
     require_dtype("lookup", "int32", labels=labels)
-    return TensorSpec(labels.shape, attrs.dtype, labels.batched)
+    result = TensorSpec(labels.shape, attrs.dtype, labels.batched)
+    require_constants("lookup", attrs, result)
+    return result
 
 
 def _lookup(attrs: Lookup, labels: Array, *, images: int) -> Array:  # noqa: ARG001

@@ -152,6 +152,17 @@ def test_gradient_epilogue_in_phases() -> None:
     check(graph, random_arrays(graph, 2), 2)
 
 
+@pytest.mark.parametrize("channels", [1, 5])
+def test_gradient_with_a_stride_far_beyond_the_kernel(channels: int) -> None:
+    """What no tap reaches is written at once, with the work behind it; groups are depthwise too."""
+    case = contraction((3, 2), (47, 40), 5, 5, stride=23, padding=1, groups=5 // channels)
+    b = GraphBuilder(conv_graph(case, ["conv_grad_input"]))
+    dx = len(b) - 1
+    y = b.input("dataset", "y", b.spec(dx).shape)
+    graph = b.graph([("dx", dx), ("sum", b.add("add", y, dx))])
+    check(graph, random_arrays(graph, 2), 2)
+
+
 def test_computed_weights() -> None:
     """A kernel may be a parameter under another shape, or itself computed: sliced or scaled."""
     b = GraphBuilder()

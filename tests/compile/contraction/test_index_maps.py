@@ -5,10 +5,12 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isoconv.compile.contraction.index_maps import Axis, forward_axes, gradient_phases, halo
+from isoconv.errors import CompileError
 from isoconv.ops.geometry import ConvGeometry
 from isoconv.ops.window import covered, offsets
 
@@ -110,6 +112,24 @@ def test_axes_are_independent() -> None:
         alone.append([(p.axes[0], p.taps[0]) for p in gradient_phases(part, sides[d : d + 1])])
     expected = [((a, b), (s, t)) for (a, s), (b, t) in product(*alone)]
     assert [(phase.axes, phase.taps) for phase in phases] == expected
+
+
+def test_a_stride_far_beyond_the_kernel() -> None:
+    """One phase over the whole input stands for all that no tap reaches, and comes first."""
+    side = 10**6
+    geometry = ConvGeometry((3, 1), (side, 1), ((1, 0), (0, 0)), (1, 1))
+    first, *others = gradient_phases(geometry, (side, 2))
+    assert first.axes == (Axis(side, 0, 0, 1, 0, 1, 0), Axis(2, 0, 0, 1, 0, 1, 0))
+    assert first.taps == ((0, 0, 1), (0, 0, 1))
+    found = [(phase.axes[0].out_first, phase.taps[0]) for phase in others]
+    assert found == [(0, (1, 1, 1)), (1, (1, 2, 1)), (side - 1, (1, 0, 1))]
+
+
+def test_too_many_phases() -> None:
+    """They are counted before they are made."""
+    geometry = ConvGeometry((300, 300), (300, 300), ((0, 0), (0, 0)), (1, 1))
+    with pytest.raises(CompileError, match=r"at most 65,536 parts.* got 90,000 with kernel"):
+        gradient_phases(geometry, (900, 900))
 
 
 def test_no_axes() -> None:

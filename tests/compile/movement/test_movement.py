@@ -139,6 +139,8 @@ def test_pieces() -> None:
                     found[at] = -1 if steps is None else piece.start + i * steps[0] + j * steps[1]
         assert tuple(found[at] for at in range(len(places))) == places
     assert [len(pieces(places)) for places in PLACES] == [3, 3, 3, 1, 1, 1, 3, 1, 7, 1]
+    # Looked at once: a copy of the rest for each piece would take minutes.
+    assert len(pieces([0, 2, 1] * 200_000)) == 200_001
 
 
 def test_rows_of_a_data_set() -> None:

@@ -13,10 +13,15 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 
+from isoconv.errors import CompileError
 from isoconv.ops.geometry import ConvGeometry
 
-__all__ = ["Axis", "Phase", "Taps", "forward_axes", "gradient_phases", "halo", "products",
-           "tap_count"]  # fmt: skip
+__all__ = ["MOST_PHASES", "Axis", "Phase", "Taps", "forward_axes", "gradient_phases", "halo",
+           "products", "tap_count"]  # fmt: skip
+
+MOST_PHASES = 2**16
+"""Each is a kernel of its own, which takes milliseconds to compile."""
+_MOST_EMPTY = 64  # of phases without kernel positions, beyond which one stands for all
 
 Taps = tuple[tuple[int, int, int], ...]
 """Kernel positions, for each axis: (count, first, step)."""
@@ -74,30 +79,63 @@ def forward_axes(geometry: ConvGeometry, outputs: Sequence[int]) -> Phase:
 
 
 def gradient_phases(geometry: ConvGeometry, sides: Sequence[int]) -> tuple[Phase, ...]:
-    """The index maps of the gradient by the input, one per phase."""
-    choices = []
-    for d, size in enumerate(sides):
-        stride = geometry.stride[d]
-        found = []
-        for rest in range(min(stride, size)):
-            reach = rest + geometry.padding[d][0]
-            taps = [
-                m
-                for m in range(geometry.kernel[d])
-                if (reach - _offset(geometry, d, m)) % stride == 0
-            ]
-            where = [(reach - _offset(geometry, d, m)) // stride for m in taps]
-            positions = -(-(size - rest) // stride)
-            step = where[1] - where[0] if len(taps) > 1 else 0
-            jump = taps[1] - taps[0] if len(taps) > 1 else 1
-            start = where[0] if taps else 0
-            axis = Axis(positions, len(taps), rest, stride, start, 1, step)
-            found.append((axis, (len(taps), taps[0] if taps else 0, jump)))
-        choices.append(found)
-    return tuple(
+    """The index maps of the gradient by the input, one per phase.
+
+    Where many phases have no kernel position, one over the whole input stands for them all. It
+    comes first: the others, which may not be left out, write again what is theirs.
+
+    Raises:
+        CompileError: more than `MOST_PHASES`.
+    """
+    reached = [_by_remainder(geometry, d, size) for d, size in enumerate(sides)]
+    counts = [min(stride, size) for stride, size in zip(geometry.stride, sides, strict=True)]
+    met = prod(map(len, reached))
+    few = prod(counts) - met <= _MOST_EMPTY
+    if met > MOST_PHASES:
+        raise CompileError(
+            "the gradient of a convolution by its input must fall into at most "
+            f"{MOST_PHASES:,} parts, one for each remainder by the stride that the kernel "
+            f"reaches; got {met:,} with kernel {geometry.kernel} and stride {geometry.stride}"
+        )
+    choices = [
+        [
+            _remainder(geometry, d, size, rest, taps.get(rest, []))
+            for rest in (range(count) if few else sorted(taps))
+        ]
+        for d, (size, count, taps) in enumerate(zip(sides, counts, reached, strict=True))
+    ]
+    phases = tuple(
         Phase(tuple(axis for axis, _ in combination), tuple(taps for _, taps in combination))
         for combination in product(*choices)
     )
+    if few:
+        return phases
+    whole = tuple(Axis(size, 0, 0, 1, 0, 1, 0) for size in sides)
+    return (Phase(whole, ((0, 0, 1),) * len(whole)), *phases)
+
+
+def _by_remainder(geometry: ConvGeometry, axis: int, size: int) -> dict[int, list[int]]:
+    """Kernel positions by the remainder of the inputs that they reach."""
+    found: dict[int, list[int]] = {}
+    for m in range(geometry.kernel[axis]):
+        reach = _offset(geometry, axis, m) - geometry.padding[axis][0]
+        rest = reach % geometry.stride[axis]
+        if rest < size:
+            found.setdefault(rest, []).append(m)
+    return found
+
+
+def _remainder(
+    geometry: ConvGeometry, axis: int, size: int, rest: int, taps: list[int]
+) -> tuple[Axis, tuple[int, int, int]]:
+    """One axis of a phase, and its kernel positions."""
+    stride, reach = geometry.stride[axis], rest + geometry.padding[axis][0]
+    where = [(reach - _offset(geometry, axis, m)) // stride for m in taps]
+    positions = -(-(size - rest) // stride)
+    step = where[1] - where[0] if len(taps) > 1 else 0
+    jump = taps[1] - taps[0] if len(taps) > 1 else 1
+    first, start = (taps[0], where[0]) if taps else (0, 0)
+    return Axis(positions, len(taps), rest, stride, start, 1, step), (len(taps), first, jump)
 
 
 def halo(axes: Sequence[Axis], sides: Sequence[int]) -> tuple[tuple[int, int], ...]:

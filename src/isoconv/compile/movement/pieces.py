@@ -42,7 +42,7 @@ def pieces(indices: Sequence[int]) -> list[Piece]:
         return [whole]
     found, first = [], 0
     while first < len(indices):
-        count = _even(indices[first:])
+        count = _even(indices, first)
         if indices[first] < 0:
             found.append(Piece(first, (1, count)))
         else:
@@ -52,19 +52,19 @@ def pieces(indices: Sequence[int]) -> list[Piece]:
     return found
 
 
-def _even(indices: Sequence[int]) -> int:
-    """How many of the first places follow one another in even steps; zeros keep to themselves."""
-    count = 1
-    while count < len(indices) and (indices[count] < 0) == (indices[0] < 0):
-        if indices[count] - indices[count - 1] != indices[1] - indices[0]:
+def _even(indices: Sequence[int], first: int) -> int:
+    """How many places from one on follow one another in even steps; zeros keep to themselves."""
+    end = first + 1
+    while end < len(indices) and (indices[end] < 0) == (indices[first] < 0):
+        if indices[end] - indices[end - 1] != indices[first + 1] - indices[first]:
             break
-        count += 1
-    return count
+        end += 1
+    return end - first
 
 
 def _nested(indices: Sequence[int]) -> Piece | None:
     """All places as steps within steps, if they are."""
-    inner = _even(indices)
+    inner = _even(indices, 0)
     outer, rest = divmod(len(indices), inner)
     if rest or min(indices) < 0:
         return None
