@@ -20,7 +20,8 @@ def main(threads: str) -> None:
 
     from isoconv.nn import models
     from isoconv.run.training import TrainingEngine
-    from isoconv.train.graphs import Loss, Preparation, build_step
+    from isoconv.train.graphs import Preparation, build_step
+    from isoconv.train.losses import Loss
 
     random = np.random.RandomState(0)
     images = random.randn(128, 32, 32, 3).astype(np.float32)

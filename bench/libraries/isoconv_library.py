@@ -22,7 +22,8 @@ from isoconv.graph.ir import Graph
 from isoconv.nn import functional as F  # noqa: N812 - as everybody calls it
 from isoconv.ops import BatchNorm, ConvGeometry, ConvGradInput, Epsilon, Padding
 from isoconv.run.training import TrainingEngine
-from isoconv.train.graphs import Loss, Preparation, build_step
+from isoconv.train.graphs import Preparation, build_step
+from isoconv.train.losses import Loss
 
 __all__ = ["IsoconvLibrary"]
 
