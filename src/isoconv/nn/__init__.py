@@ -71,7 +71,8 @@ from isoconv.nn.shuffling import ChannelShuffle, PixelShuffle, PixelUnshuffle
 from isoconv.nn.smooth import CELU, ELU, SELU, Mish, Softplus, Softsign
 from isoconv.nn.summary import Summary
 from isoconv.nn.tensor import Tensor
-from isoconv.nn.trace import ParameterSpec, StateSpec, Trace, Traced, trace_model
+from isoconv.nn.trace import ParameterSpec, StateSpec, Trace
+from isoconv.nn.traced import Traced, trace_model
 from isoconv.nn.transposed import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 
 __all__ = [
