@@ -51,7 +51,11 @@ def aligned(use: Use, parts: Sequence[Given]) -> tuple[list[Value], Layout]:
             extra.append(axes[place])
     layout = Layout(tuple(axes), (*extra, *chief.layout.memory))
     found[rank[0]] = chief
-    return [_placed(use, part, layout) for part in found], layout
+    placed = [_placed(use, part, layout) for part in found]
+    if not extra:
+        # Where all lie with an axis of 1 before, one has to keep it.
+        placed[rank[0]] = chief
+    return placed, layout
 
 
 def _lifted(use: Use, part: Given, rank: int) -> Given:

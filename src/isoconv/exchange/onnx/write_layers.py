@@ -13,7 +13,7 @@ from isoconv.graph.ir import Node
 from isoconv.graph.operation import Array
 from isoconv.ops import ConvGeometry, ConvGradInput, WindowGeometry
 
-__all__ = ["convolution"]
+__all__ = ["convolution", "moves"]
 
 
 # -- convolutions ----------------------------------------------------------------------------
@@ -45,7 +45,7 @@ def convolution(w: Writer, node: Node, bias: Array | None = None, name: str = ""
     inputs = [w.first(x).name, w.array(array.transpose(axes), own)]
     if bias is not None:
         inputs.append(w.array(bias, name))
-    settings = _moves(geometry)
+    settings = moves(geometry)
     if transposed:
         sides = w.graph[x].spec.shape[:-1]
         settings["output_padding"] = [
@@ -59,7 +59,8 @@ def convolution(w: Writer, node: Node, bias: Array | None = None, name: str = ""
     return Written(y, node.spec.shape, channels_first(len(node.spec.shape)))
 
 
-def _moves(geometry: ConvGeometry) -> dict[str, Any]:
+def moves(geometry: ConvGeometry) -> dict[str, Any]:
+    """How a kernel moves, as settings of an operator."""
     return {
         "kernel_shape": list(geometry.kernel), "strides": list(geometry.stride),
         "dilations": list(geometry.dilation), "group": geometry.groups, "pads": _pads(geometry),
@@ -102,7 +103,7 @@ def _matmul(w: Writer, node: Node) -> Written:
 # -- poolings --------------------------------------------------------------------------------
 
 
-@writes("max_pool")
+@writes("max_pool", keeps=True)
 def _max_pool(w: Writer, node: Node) -> Written:
     x = w.first(node.inputs[0])
     y = w.one("MaxPool", x.name, **_window(node.attrs))
