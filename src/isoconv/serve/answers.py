@@ -18,15 +18,18 @@ from isoconv.data.opening import PIXELS
 from isoconv.errors import IsoconvError, NotEnoughMemoryError
 from isoconv.explain.bundle import names, source
 from isoconv.graph.operation import Array
+from isoconv.memory import readable
 from isoconv.nn import Module
 from isoconv.printable import printable
 from isoconv.serve.asked import (
     MOST_PICTURES,
+    MOST_ROOM,
     Asked,
     array_images,
     document,
     picture,
     picture_bytes,
+    room,
 )
 from isoconv.serve.figures import Figures
 from isoconv.serve.gathering import Gathering
@@ -158,7 +161,7 @@ def application(
                     out.write(piece)
             named = [("picture", file)]
             if is_json:
-                images, named = await thread(_in_json, model, file)
+                images, named = await thread(_in_json, model, file, limits.size)
         else:
             raise _Refusal(
                 415, f"a request is {PICTURE_KINDS}; got {kind!r:.80} (curl sends a picture with "
@@ -283,11 +286,20 @@ def _check_count(count: int) -> None:
         raise _Refusal(413 if count else 422, text)
 
 
-def _in_json(model: Module, file: Path) -> tuple[list[Asked], list[tuple[str, Path]]]:
+def _in_json(model: Module, file: Path, size: int) -> tuple[list[Asked], list[tuple[str, Path]]]:
     """What a request in JSON asks about: images, or the names of pictures and files beside it."""
-    found = document(file.read_bytes())
+    content = file.read_bytes()
+    if room(content) > MOST_ROOM * size:
+        raise _Refusal(
+            413, f"lists and numbers of a request may take {readable(MOST_ROOM * size)} of memory; "
+            f"these take {readable(room(content))} (base64 takes less)"
+        )  # fmt: skip
+    found = document(content)
+    del content
     if "images" in found:
-        return array_images(model, found), []
+        images = array_images(model, found)
+        _check_count(len(images))
+        return images, []
     pictures = picture_bytes(found["pictures"])
     _check_count(len(pictures))
     named = []
