@@ -25,7 +25,7 @@ from isoconv.exchange.onnx.layouts import Layout
 from isoconv.exchange.onnx.reader import Node, OnnxFile, open_onnx, refused
 from isoconv.exchange.onnx.writing import PREPROCESSING, RECORD
 from isoconv.exchange.preparing import prepared, prepared_as_said
-from isoconv.exchange.published import imagenet_names
+from isoconv.exchange.published import classes_as_imagenet
 from isoconv.graph.operation import Array
 from isoconv.nn import Network, Sigmoid, trace_model
 from isoconv.nn.held import put_weights
@@ -125,7 +125,6 @@ def _network(
 
 USUAL_SIDE = 224
 """Of images, where a file leaves their sides free."""
-IMAGENET_CLASSES = 1000
 
 
 def load_onnx(path: str | Path, *, normalise: str | None = None) -> Network:
@@ -158,13 +157,8 @@ def load_onnx(path: str | Path, *, normalise: str | None = None) -> Network:
     if len(result) == 1 and result[0] > 1:
         last = next(layer for name, layer, *_ in network.steps if name == network.output)
         network.finish = "sigmoid" if isinstance(last, Sigmoid) else "softmax"
-    coloured = len(shape) == 3 and shape[-1] == 3
-    if coloured and result == (IMAGENET_CLASSES,) and not network.class_names:
-        network.class_names = imagenet_names()
-        warn_outside(
-            f"{printable(path)} does not name its classes: its {IMAGENET_CLASSES:,} results are "
-            "taken for those of ImageNet's classes, in their usual order"
-        )
+    if not network.class_names:
+        classes_as_imagenet(network, Path(path))
     return network
 
 
