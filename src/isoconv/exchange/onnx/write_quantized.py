@@ -201,7 +201,9 @@ def _add(w: Writer, node: Node) -> Written | None:
     if isinstance(known, _Sums) and known.multiplier is None and array.shape == x.shape[-1:]:
         return _biased(w, x.name, array)
     y = w.plain(node)
-    if isinstance(known, _Quotient) and known.rounded and array.size == 1 and _whole(array):
+    if not isinstance(known, _Quotient) or not known.rounded or known.zero:
+        return y
+    if array.size == 1 and _whole(array):
         w.facts[y.name] = replace(known, zero=int(array.reshape(())))
     return y
 
@@ -238,9 +240,11 @@ def _offset(w: Writer, node: Node) -> Written | None:
     """A zero point, of bytes that come or of those that are made."""
     x, value = w.values[node.inputs[0]], node.attrs.value
     known, y = w.facts.get(x.name), w.plain(node)
-    if isinstance(known, _Shifted) and _in(known.integers.kind, -value, -value):
+    if value != int(value):
+        return y
+    if isinstance(known, _Shifted) and not known.zero and _in(known.integers.kind, -value, -value):
         w.facts[y.name] = replace(known, zero=-int(value))
-    if isinstance(known, _Sums) and known.multiplier is not None:
+    if isinstance(known, _Sums) and known.multiplier is not None and not (known.zero or known.kind):
         return _noted(w, x.name, y, zero=int(value))
     return y
 
@@ -256,7 +260,9 @@ def _mul(w: Writer, node: Node) -> Written | None:
     if isinstance(known, Integers) and array.size == 1:
         return _floats(w, y, known, array)
     single = array.astype(np.float32)
-    if isinstance(known, _Sums) and np.array_equal(single, array) and array.shape == y.shape[-1:]:
+    if not isinstance(known, _Sums) or known.multiplier is not None:
+        return y
+    if np.array_equal(single, array) and array.shape == y.shape[-1:]:
         return _noted(w, x.name, y, multiplier=single)
     return y
 
@@ -274,7 +280,12 @@ def _sub(w: Writer, node: Node) -> Written | None:
     y = w.plain(node)
     if pair is not None and _array(w, node.inputs[1]) is not None and pair[1].size == 1:
         known, zero = w.facts.get(pair[0].name), float(pair[1].reshape(()))
-        if isinstance(known, Integers) and _whole(pair[1]) and _in(known.kind, zero, zero):
+        if (
+            isinstance(known, Integers)
+            and not known.zero
+            and _whole(pair[1])
+            and _in(known.kind, zero, zero)
+        ):
             w.facts[y.name] = replace(known, zero=int(zero))
     return y
 
@@ -308,7 +319,7 @@ def _clip(w: Writer, node: Node) -> Written | None:
     x, ends = w.values[node.inputs[0]], (node.attrs.minimum, node.attrs.maximum)
     known, y = w.facts.get(x.name), w.plain(node)
     kind = next((kind for kind in INTEGERS if KINDS[kind] == ends), "")
-    if kind and isinstance(known, _Sums) and known.multiplier is not None:
+    if kind and isinstance(known, _Sums) and known.multiplier is not None and not known.kind:
         return _noted(w, x.name, y, kind=kind)
     if not kind or not isinstance(known, _Quotient) or not known.rounded:
         return y
