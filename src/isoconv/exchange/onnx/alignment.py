@@ -94,6 +94,7 @@ def _renamed(layout: Layout, target: Sequence[Row]) -> Layout:
 def _placed(use: Use, part: Given, layout: Layout) -> Value:
     """A value or an array as a tensor whose axes are those of a layout, or have size 1."""
     if isinstance(part, Fixed):
+        use.into.hold(4 * part.array.size, kept=False)
         array = in_order(part.array, layout.axes, layout.memory)
         while array.ndim and array.shape[0] == 1:
             array = array[0]

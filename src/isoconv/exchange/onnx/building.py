@@ -21,7 +21,7 @@ __all__ = ["Building", "Fixed", "Given", "NodeError", "Use", "Value"]
 
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
 MOST_FOLDED = 2**27
-"""Bytes of all arrays that follow from others, beside four times those in the file."""
+"""Bytes of all arrays that follow from others or are a layer's, beside eight times the file's."""
 
 
 class NodeError(ValueError):
@@ -92,7 +92,7 @@ class Building:
         self.makers = {name: node for node in file.nodes for name in node.outputs if name}
         self._room = MOST_FOLDED
         for array in file.arrays.values():
-            self._room += 4 * array.nbytes
+            self._room += 8 * array.nbytes
         self.steps: list[Step] = []
         self.weights: dict[str, Array] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
@@ -117,27 +117,28 @@ class Building:
         while free in self._names:
             free, number = f"{name}_{number}", number + 1
         self._names.add(free)
+        for array in weights.values():
+            self.hold(4 * array.size)
         self.steps.append((free, layer, *(source.name for source in sources)))
         for own, array in weights.items():
             self.weights[f"{free}.{own}"] = np.asarray(array, np.float32)
         self.shapes[free] = layout.shape
         return Value(free, layout)
 
-    def hold(self, arrays: Sequence[Array], sources: Sequence[Array | None]) -> None:
-        """Count arrays that follow from others: a small file can double one again and again.
+    def hold(self, size: int, *, kept: bool = True) -> None:
+        """Count bytes before they are taken: a small file can double an array again and again.
 
         Args:
-            arrays: that follow; views of others take no memory.
-            sources: what they follow from, which is counted already.
+            size: how many.
+            kept: whether they stay; others only have to fit.
 
         Raises:
-            NodeError: they are too large in all.
+            NodeError: they are too many in all.
         """
-        known = {id(source) for source in sources}
-        for array in arrays:
-            if array.base is None and id(array) not in known:
-                self._room -= array.nbytes
-        if self._room < 0:
+        room = self._room - size
+        if kept:
+            self._room = room
+        if room < 0:
             raise NodeError("what follows from the file's arrays must not be much larger than they")
 
     def needed(self, result: Value) -> list[Step]:
@@ -209,6 +210,7 @@ class Building:
         if not self.inputs:
             raise NodeError("a network must have an input")
         array = fixed.array if array is None else array
+        self.hold(4 * array.size, kept=False)
         array = np.asarray(array, np.float32, order="C")
         key = (fixed.name, array.shape, hashlib.sha256(array.tobytes()).digest())
         if key in self._constants:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from isoconv.checks import check_flag, check_path, refusal
+from isoconv.checks import check_flag, check_path, check_text, refusal
 from isoconv.errors import ArgumentError, CheckpointError, IsoconvError, as_given, turned
 from isoconv.exchange.onnx.building import Building, Fixed, Given, NodeError, Use, Value
 from isoconv.exchange.onnx.converting import converter_for
@@ -91,6 +91,8 @@ def from_onnx(
         isoconv.errors.CheckpointError: no.onnx cannot be read as an ONNX network: No such file or \
 directory
     """
+    if output is not None:
+        check_text("output", output)
     file = open_onnx(check_path("path", path))
     network = _network(file, input_shape, output, check_flag("fold_batch_norm", fold_batch_norm))
     if class_names is not None:
@@ -311,9 +313,8 @@ def _made(node: Node, made: Building) -> Sequence[Given]:
     use = Use(node, made)
     if all(given is None or isinstance(given, Fixed) for given in use.inputs):
         arrays = [given.array if isinstance(given, Fixed) else None for given in use.inputs]
-        known = folded(node, arrays)
+        known = folded(node, arrays, made.hold)
         if known is not None:
-            made.hold(known, arrays)
             return [Fixed(array) for array in known]
     convert = converter_for(node.operator, made.opset)
     if convert is None:

@@ -23,6 +23,7 @@ from isoconv.nn import (
     Slice,
     functional,
 )
+from isoconv.nn.moving import MOST_PLACES
 
 __all__ = ["beside", "sliced"]
 
@@ -248,7 +249,9 @@ def _gather(use: Use) -> Sequence[Given]:
     size = x.sizes[axis]
     if places.dtype.kind not in "iu" or places.size == 0:
         raise NodeError("places must be whole numbers, at least one")
-    found = [int(place) for place in places.reshape(-1)]
+    if places.size > MOST_PLACES:
+        raise NodeError(f"places must be at most {MOST_PLACES:,}; got {places.size:,}")
+    found = places.reshape(-1).tolist()
     if not all(-size <= place < size for place in found):
         raise NodeError(f"places must be among {size}; got {found[:8]}")
     x, order = use.apart(x, axis)
