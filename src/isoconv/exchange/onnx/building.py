@@ -76,6 +76,7 @@ class Building:
         steps: of the network.
         weights: its arrays by name.
         shapes: of what each step gives, as its layout has it.
+        split: nodes that make several rows of one image, in words.
         readers: how often each value of the graph is read, as a result too.
         makers: which node gives each value of the graph.
     """
@@ -96,6 +97,7 @@ class Building:
         self.steps: list[Step] = []
         self.weights: dict[str, Array] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
+        self.split: list[str] = []
         self.inputs = tuple(inputs)
         self._names = set(inputs)
         self._lying: dict[tuple[str, tuple[Row, ...]], Value] = {}

@@ -27,7 +27,8 @@ from isoconv.exchange.onnx.writing import PREPROCESSING, RECORD
 from isoconv.exchange.preparing import prepared, prepared_as_said
 from isoconv.exchange.published import imagenet_names
 from isoconv.graph.operation import Array
-from isoconv.nn import Network, Sigmoid, trace_model
+from isoconv.nn import Apply, Network, Sigmoid, trace_model
+from isoconv.nn.functional import multiply
 from isoconv.nn.held import put_weights
 from isoconv.nn.inference import warn_outside
 from isoconv.nn.plain import parse
@@ -277,8 +278,8 @@ def converted(
             continue
         made.values.update(zip(node.outputs, found, strict=False))
     if faults:
-        if (batch := batch_of(file)) > 1:
-            faults.insert(0, for_batch(batch))
+        batch = batch_of(file)
+        faults[:0] = [for_batch(batch)] if batch > 1 else made.split[:1]
         raise refused(file.path, faults)
     return made
 
@@ -331,9 +332,10 @@ def finished(file: OnnxFile, made: Building, result: Value, input_shape: Sequenc
     Raises:
         CheckpointError: the layers do not fit together.
     """
+    if result.name in made.inputs:
+        # Times one, which changes no bit.
+        result = made.add("result", Apply(multiply, (1.0,)), [result], result.layout)
     steps = made.needed(result)
-    if not steps:
-        raise refused(file.path, ["its result must be that of a layer; it is an input itself"])
     what = f"{file.path} cannot be read as an ONNX network"
     try:
         network = Network(tuple(steps), made.inputs, result.name)
@@ -345,6 +347,8 @@ def finished(file: OnnxFile, made: Building, result: Value, input_shape: Sequenc
         if wanted != call.output:
             text = f"layer {call.path!r} must give {wanted}; it gives {call.output}"
             raise refused(file.path, [text])
+    if made.split and result.sizes[:1] > (1,):
+        warn_outside(f"{printable(file.path)}: {made.split[0]}")
     weights = {name: made.weights[name] for name in traced.trace.shapes if name in made.weights}
     values = check_names(traced.trace.shapes, weights)
     put_weights(network, traced.trace, traced.input_shape, values)

@@ -78,6 +78,11 @@ def _reshape(use: Use) -> Sequence[Given]:
         if any(side == 0 and place >= len(x.sizes) for place, side in enumerate(sizes)):
             raise NodeError(f"a side of 0 keeps one that there is; got {sizes} for {list(x.sizes)}")
         sizes = [side or x.sizes[place] for place, side in enumerate(sizes)]
+    if x.sizes[:1] == (1,) and sizes and sizes[0] > 1 and -1 in sizes:
+        use.into.split.append(
+            f"{use.node.title} to {list(wanted)} makes {sizes[0]} rows of one image: if "
+            f"those are images, the export wrote their number down; export it with a batch of one"
+        )
     return [_under(use, x, sizes)]
 
 
