@@ -253,6 +253,47 @@ def test_rows_that_may_be_images_are_told(tmp_path: Path) -> None:
         assert from_onnx(path).predict(random(0, 1, 4, 4, 3), finish="none").shape == (1, 4, 12)
 
 
+def test_shared_matrices_are_one_layer(tmp_path: Path) -> None:
+    """Nodes that share all have one layer, in a stored model too, whatever the maps' sizes."""
+    nodes = [
+        node("Conv", "x w b", "c", pads=[1, 1, 1, 1]),
+        node("Identity", "w", "again"),
+        node("MaxPool", "c", "m", kernel_shape=[2, 2], strides=[2, 2]),
+        node("Conv", "m again b", "d", pads=[1, 1, 1, 1]),
+        node("GlobalAveragePool", "d", "g"), node("Flatten", "g", "f"),
+        node("MatMul", "f v", "p"), node("Add", "p u", "q"),
+        node("MatMul", "q v", "r"), node("Add", "r u", "y"),
+    ]  # fmt: skip
+    arrays = {"w": random(1, 3, 3, 3, 3), "b": random(2, 3), "v": random(3, 3, 3),
+              "u": random(4, 3)}  # fmt: skip
+    path = written(tmp_path, made(nodes, ("N", 3, 8, 8), arrays))
+    model = from_onnx(path)
+    assert sorted(model.weights) == ["c.bias", "c.weight", "p.bias", "p.weight"]
+    assert model.summary().parameters == 84 + 12
+    images = random(0, 2, 8, 8, 3)
+    wanted = taken(path, np.ascontiguousarray(np.moveaxis(images, -1, 1)))
+    model.save(tmp_path / "kept.safetensors")
+    for each in (model, ic.load(tmp_path / "kept.safetensors")):
+        assert isinstance(each, nn.Network)
+        assert len({id(layer) for _, layer, *_ in each.steps}) == len(each.steps) - 2
+        found = each.predict(images, finish="none")
+        assert np.abs(found - wanted).max() <= ERROR * np.abs(wanted).max()
+
+
+def test_what_else_is_shared_is_told(tmp_path: Path) -> None:
+    """A matrix that layers of other settings, or of another bias, hold is named with them."""
+    nodes = [
+        node("Conv", "x w b", "c"), node("Conv", "c w b2", "d", name="second"),
+        node("Conv", "d w b", "e", strides=[2, 2]), node("Mul", "e s", "y"),
+    ]  # fmt: skip
+    arrays = {"w": random(1, 3, 3, 1, 1), "b": random(2, 3), "b2": random(3, 3),
+              "s": random(4, 1, 3, 1, 1)}  # fmt: skip
+    path = written(tmp_path, made(nodes, ("N", 3, 4, 4), arrays))
+    with pytest.warns(DataWarning, match="training moves apart: w of c, second, e; b of c, e$"):
+        model = from_onnx(path)
+    assert model.summary().parameters == 3 * 12 + 3
+
+
 def test_a_file_is_taken_where_a_run_is(tmp_path: Path) -> None:
     """`isoconv.load` gives a classifier of pictures, and says how it normalises them."""
     path = written(tmp_path, classifier())

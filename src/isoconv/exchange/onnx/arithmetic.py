@@ -168,6 +168,7 @@ def _as_bias(use: Use) -> Value | None:
     if sizes != wanted:
         return None
     layer.bias = True
+    use.into.origins[x.name] += (shift.name,)
     use.into.weights[f"{x.name}.bias"] = shift.array.reshape(-1).astype(np.float32)
     return x
 

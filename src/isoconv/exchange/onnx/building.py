@@ -76,6 +76,7 @@ class Building:
         steps: of the network.
         weights: its arrays by name.
         shapes: of what each step gives, as its layout has it.
+        origins: which of the file's arrays are in the weights of a step.
         split: nodes that make several rows of one image, in words.
         readers: how often each value of the graph is read, as a result too.
         makers: which node gives each value of the graph.
@@ -97,6 +98,7 @@ class Building:
         self.steps: list[Step] = []
         self.weights: dict[str, Array] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
+        self.origins: dict[str, tuple[str, ...]] = {}
         self.split: list[str] = []
         self.inputs = tuple(inputs)
         self._names = set(inputs)
@@ -104,7 +106,14 @@ class Building:
         self._constants: dict[tuple[str, tuple[int, ...], bytes], Value] = {}
 
     def add(
-        self, name: str, layer: Module, sources: Iterable[Value], layout: Layout, **weights: Array
+        self,
+        name: str,
+        layer: Module,
+        sources: Iterable[Value],
+        layout: Layout,
+        *,
+        origins: Iterable[Given | None] = (),
+        **weights: Array,
     ) -> Value:
         """One more layer.
 
@@ -113,6 +122,7 @@ class Building:
             layer: without weights.
             sources: what it reads.
             layout: of what it gives.
+            origins: what its arrays follow from.
             **weights: its arrays, as the layer has them.
         """
         free, number = name, 2
@@ -124,6 +134,13 @@ class Building:
         self.steps.append((free, layer, *(source.name for source in sources)))
         for own, array in weights.items():
             self.weights[f"{free}.{own}"] = np.asarray(array, np.float32)
+        if weights:
+            # A number alone is nobody's weight: exporters write each once.
+            self.origins[free] = tuple(
+                given.name
+                for given in origins
+                if isinstance(given, Fixed) and given.name and given.array.size > 1
+            )
         self.shapes[free] = layout.shape
         return Value(free, layout)
 
@@ -221,7 +238,8 @@ class Building:
         layer = Constant(array.shape, learned)
         layout = of_shape(array.shape, range(array.ndim))
         source = Value(self.inputs[0], layout)
-        made = self.add(fixed.name or f"{name}.constant", layer, [source], layout, value=array)
+        name = fixed.name or f"{name}.constant"
+        made = self.add(name, layer, [source], layout, origins=[fixed], value=array)
         self._constants[key] = made
         return made
 
@@ -385,7 +403,8 @@ class Use:
         **weights: Array,
     ) -> Value:
         """Its layer; see `Building.add`."""
-        return self.into.add(name or self.name(), layer, sources, layout, **weights)
+        name = name or self.name()
+        return self.into.add(name, layer, sources, layout, origins=self.inputs, **weights)
 
     def maps(self, value: Value) -> Value:
         """A feature map with its channels last: ``(N, C, spatial...)`` in ONNX.

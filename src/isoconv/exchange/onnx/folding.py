@@ -177,7 +177,7 @@ def _cast(settings: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
 
 def _taken(settings: Settings, arrays: Sequence[Array]) -> int:
     data, indices = arrays
-    return data.size // max(1, data.shape[settings.get("axis", 0)]) * indices.size
+    return int(data.size // max(1, data.shape[settings.get("axis", 0)]) * indices.size)
 
 
 @fold("Gather", count=_taken)

@@ -23,6 +23,7 @@ from isoconv.exchange.onnx.ends import (
 from isoconv.exchange.onnx.folding import folded, is_folded
 from isoconv.exchange.onnx.layouts import Layout
 from isoconv.exchange.onnx.reader import Node, OnnxFile, open_onnx, refused
+from isoconv.exchange.onnx.sharing import apart, tied
 from isoconv.exchange.onnx.writing import PREPROCESSING, RECORD
 from isoconv.exchange.preparing import prepared, prepared_as_said
 from isoconv.exchange.published import imagenet_names
@@ -314,6 +315,9 @@ def _made(node: Node, made: Building) -> Sequence[Given]:
     use = Use(node, made)
     if all(given is None or isinstance(given, Fixed) for given in use.inputs):
         arrays = [given.array if isinstance(given, Fixed) else None for given in use.inputs]
+        if node.operator == "Identity":
+            # Exporters write one for each further use of an array.
+            return [given for given in use.inputs if given is not None]
         known = folded(node, arrays, made.hold)
         if known is not None:
             return [Fixed(array) for array in known]
@@ -335,18 +339,23 @@ def finished(file: OnnxFile, made: Building, result: Value, input_shape: Sequenc
     if result.name in made.inputs:
         # Times one, which changes no bit.
         result = made.add("result", Apply(multiply, (1.0,)), [result], result.layout)
-    steps = made.needed(result)
+    steps = tied(made, made.needed(result))
     what = f"{file.path} cannot be read as an ONNX network"
     try:
         network = Network(tuple(steps), made.inputs, result.name)
         traced = trace_model(network, input_shape, training=True)
     except IsoconvError as error:
         raise turned(error, CheckpointError, what, path=file.path) from error
+    uses = {id(layer): [own for own, each, *_ in steps if each is layer] for _, layer, *_ in steps}
     for call in traced.trace.calls:
-        wanted = made.shapes.get(call.path, call.output)
+        name = uses[id(call.module)].pop(0) if id(call.module) in uses else ""
+        wanted = made.shapes.get(name, call.output)
         if wanted != call.output:
-            text = f"layer {call.path!r} must give {wanted}; it gives {call.output}"
+            text = f"layer {name!r} must give {wanted}; it gives {call.output}"
             raise refused(file.path, [text])
+    learned = {name.rpartition(".")[0] for name in traced.parameters}
+    if told := apart(made, [step for step in steps if step[0] in learned]):
+        warn_outside(f"{printable(file.path)}: {told}")
     if made.split and result.sizes[:1] > (1,):
         warn_outside(f"{printable(file.path)}: {made.split[0]}")
     weights = {name: made.weights[name] for name in traced.trace.shapes if name in made.weights}
