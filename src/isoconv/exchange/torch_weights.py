@@ -219,7 +219,8 @@ def ready_model(weights: Mapping[str, Array]) -> Module:
     raise CheckpointError(
         "the weights are those of no ready model (isoconv models): names are "
         f"{listed(list(weights))}"
-        + either("; make the model and put them in with isoconv.exchange.load_into", "")
+        + either("; make", "; a program can make")
+        + " the model and put them in with isoconv.exchange.load_into"
     )
 
 
