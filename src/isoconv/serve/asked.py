@@ -22,12 +22,8 @@ from isoconv.data.decode import look
 from isoconv.errors import ArgumentError, DataFileError, IsoconvError
 from isoconv.graph.operation import Array
 from isoconv.nn import Module
-from isoconv.nn.inference import (
-    checked_images,
-    files_as_trained,
-    scale_of_read,
-    warnings_told,
-)
+from isoconv.nn.images import checked_images, warnings_told
+from isoconv.nn.inference import files_as_trained, scale_of_read
 from isoconv.printable import printable
 
 __all__ = [

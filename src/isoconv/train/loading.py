@@ -9,7 +9,7 @@ from isoconv.checks import as_word, check_count, check_flag, check_kind, check_p
 from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.files import open_file
 from isoconv.nn import Module
-from isoconv.nn.inference import warn_outside
+from isoconv.nn.images import warn_outside
 from isoconv.nn.saved import facts_of, read_model
 from isoconv.printable import printable
 from isoconv.train.callbacks import watched_metric

@@ -129,6 +129,7 @@ def _written(writer: Writer, shape: tuple[int, ...]) -> Written:
     if result.shape:
         result = writer.ordered(result, channels_first(len(result.shape)))
     writer.nodes.append(("Identity", [result.name], ["result"], "result", {}))
+    writer.prune("result")
     return result
 
 

@@ -29,7 +29,7 @@ from isoconv.exchange.published import classes_as_imagenet
 from isoconv.graph.operation import Array
 from isoconv.nn import Network, Sigmoid, trace_model
 from isoconv.nn.held import put_weights
-from isoconv.nn.inference import warn_outside
+from isoconv.nn.images import warn_outside
 from isoconv.nn.plain import parse
 from isoconv.nn.record import Facts, read_record
 from isoconv.nn.storage import check_names

@@ -88,6 +88,8 @@ class Writer:
     Attributes:
         nodes: (operator, inputs, outputs, name, settings) of each node so far.
         weights: arrays by name.
+        values: by position what was written.
+        whole: of floats that stand for whole numbers of a value, that value's name, by theirs.
     """
 
     def __init__(self, graph: Graph, arrays: Mapping[str, Array], opset: int) -> None:
@@ -96,6 +98,7 @@ class Writer:
         self.weights: dict[str, Array] = {}
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self.values: dict[int, Written] = {}
+        self.whole: dict[str, str] = {}
         self._arrays = arrays
         self._direct = {i: _direct(graph, i) for i in range(len(graph))}
         self._needed = self._reachable()
@@ -171,6 +174,16 @@ class Writer:
             text = "a model whose result depends on no image is no network of ONNX"
             raise ArgumentError(text, argument="model")
         return self.values[result]
+
+    def prune(self, result: str) -> None:
+        """Leave out nodes and weights that a result does not need."""
+        needed, kept = {result}, []
+        for node in reversed(self.nodes):
+            if needed.intersection(node[2]):
+                needed.update(node[1])
+                kept.append(node)
+        self.nodes = kept[::-1]
+        self.weights = {name: a for name, a in self.weights.items() if name in needed}
 
     # What is written together
 
