@@ -24,11 +24,12 @@ __public__ = {"isoconv.exchange": ["fetch_pretrained", "pretrained"]}
 
 
 def pretrained(name: str | Path, folder: str | Path | None = None) -> Module:
-    """A ready model with the weights that its publisher trained on ImageNet.
+    """A ready model with the weights that a publisher trained on ImageNet.
 
     It has the 1,000 class names, and knows how pictures are read and normalised: ``predict_files``
     answers at once. A picture is scaled until it covers 224×224, and its centre is taken;
-    torchvision measured its networks on pictures that were scaled a seventh further.
+    torchvision measured its networks on pictures that were scaled a seventh further. Beside its own
+    name, a model may have weights under that of timm's: ``"resnet50.a1_in1k"``.
 
     ``efficientnet_lite0`` comes with a package, isoconv's extra ``pretrained``. The files of the
     others are fetched by `fetch_pretrained` or ``isoconv models fetch``.
@@ -66,7 +67,7 @@ def pretrained(name: str | Path, folder: str | Path | None = None) -> Module:
             path=path,
         )
     sides = (entry.size, entry.size, 3)
-    model = models.create(name, 1000, sides)
+    model = models.create(entry.model, 1000, sides)
     with in_file(path):
         load_into(model, weights_in(content, path), entry.layout, input_shape=sides)
     prepared_by(model, entry.mean, entry.deviation)
