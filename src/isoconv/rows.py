@@ -32,6 +32,10 @@ class Rows:
         base: ``(M, …)``, C-contiguous.
         numbers: int64 ``(N,)``, each from 0 to M - 1.
 
+    Attributes:
+        known: what was found out by reading all of them, kept for the next one who asks.
+        known_of_each: likewise of each row; it goes along with those that are taken.
+
     Example:
         >>> rows = Rows(np.arange(8).reshape(4, 2), np.array([3, 1]))
         >>> rows.shape, rows[0].tolist(), rows[:1].tolist(), int(rows.max())
@@ -40,6 +44,8 @@ class Rows:
 
     def __init__(self, base: Array, numbers: Numbers) -> None:
         self.base, self.numbers = base, np.ascontiguousarray(numbers, np.int64)
+        self.known: dict[str, Any] = {}
+        self.known_of_each: dict[str, Sequence[Any]] = {}
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -113,13 +119,23 @@ class Rows:
 
     def taken(self, places: ArrayLike) -> Self:
         """Some of these rows, in this order, without reading any of them."""
-        return self._like(self.numbers[np.asarray(places)])
+        wanted = np.asarray(places)
+        found = self._like(self.numbers[wanted])
+        numbers = np.arange(len(self))[wanted].tolist()
+        for name, values in self.known_of_each.items():
+            found.known_of_each[name] = [values[number] for number in numbers]
+        return found
 
     def joined(self, others: Sequence[Any]) -> Self | None:
         """These rows and others behind them; None where those are of another array."""
         if not all(isinstance(rows, Rows) and rows.base is self.base for rows in others):
             return None
-        return self._like(np.concatenate([self.numbers, *(rows.numbers for rows in others)]))
+        every = (self, *others)
+        found = self._like(np.concatenate([rows.numbers for rows in every]))
+        for name in self.known_of_each:
+            if all(name in rows.known_of_each for rows in every):
+                found.known_of_each[name] = [x for rows in every for x in rows.known_of_each[name]]
+        return found
 
     def _like(self, numbers: Numbers) -> Self:
         return type(self)(self.base, numbers)

@@ -219,8 +219,8 @@ class Predictor:
         for name, array in rows.items():
             held = rows_behind(array)
             places["dataset", name] = address_of(array if held is None else held.base)
-            order = self._order_address if held is None else address_of(held.numbers)
-            places["order", name] = order
+            at = self._order_address if held is None else address_of(held.numbers)
+            places["order", name] = at
         places |= {("output", name): int(array.ctypes.data) for name, array in results.items()}
         return places
 
