@@ -112,13 +112,20 @@ class Prepared:
 
     def _check_augmentation(self) -> None:
         changes = self.settled.augmentation
-        if self.train.has_maps and changes is not None and changes.moves:
-            raise refusal(
-                "augmentation",
-                "leave images where they are, for their labels are of places and do not move with "
-                "them",
-                changes,
+        if not self.train.has_maps or changes is None:
+            return
+        if not self.train.of_places and changes.moves:
+            rule = (
+                "leave images where they are, for their float targets are of places and do not "
+                "move with them"
             )
+            raise refusal("augmentation", rule, changes)
+        if changes.interpolate:
+            rule = (
+                "turn no images, for their labels are of places: a turned pixel is mixed of four, "
+                "and class numbers cannot be mixed"
+            )
+            raise refusal("augmentation", rule, changes)
 
     def _build_model(self, trace: Trace) -> FirstWeights:
         """See that the model has weights; returns where they come from."""
