@@ -92,7 +92,7 @@ def _full_like(w: Writer, node: Node) -> Written | None:
 
 
 def _whole(array: Array) -> bool:
-    return bool(np.all(np.rint(array) == array))
+    return bool(np.all(np.isfinite(array) & (np.rint(array) == array)))
 
 
 def _in(kind: str, low: float, high: float) -> bool:
@@ -240,7 +240,7 @@ def _offset(w: Writer, node: Node) -> Written | None:
     """A zero point, of bytes that come or of those that are made."""
     x, value = w.values[node.inputs[0]], node.attrs.value
     known, y = w.facts.get(x.name), w.plain(node)
-    if value != int(value):
+    if not float(value).is_integer():
         return y
     if isinstance(known, _Shifted) and not known.zero and _in(known.integers.kind, -value, -value):
         w.facts[y.name] = replace(known, zero=-int(value))
