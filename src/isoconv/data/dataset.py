@@ -22,8 +22,8 @@ from isoconv.checks import (
     shown,
     whole,
 )
-from isoconv.data.passes import head_of, known_of, little
 from isoconv.data.labels import MAX_CLASSES, class_labels, classes_hint, label_array, place_labels
+from isoconv.data.passes import head_of, known_of, little
 from isoconv.data.reading import Reading
 from isoconv.data.shown import dataset_card
 from isoconv.data.skipped import Skipped
