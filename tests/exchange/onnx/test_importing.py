@@ -221,6 +221,30 @@ UNUSUAL: dict[str, tuple[list[Any], tuple[int | str, ...], dict[str, Array]]] = 
     ),
     "whole exponent": ([node("Pow", "x two", "y")], ("N", 5), {"two": np.array(2)}),
     "whole exponents": ([node("Pow", "x e", "y")], ("N", 3), {"e": np.array([1, 2, 3])}),
+    "counts of the graph": (
+        [node("Shape", "x", "s"), node("Gather", "s axes", "g"),
+         node("ReduceProd", "g", "n", keepdims=0), node("ReduceMax", "g", "m"),
+         node("Mod", "n m", "o"), node("Cast", "o", "f", to=1), node("Add", "x f", "y")],
+        (1, 2, 4, 3), {"axes": np.array([2, 3])},
+    ),
+    "codes of places": (
+        [node("Cast", "n", "f", to=1), node("Mul", "f rate", "a"), node("Sin", "a", "s"),
+         node("Cos", "a", "c"), node("Concat", "s c", "code", axis=1), node("Add", "x code", "y")],
+        ("N", 1, 5, 6), {"n": np.arange(5).reshape(5, 1), "rate": random(1, 1, 3)},
+    ),
+    "hyperbolic": (
+        [node("Tanh", "x", "t"), node("Atanh", "t", "a"), node("Sinh", "a", "b"),
+         node("Asinh", "b", "c"), node("Cosh", "c", "d"), node("Acosh", "d", "e"),
+         node("Asin", "t", "f"), node("Acos", "t", "g"), node("Atan", "e", "h"),
+         node("Sum", "f g h", "y")],
+        ("N", 7), {},
+    ),
+    "scales that float32 does not have": (
+        [node("Resize", "x none scales", "y", coordinate_transformation_mode="asymmetric",
+              nearest_mode="floor")],
+        ("N", 2, 10, 10),
+        {"none": np.zeros(0, np.float32), "scales": np.array([1, 1, 0.6, 0.7], np.float32)},
+    ),
     "the images": ([node("Identity", "x", "y")], ("N", 5, 3, 4), {}),
 }  # fmt: skip
 
