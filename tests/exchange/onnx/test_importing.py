@@ -349,6 +349,10 @@ def test_the_result_that_is_taken_says_where_channels_are(tmp_path: Path) -> Non
         path = written(tmp_path, made(nodes, (1, 6, 7, 3), arrays, outputs="y z"))
         assert from_onnx(path, output="y").input_shape == (6, 7, 3)
         assert from_onnx(path, output="z").input_shape == (7, 3, 6)
+    padded = [node("Pad", "x", "p", pads=[0, 1, 1, 0, 0, 1, 1, 0]),
+              node("Transpose", "p", "t", perm=[0, 3, 1, 2]), behind]  # fmt: skip
+    path = written(tmp_path, made(padded, (1, 6, 7, 3), arrays, opset=10))
+    assert from_onnx(path).input_shape == (6, 7, 3)
     asked = [node("Shape", "x", "s"), forward, node("Reshape", "t s", "r"), node("Relu", "r", "y")]
     path = written(tmp_path, made(asked, (1, 6, 7, 3), {}))
     assert from_onnx(path).input_shape == (6, 7, 3)
