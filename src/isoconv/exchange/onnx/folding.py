@@ -7,6 +7,7 @@ becomes a layer, whose arithmetic is isoconv's.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from math import prod
 from typing import Any
 
@@ -335,11 +336,15 @@ fold("Sqrt", count=_as_many)(_unary(np.sqrt))
 fold("Not", count=_as_many)(_unary(np.logical_not))
 
 
+MOST_COUNTED = 2**12
+"""Elements of an array of sides or counts."""
+
+
 def _counted(ufunc: np.ufunc) -> Fold:
     """A reduction of whole numbers, which no order changes."""
 
     def computed(settings: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
-        if arrays[0].dtype.kind not in "iu":
+        if arrays[0].dtype.kind not in "iu" or arrays[0].size > MOST_COUNTED:
             raise _NotExactError
         axes = _given(settings, arrays, "axes", 1)
         if not axes and settings.get("noop_with_empty_axes", 0):
@@ -347,7 +352,7 @@ def _counted(ufunc: np.ufunc) -> Fold:
         gone = normal_axes(axes or range(arrays[0].ndim), arrays[0].ndim)
         found = arrays[0]
         for axis in gone:
-            found = ufunc.reduce(found, axis, keepdims=True, dtype=found.dtype)
+            found = np.expand_dims(reduce(ufunc, np.moveaxis(found, axis, 0)), axis)
         return [found if settings.get("keepdims", 1) else np.squeeze(found, gone)]
 
     return computed
@@ -363,7 +368,10 @@ fold("ReduceMin")(_counted(np.minimum))
 def _remainder(settings: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
     if arrays[0].dtype.kind not in "iu":
         raise _NotExactError
-    return [(np.fmod if settings.get("fmod", 0) else np.mod)(*arrays)]
+    first, second = arrays
+    if settings.get("fmod", 0):
+        return [first - _truncated(first, second) * second]
+    return [np.mod(first, second)]
 
 
 def _angles(compute: Callable[[Array], Any]) -> Fold:
