@@ -69,6 +69,19 @@ def test_layers(name: str, tmp_path: Path) -> None:
     )
 
 
+def test_functions_of_one_value(tmp_path: Path) -> None:
+    """Hyperbolic functions and inverses go out as ONNX's own, and come back to the same bits."""
+    f = nn.functional
+    model = nn.Sequential(
+        lambda x: f.asin(x) + f.acos(x) * f.atanh(x * 0.9) + f.acosh(f.cosh(x) + 1.0),
+        lambda x: f.asinh(f.sinh(x)) + f.atan(x),
+    ).build((4, 5, 3))
+    check(model, tmp_path / "model.onnx")
+    images = np.random.default_rng(0).random((2, 4, 5, 3)).astype(np.float32)
+    back = from_onnx(tmp_path / "model.onnx").predict(images, finish="none")
+    assert back.tobytes() == model.predict(images).tobytes()
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_models(name: str, tmp_path: Path) -> None:
     """Ready models go out, with weights by their names, and come back as what they were."""
