@@ -34,7 +34,7 @@ class Member:
         cpus: that it has.
         stage: what it does before it takes part: "asked", "preparing", "proving"; then "ready".
         answer: what it is waited for.
-        rate: shards a second, as last seen.
+        rate: shards a second, as last seen; 0 before it has run any.
         steps, shards: that it took part in, that it ran.
         ended: why it takes part no longer; "" while it does.
     """
@@ -45,7 +45,7 @@ class Member:
     cpus: int
     stage: str = "asked"
     answer: Any = None
-    rate: float = 1.0
+    rate: float = 0.0
     steps: int = 0
     shards: int = 0
     ended: str = ""
@@ -119,12 +119,16 @@ class Roster:
     # Who comes ----------------------------------------------------------------------------------
 
     def look(self) -> None:
-        """Ask for nodes, and for a worker on each that has none."""
+        """Ask for nodes, and for a worker on each that has none; whose node is gone, is dead."""
         now = time.monotonic()
         if now - self._looked < LOOK_SECONDS:
             return
         self._looked = now
-        for node in self.connection.nodes():
+        nodes = self.connection.nodes()
+        for member in [*self.members]:
+            if member.node.id not in {node.id for node in nodes}:
+                self.drop(member, "is lost with its node")
+        for node in nodes:
             if node.id in self._aside:
                 continue
             if node.store < self.room:
@@ -145,7 +149,7 @@ class Roster:
     def _ask(self, node: Node, cpus: int) -> None:
         self._numbers += 1
         actor = self.connection.actor(self.kind, node, cpus, self._numbers)
-        member = Member(self._numbers, node, actor, cpus, rate=float(cpus))
+        member = Member(self._numbers, node, actor, cpus)
         member.answer = actor.about.remote()
         self.members.append(member)
 

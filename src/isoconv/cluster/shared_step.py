@@ -78,6 +78,13 @@ class Audit:
     agrees: Any
 
 
+def _rates(members: Sequence[Member]) -> list[float]:
+    """Shards a second; who has not run any is taken to be as quick as others for its processors."""
+    each = [member.rate / member.cpus for member in members if member.rate]
+    usual = sorted(each)[len(each) // 2] if each else 1.0
+    return [member.rate or usual * member.cpus for member in members]
+
+
 @dataclass(eq=False)
 class SharedStep:
     """A step in the hands of some workers.
@@ -111,9 +118,7 @@ class SharedStep:
     def hand_out(self, members: Sequence[Member]) -> None:
         """Give the shards that nobody has to workers, to each as many as it is quick."""
         for gap in self._gaps():
-            for member, run in zip(
-                members, deal(gap, [member.rate for member in members]), strict=True
-            ):
+            for member, run in zip(members, deal(gap, _rates(members)), strict=True):
                 if run:
                     self.parts.append(self._part(member, run))
                 else:
@@ -175,7 +180,8 @@ class SharedStep:
         for part in self.parts:
             seconds = self.connection.get(part.seconds)
             speed = len(part.run) / max(seconds, 1e-6)
-            part.member.rate += _FRESH * (speed - part.member.rate)
+            before = part.member.rate or speed
+            part.member.rate = before + _FRESH * (speed - before)
         rows = [self.connection.get(answer) for answer in answers]
         for member, row in zip(members, rows, strict=True):
             if not np.array_equal(row, rows[0], equal_nan=True):
