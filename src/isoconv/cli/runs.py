@@ -177,11 +177,11 @@ def load_parts(data: str, **settings: Any) -> Splits:
             error.add_note(line)
         raise error
     splits = load_splits(data, progress=reading_progress(), **settings)
-    if not splits.train.class_names:
+    if not (splits.train.class_names or splits.train.of_places):
         raise DataError(
             f"{data}: the command line trains classifiers, whose labels are whole numbers or "
-            f"names, one for each image; got {splits.train.labels.dtype} of shape "
-            f"{splits.train.labels.shape}"
+            f"names, one for each image or each of its pixels; got {splits.train.labels.dtype} of "
+            f"shape {splits.train.labels.shape}"
             f"{classes_hint(splits.train.labels)}; a program can learn them (docs/training.md)"
         )
     return splits
@@ -332,7 +332,7 @@ def _split() -> Schema:
 def classifier_at(
     path: Path, best: bool, normalise: str | None = None, class_names: Path | None = None
 ) -> Module:
-    """The model of a run folder or of a file, which must be a classifier.
+    """The model of a run folder or of a file, which must tell classes of images or of pixels.
 
     Args:
         path: of it.
@@ -341,8 +341,8 @@ def classifier_at(
         class_names: a file with the names of the classes, likewise.
 
     Raises:
-        ArgumentError: its results are no probabilities of one class among several, or another
-            number of names is given.
+        ArgumentError: its results are no probabilities of one class among several, of an image or
+            of each of its pixels, or another number of names is given.
         CheckpointError: as `isoconv.load`.
     """
     from isoconv.nn import Trace
@@ -353,11 +353,12 @@ def classifier_at(
     if not gives and model.input_shape is not None:
         trace = Trace(model)
         shape = model(trace.images(model.input_shape)).shape
-        gives = f"classes of places, {shape}" if len(shape) > 1 else ""
+        if len(shape) > 1 and shape[:-1] != model.input_shape[:2]:
+            gives = f"classes of places that are not the pixels, {shape}"
     if gives:
         raise ArgumentError(
-            f"the command line measures and shows classifiers; {path} gives {gives}: a program can "
-            "use it (docs/training.md)"
+            "the command line measures and shows classes of images or of pixels; "
+            f"{path} gives {gives}: a program can use it (docs/training.md)"
         )
     if class_names is not None:
         model.class_names = _names_in(class_names, model)
@@ -380,7 +381,7 @@ def _names_in(path: Path, model: Module) -> tuple[str, ...]:
         raise ArgumentError(f"--class-names {path} cannot be read: {error}{hint}") from error
     names = tuple(line.strip() for line in text.splitlines() if line.strip())
     shape = trace_model(model, model.input_shape or (), training=False).output_tensor.shape
-    if shape != (len(names),):
+    if shape[-1:] != (len(names),):
         raise ArgumentError(
             f"--class-names must have a line for each of {shape[-1]} classes; {path} has "
             f"{len(names)}"
@@ -403,15 +404,15 @@ def model_named(name: str, shape: str | None, usual: str, classes: int | None = 
         CheckpointError: as `isoconv.load`.
     """
     from isoconv.cli.options import shape_of
-    from isoconv.nn.models import MODELS
+    from isoconv.nn.models import ALL_MODELS
     from isoconv.train import load
     from isoconv.train.sources import kind_of, known_names
 
-    if name == DEMO or name in MODELS:
+    if name == DEMO or name in ALL_MODELS:
         sides = shape_of(shape or usual)
         return make_model(name, 10 if classes is None else classes, sides).build(sides)
     if not (Path(name).exists() or "/" in name or Path(name).suffix or kind_of(name)):
-        known = (*MODELS, *known_names())
+        known = (*ALL_MODELS, *known_names())
         raise ArgumentError(
             f"no model is called {name!r}; there are {', '.join(known)}, and no run folder and no "
             "saved model is there"

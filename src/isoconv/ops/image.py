@@ -131,7 +131,8 @@ def _augment(attrs: Augment, x: Array, table: Array, *, images: int) -> Array:
         float32 ``(N, H, W, C)``, or int32 ``(N, H, W)``.
     """
     if x.dtype == np.int32:
-        return _copies(attrs, x[..., None], table, images, np.int32)[..., 0]
+        labels: Array = _copies(attrs, x[..., None], table, images, np.int32)[..., 0]
+        return labels
     return _copies(attrs, x, table, images, np.float32)
 
 

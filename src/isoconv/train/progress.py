@@ -28,6 +28,8 @@ def epoch_line(row: Mapping[str, Any], epochs: int) -> str:
             parts.append(f"{title}loss {row[f'{prefix}loss']:.4f}")
         if f"{prefix}top1" in row:
             parts.append(f"accuracy {100 * row[f'{prefix}top1']:.2f}%")
+        if f"{prefix}iou" in row:
+            parts.append(f"mean IoU {100 * row[f'{prefix}iou']:.2f}%")
     parts.append(f"{row['seconds']:.1f} s")
     parts.append(f"{row['images_per_second']:,.0f} images/s")
     return "  ".join(parts)

@@ -175,7 +175,8 @@ class Rerun:
             self.free.leave("receipt.json", "final.test")
             return None
         with self._prepared.evaluator() as evaluator:
-            metrics = exact_metrics(evaluator.run(state.weights, self._prepared.test).metrics)
+            test = evaluator.run(state.weights, self._prepared.test, probabilities=False)
+            metrics = exact_metrics(test.metrics)
         for place, one, other in differing(receipt.content["final"]["test"], metrics, "final.test"):
             note = f"{place}: receipt {told(one)}, found {told(other)}"
             return Difference("the measurement on the test part", last, note=note)
