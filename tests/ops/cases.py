@@ -254,6 +254,7 @@ def _other_cases() -> list[Case]:
         Case("lookup", (given(5, values="labels"),), ops.Lookup((0.5, 2.0, -1.25))),
         Case("one_hot", (given(5, values="normal"),), ops.OneHot(3, "float64"), constants=(0,)),
         Case("augment", (given(5, 6, 2, values="bytes"), given(9, values="table")), ops.Augment()),
+        Case("augment", (given(5, 6, values="labels"), given(9, values="table")), ops.Augment(-1)),
         Case(
             "augment",
             (given(5, 6, 2, values="bytes"), given(9, values="turns")),

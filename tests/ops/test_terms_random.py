@@ -245,6 +245,8 @@ def test_augmentation(sides: tuple[int, int], interpolate: bool, fill: float, se
         table[:, 7:] = (1, 0)
     check_operation("augment", ops.Augment(float(np.float32(fill)), interpolate=interpolate),
                     images, table)  # fmt: skip
+    table[:, 7:] = (1, 0)
+    check_operation("augment", ops.Augment(-1.0), images[..., 0].astype(np.int32), table)
 
 
 @often

@@ -93,7 +93,7 @@ def train(
     from isoconv.cli.ending import finish
     from isoconv.cli.runs import load_parts, new_run, run_facts
     from isoconv.nn import models
-    from isoconv.train import EarlyStopping, Trainer
+    from isoconv.train import Callback, EarlyStopping, Run, Trainer
     from isoconv.train.start import Start
 
     model, epochs, patience = (settings.pop(name) for name in BESIDE)
@@ -104,7 +104,14 @@ def train(
         given["start"] = Start.of(given["start"], normalise)
     elif normalise is not None:
         raise ArgumentError(f"--normalise is for a model that --from names; got {normalise}")
-    trainer = Trainer(model, progress=progress(), **given)
+
+    class Announcement(Callback):
+        """Says which run it is once nothing is refused any more."""
+
+        def on_train_begin(self, run: Run) -> None:
+            say(f"{_in_words(splits)}; run {printable(run.folder or '')}")
+
+    trainer = Trainer(model, progress=progress(), callbacks=(Announcement(),), **given)
     how: dict[str, Any] = {"size": sides, "depth": depth}
     if given["start"] is not None:
         how = {"reading": given["start"].reading(sides, depth)}
@@ -118,7 +125,6 @@ def train(
         metric = "loss" if splits.validation is None else "val_loss"
         with called(patience="--early-stopping"):
             stopping = None if patience is None else EarlyStopping(patience, metric)
-        say(f"{_in_words(splits)}; run {printable(folder.path)}")
         run = trainer.fit(
             splits,
             epochs=epochs,

@@ -86,8 +86,8 @@ RULES: Mapping[str, str] = {
     "augmentation": f"coloured images of {LEAST_PHOTOGRAPH} pixels or more: mirrored, and moved by "
     "up to an eighth of their shorter side; others: moved by up to a 16th, at least one pixel from "
     f"{LEAST_MOVED} pixels on, and not mirrored, for they may be letters. None where layers are "
-    "frozen with `start`, so that what those give is computed once, and where labels are of the "
-    "places of an image, which do not move with it",
+    "frozen with `start`, so that what those give is computed once, and where float targets are of "
+    "the places of an image, which do not move with it",
 }
 """The settings that follow from the data, and how, in words."""
 
@@ -167,6 +167,7 @@ class Recipe:
         usual, epochs = next(rows, PLENTY)
         frozen = tunes in ("head", "part")
         decay = {"weight_decay": HEAD_DECAY} if tunes == "head" else {}
+        still = train.has_maps and not train.of_places
         batch = usual if batch_size is None else check_count("batch_size", batch_size)
         return cls(
             images=count,
@@ -177,7 +178,7 @@ class Recipe:
             shard_size=shard_size_for(batch),
             optimizer=AdamW(**{**USUAL["adamw"], **decay}),
             schedule=OneCycle(),
-            augmentation=None if frozen or train.has_maps else _augmentation(train.image_shape),
+            augmentation=None if frozen or still else _augmentation(train.image_shape),
             freeze=None if tunes is None else "all" if frozen else "none",
         )
 

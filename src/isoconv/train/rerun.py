@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from isoconv.errors import CheckpointError, NotFiniteError
 from isoconv.nn import Module, storage
@@ -30,9 +30,7 @@ from isoconv.train.settings import TrainSettings, read_settings
 from isoconv.train.settled import settle
 from isoconv.train.start import taken_digest
 from isoconv.train.state import Checkpoint
-
-if TYPE_CHECKING:
-    pass
+from isoconv.wording import either
 
 __all__ = ["Rerun", "model_in"]
 
@@ -260,8 +258,9 @@ class Rerun:
         if 0 in RunFolder(receipt.folder).kept_epochs():
             return self._fitting(RunFolder(receipt.folder).load_kept(0))
         raise CheckpointError(
-            f"{receipt.folder} began with weights of its own, sha256 {wanted}: give a model that "
-            "holds them, or keep checkpoints/epoch-00000.safetensors",
+            f"{receipt.folder} began with weights of its own, sha256 {wanted}, and "
+            "checkpoints/epoch-00000.safetensors, which holds them, is not there"
+            + either(": give a model that holds them", ""),
             path=receipt.folder,
         )
 

@@ -94,11 +94,16 @@ def combined(use: Use, first: Given | None, second: Given | None) -> Value:
     return joined(use, (first, second), layer)
 
 
+def _takes_whole(use: Use, place: int) -> bool:
+    """Whether an input may be whole numbers, as an exponent may."""
+    return use.node.operator in _EXACT or (use.node.operator == "Pow" and place == 1)
+
+
 def _number(use: Use, given: Given | None) -> float | None:
     """An array of one element as a number that a layer keeps; None for anything else."""
     if not isinstance(given, Fixed) or given.array.size != 1:
         return None
-    given = use.floats(given, 1, whole=use.node.operator in _EXACT)
+    given = use.floats(given, 1, whole=_takes_whole(use, 1))
     found = float(given.array.reshape(-1)[0])
     return found if isfinite(found) else None
 
@@ -112,7 +117,7 @@ def joined(use: Use, parts: Sequence[Given | None], layer: Module) -> Value:
     given: list[Given] = []
     for place, part in enumerate(parts):
         if isinstance(part, Fixed):
-            part = use.floats(part, place, whole=use.node.operator in _EXACT)
+            part = use.floats(part, place, whole=_takes_whole(use, place))
         if part is None:
             raise NodeError(f"input {place} must be there")
         given.append(part)
@@ -163,6 +168,7 @@ def _as_bias(use: Use) -> Value | None:
     if sizes != wanted:
         return None
     layer.bias = True
+    use.into.origins[x.name] += (shift.name,)
     use.into.weights[f"{x.name}.bias"] = shift.array.reshape(-1).astype(np.float32)
     return x
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import prod
 
-from isoconv.checks import check_shape, check_text, shown
+from isoconv.checks import check_shape, shown
 from isoconv.errors import ArgumentError
 from isoconv.exchange.onnx.building import Building, Value
 from isoconv.exchange.onnx.layouts import Layout, of_shape
@@ -168,8 +168,6 @@ def result_of(file: OnnxFile, made: Building, output: str | None) -> Value:
     names = [given.name for given in file.outputs]
     if not names:
         raise refused(file.path, ["it must have a result"])
-    if output is not None:
-        check_text("output", output)
     if output is None and len(names) > 1:
         listed = ", ".join(map(printable, names))
         raise ArgumentError(

@@ -1,0 +1,240 @@
+"""One step of a training, shared by workers: shards, their sums along the tree, the update."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from isoconv.cluster.connection import Connection, LostError
+from isoconv.cluster.deal import deal, nodes_of
+from isoconv.cluster.roster import Member
+from isoconv.errors import TrainingError
+from isoconv.graph.operation import Array
+from isoconv.run.tree import Pair, TreeNode, walk
+
+__all__ = ["Audit", "Part", "SharedStep", "Tally"]
+
+_FRESH = 0.5
+"""Weight of a step's speed in what a worker is taken to be able to."""
+_HOPE = 1.25
+"""A worker that was too slow for any shard is taken to be so much quicker in the next step."""
+_SURE = 2**30
+
+
+@dataclass(eq=False)
+class Tally:
+    """What steps cost.
+
+    Attributes:
+        steps: that were done.
+        moved: bytes that went from node to node in them.
+        most: in one of them.
+        again: shards that were run again, because who had run them died or was wrong.
+        audited: runs of shards that were done twice.
+    """
+
+    steps: int = 0
+    moved: int = 0
+    most: int = 0
+    again: int = 0
+    audited: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """Neighbouring shards that a worker runs, and what it is to hand over.
+
+    Attributes:
+        member: the worker.
+        run: the shards.
+        nodes: of the tree that cover them.
+        seconds: a reference to the time it took.
+        vectors: references to the sums, which stay with the worker until somebody adds them.
+    """
+
+    member: Member
+    run: range
+    nodes: list[TreeNode]
+    seconds: Any
+    vectors: list[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Audit:
+    """Sums of a worker that another one holds against its own.
+
+    Attributes:
+        part: whose sums they are.
+        by: the other worker.
+        agrees: a reference to what it finds.
+    """
+
+    part: Part
+    by: Member
+    agrees: Any
+
+
+@dataclass(eq=False)
+class SharedStep:
+    """A step in the hands of some workers.
+
+    All calls of a step are made at once, and the references of one go into the next: sums go from
+    worker to worker, left to whom the right one's come, and pass through the driver at no place but
+    where they are so small (100 kB) that Ray sends them along with the answer.
+
+    Each worker then makes the update itself, from the total. Sums and weights are of one size, so
+    that a total to each node is as many bytes as new weights would be; frozen layers have weights
+    and no sums, the optimizer's vectors never move, and whoever is left when a worker dies has all
+    there is to go on from.
+
+    Args:
+        connection: to the cluster.
+        number: of the step in its epoch.
+        shards: of the step.
+        size: bytes of a vector of sums.
+        tally: what steps cost.
+        parts: what is under way or done.
+    """
+
+    connection: Connection
+    number: int
+    shards: int
+    size: int
+    tally: Tally
+    parts: list[Part] = field(default_factory=list)
+    moved: int = 0
+
+    def hand_out(self, members: Sequence[Member]) -> None:
+        """Give the shards that nobody has to workers, to each as many as it is quick."""
+        for gap in self._gaps():
+            for member, run in zip(
+                members, deal(gap, [member.rate for member in members]), strict=True
+            ):
+                if run:
+                    self.parts.append(self._part(member, run))
+                else:
+                    member.rate *= _HOPE
+        self.parts.sort(key=lambda part: part.run.start)
+
+    def _gaps(self) -> list[range]:
+        gaps, at = [], 0
+        for run in [*(part.run for part in self.parts), range(self.shards, self.shards)]:
+            if run.start > at:
+                gaps.append(range(at, run.start))
+            at = run.stop
+        return gaps
+
+    def _part(self, member: Member, run: range) -> Part:
+        nodes = nodes_of(run, self.shards)
+        call = member.actor.sums.options(num_returns=1 + len(nodes))
+        seconds, *vectors = call.remote(self.number, run)
+        return Part(member, run, nodes, seconds, vectors)
+
+    # Audits -------------------------------------------------------------------------------------
+
+    def audits(self, share: float, members: Sequence[Member]) -> list[Audit]:
+        """Have a share of the parts, drawn anew each time, done by another worker too."""
+        found = []
+        for part in self.parts:
+            others = [member for member in members if member is not part.member]
+            if others and secrets.randbelow(_SURE) < share * _SURE:
+                by = secrets.choice(others)
+                agrees = by.actor.agrees.remote(self.number, part.run, *part.vectors)
+                found.append(Audit(part, by, agrees))
+                self._count(part.member, by, len(part.vectors))
+        self.tally.audited += len(found)
+        return found
+
+    # The sums -----------------------------------------------------------------------------------
+
+    def finish(self, members: Sequence[Member], version: int, hyper: Array) -> Array:
+        """Add the sums, have all workers make the update.
+
+        Args:
+            members: who makes it: all.
+            version: number of the state that comes of it.
+            hyper: scalars of the update.
+
+        Returns:
+            The metrics.
+
+        Raises:
+            LostError: a worker has died, or what it had made is gone.
+            TrainingError: workers come to different metrics.
+        """
+        total, owner = self._total()
+        answers = [
+            member.actor.update.remote(version, self.number, total, hyper) for member in members
+        ]
+        for node in {member.node.id: member for member in members}.values():
+            self._count(owner, node, 1)
+        for part in self.parts:
+            seconds = self.connection.get(part.seconds)
+            speed = len(part.run) / max(seconds, 1e-6)
+            part.member.rate += _FRESH * (speed - part.member.rate)
+        rows = [self.connection.get(answer) for answer in answers]
+        for member, row in zip(members, rows, strict=True):
+            if not np.array_equal(row, rows[0], equal_nan=True):
+                raise TrainingError(
+                    f"all workers must come to the same metrics in a step; {member.name} comes to "
+                    f"others than {members[0].name}, and one of them is wrong"
+                )
+        return np.array(rows[0])
+
+    def _total(self) -> tuple[Any, Member]:
+        """A reference to the sum over all shards, and who has it."""
+        places = {
+            node: (vector, part.member)
+            for part in self.parts
+            for node, vector in zip(part.nodes, part.vectors, strict=True)
+        }
+        steps, (whole,) = walk([node for part in self.parts for node in part.nodes], self.shards)
+        for step in steps:
+            if isinstance(step, Pair):
+                (left, owner), (right, other) = places.pop(step.left), places.pop(step.right)
+                self._count(other, owner, 1)
+                places[step.node] = owner.actor.add.remote(left, right), owner
+        return places[whole]
+
+    def _count(self, giver: Member, taker: Member, vectors: int) -> None:
+        if giver.node.id != taker.node.id:
+            self.moved += vectors * self.size
+
+    # Deaths -------------------------------------------------------------------------------------
+
+    def keep(self, living: Sequence[Member]) -> int:
+        """Forget what is not there any more: parts of those who died or whose sums are gone.
+
+        Returns:
+            How many shards have to be run again.
+        """
+        kept, again = [], 0
+        for part in self.parts:
+            if part.member in living and self._is_there(part):
+                kept.append(part)
+            else:
+                again += len(part.run)
+        self.parts = kept
+        self.tally.again += again
+        return again
+
+    def _is_there(self, part: Part) -> bool:
+        try:
+            self.connection.get(part.seconds)
+        except LostError:
+            return False
+        return True
+
+    def done(self) -> None:
+        """Count the step."""
+        for part in self.parts:
+            part.member.shards += len(part.run)
+        for member in {id(part.member): part.member for part in self.parts}.values():
+            member.steps += 1
+        self.tally.steps += 1
+        self.tally.moved += self.moved
+        self.tally.most = max(self.tally.most, self.moved)
