@@ -264,5 +264,7 @@ def _executor(cluster: str | None, audit: float) -> Cluster | None:
 
 
 _MADE: Mapping[str, Callable[..., Any]] = {
-@@@}  # fmt: skip
+    "augmentation": _augmentation, "executor": _executor, "freeze": _freeze, "loss": _loss,
+    "optimizer": _optimizer, "schedule": _schedule,
+}  # fmt: skip
 """Settings that are made of what was told of their options."""
