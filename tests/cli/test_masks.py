@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.cli.command import digest_of, fail, succeed
+from PIL import Image
+from tests.cli.command import call, digest_of, fail, succeed
 from tests.cli.drawn import draw_shapes
 
 import isoconv as ic
+from isoconv.data.nearest import put_back
+from isoconv.nn.inference import reading_of
 from isoconv.train import RunFolder, score
 
 
@@ -33,8 +37,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def of(place: Path, *words: object) -> Any:
     """What a command prints as JSON."""
-    text = succeed(words[0], place / "run", *words[1:], "--json")
-    return json.loads(text[text.index("{") :])
+    result = call(words[0], place / "run", *words[1:], "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
 
 
 def test_a_small_unet_learns_the_shapes(place: Path) -> None:
@@ -58,9 +63,9 @@ def test_a_small_unet_learns_the_shapes(place: Path) -> None:
 def test_scores_are_those_of_the_pixels(place: Path) -> None:
     """Counted exactly, by class names, unlabelled pixels left out; images by their own."""
     found = of(place, "evaluate", place / "shapes")
-    splits = ic.data.load_splits(place / "shapes", test=0.2)
+    test = ic.data.load_splits(place / "shapes", test=0.2).test
     assert found["split"] == "test"
-    test = splits.test
+    assert test is not None
     model = ic.load(place / "run")
     said = model.predict(test.images).argmax(axis=-1)
     known = test.labels >= 0
@@ -102,6 +107,57 @@ def test_the_run_is_verified_and_gone_on_with(place: Path) -> None:
         assert "as it began only" in fail("resume", place / "four", "--epochs", 4)
     finally:
         mask.write_bytes(before)
+
+
+def test_masks_are_written_in_the_picture_s_own_size(place: Path) -> None:
+    """A palette of the usual colours, the nearest pixel's class, no class beside what is seen."""
+    photo = place / "photo.png"
+    wide = np.random.default_rng(1).integers(0, 255, (60, 100, 3)).astype(np.uint8)
+    Image.fromarray(wide).save(photo)
+    (place / "other").mkdir()
+    shutil.copy(photo, place / "other" / "photo.png")
+    found = of(place, "predict", photo, place / "other", photo, "--out", place / "out")
+    assert found.pop() == found[0]
+    model = ic.load(place / "run")
+    said = model.predict(ic.data.read_pictures([photo], reading_of(model)).images)[0]
+    expected = put_back(said.argmax(axis=-1).astype(np.uint8), (60, 100), 255)
+    assert (expected == 255).sum() == 60 * 20
+    for each, name in zip(found, ("photo", "photo-2"), strict=True):
+        assert each["mask"] == str(place / "out" / "masks" / f"{name}.png")
+        with Image.open(each["mask"]) as mask:
+            assert mask.mode == "P"
+            assert mask.getpalette()[:9] == [0, 0, 0, 128, 0, 0, 0, 128, 0]
+            np.testing.assert_array_equal(np.asarray(mask), expected)
+        assert each["outside"] == pytest.approx(0.2)
+        shares = [(expected == k).sum() / 4800 for k in range(3)]
+        assert list(each["shares"].values()) == pytest.approx(shares)
+    painted = np.asarray(Image.open(place / "out" / "overlays" / "photo.png")).astype(int)
+    for number, colour in ((1, (128, 0, 0)), (2, (0, 128, 0))):
+        there = expected == number
+        assert (painted[there] == (wide[there].astype(int) + colour + 1) // 2).all()
+    assert (painted[expected == 0] == wide[expected == 0]).all()
+    assert (painted[expected == 255] == wide[expected == 255] // 4).all()
+    assert "there already" in fail("predict", place / "run", photo, "--out", place / "out")
+    assert "of its pixels" in succeed("predict", place / "run", photo)
+    # What was written is data to learn from.
+    again = place / "marked"
+    (again / "images").mkdir(parents=True)
+    photo.rename(again / "images" / "photo.png")
+    (place / "out" / "masks").rename(again / "masks")
+    (again / "masks" / "photo-2.png").unlink()
+    assert ic.data.load(again).labels.shape == (1, 60, 100)
+
+
+def test_the_report_shows_masks(place: Path) -> None:
+    """Figures, pictures beside masks beside predictions, and a table of classes."""
+    page = (place / "run" / "report" / "index.html").read_text()
+    assert "finds the classes of pixels with a mean IoU of" in page
+    assert page.count("the mask of images/") == 6
+    assert page.count("what the network says of images/") == 6
+    for text in ("Mean IoU by epoch", "validation mean IoU", "Classes of pixels", "square"):
+        assert text in page
+    assert succeed("report", place / "run")
+    assert (place / "run" / "report" / "index.html").read_text() == page
 
 
 def test_refused(place: Path) -> None:
