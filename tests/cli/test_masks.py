@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import http.client
+import io
 import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import numpy as np
 import pytest
 from PIL import Image
 from tests.cli.command import call, digest_of, fail, succeed
 from tests.cli.drawn import draw_shapes
+from tests.serve.served import form, start
 
 import isoconv as ic
 from isoconv.data.nearest import put_back
@@ -126,7 +131,7 @@ def test_masks_are_written_in_the_picture_s_own_size(place: Path) -> None:
         assert each["mask"] == str(place / "out" / "masks" / f"{name}.png")
         with Image.open(each["mask"]) as mask:
             assert mask.mode == "P"
-            assert mask.getpalette()[:9] == [0, 0, 0, 128, 0, 0, 0, 128, 0]
+            assert (mask.getpalette() or [])[:9] == [0, 0, 0, 128, 0, 0, 0, 128, 0]
             np.testing.assert_array_equal(np.asarray(mask), expected)
         assert each["outside"] == pytest.approx(0.2)
         shares = [(expected == k).sum() / 4800 for k in range(3)]
@@ -158,6 +163,45 @@ def test_the_report_shows_masks(place: Path) -> None:
         assert text in page
     assert succeed("report", place / "run")
     assert (place / "run" / "report" / "index.html").read_text() == page
+
+
+def test_the_server_answers_with_masks(place: Path) -> None:
+    """Shares and a mask as `predict` gives them, as its description says; or the mask alone."""
+    photo = place / "tall.png"
+    pixels = np.random.default_rng(2).integers(0, 255, (50, 40, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(photo)
+    (known,) = of(place, "predict", photo, "--out", place / "served")
+    server = start(place / "run")
+    try:
+        status, _, answer = server.ask("/predict", photo.read_bytes(), "image/png")
+        assert status == 200
+        described = server.ask("/openapi.json")[2]
+        wanted = {**described, "$ref": "#/components/schemas/Predictions"}
+        jsonschema.Draft202012Validator(wanted).validate(answer)
+        (told,) = answer["predictions"]
+        assert {each["name"]: each["share"] for each in told["classes"]} == known["shares"]
+        assert told["outside"] == known["outside"] > 0
+        assert base64.b64decode(told["mask"]) == Path(known["mask"]).read_bytes()
+        body, kind = form(a=photo.read_bytes(), b=b"no picture")
+        status, _, answer = server.ask("/predict?top=1", body, kind)
+        assert status == 422
+        assert len(answer["predictions"][0]["classes"]) == 1
+        assert "error" in answer["predictions"][1]
+        pixels = np.zeros((1, 24, 32, 3), np.uint8)
+        question = json.dumps({"images": pixels.tolist()}).encode()
+        told = server.ask("/predict", question, "application/json")[2]["predictions"][0]
+        with Image.open(io.BytesIO(base64.b64decode(told["mask"]))) as mask:
+            assert mask.size == (32, 24)
+        line = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        kinds = {"content-type": "image/png", "accept": "image/png"}
+        line.request("POST", "/predict", photo.read_bytes(), kinds)
+        alone = line.getresponse()
+        assert alone.headers["content-type"] == "image/png"
+        assert alone.read() == Path(known["mask"]).read_bytes()
+        line.close()
+    finally:
+        said = server.end()
+    assert "Traceback" not in said
 
 
 def test_refused(place: Path) -> None:

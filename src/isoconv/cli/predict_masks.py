@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from isoconv.cli.errors import note
 from isoconv.cli.inputs import Inputs
 from isoconv.errors import ArgumentError
-from isoconv.printable import printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -141,31 +140,19 @@ def _found(
     places: tuple[Path, Path] | None,
 ) -> PlacesFound:
     """The shares of the classes in a picture of its own size, and its mask written."""
-    import numpy as np
     from PIL import Image
 
     from isoconv.data.decode import look
-    from isoconv.data.mask_pictures import mask_png, nowhere, overlaid, png
-    from isoconv.data.nearest import put_back
-    from isoconv.memory import check_memory
+    from isoconv.data.mask_pictures import found_in, mask_png, nowhere, overlaid, png
     from isoconv.train.files import write_bytes
 
-    size = look(path).size
-    what = {f"a mask of {size[0]} by {size[1]} pixels": size[0] * size[1] * 16}
-    check_memory(f"the mask of {printable(name)}", what, "a smaller picture")
-    outside = nowhere(len(names))
-    mask = put_back(said.astype(np.uint16), size, outside)
-    counts = np.bincount(mask.reshape(-1), minlength=len(names))
-    seen = int(mask.size - (counts[outside] if len(counts) > outside else 0))
-    shares = tuple(
-        (each, int(count) / max(seen, 1))
-        for each, count in zip(names, counts[: len(names)].tolist(), strict=True)
-    )
+    found = found_in(said, look(path).size, len(names))
     if places is not None:
-        write_bytes(places[0], mask_png(mask, len(names)))
-        write_bytes(places[1], png(Image.fromarray(overlaid(_shown(path), mask, outside))))
-    mask_file, overlay_file = places or (None, None)
-    return PlacesFound(name, shares, 1 - seen / mask.size, mask_file, overlay_file)
+        write_bytes(places[0], mask_png(found.mask, len(names)))
+        painted = overlaid(_shown(path), found.mask, nowhere(len(names)))
+        write_bytes(places[1], png(Image.fromarray(painted)))
+    shares = tuple(zip(names, found.shares, strict=True))
+    return PlacesFound(name, shares, found.outside, *(places or (None, None)))
 
 
 def _shown(path: Path) -> NDArray[np.uint8]:

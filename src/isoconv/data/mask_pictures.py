@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -11,8 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from isoconv.data.mask_files import NO_LABEL
+from isoconv.data.nearest import put_back
+from isoconv.memory import check_memory
 
-__all__ = ["colours", "mask_png", "nowhere", "overlaid", "png"]
+__all__ = ["MaskFound", "colours", "found_in", "mask_png", "nowhere", "overlaid", "png"]
 
 Array = NDArray[Any]
 WIDE = 65535
@@ -46,6 +49,44 @@ def nowhere(classes: int) -> int:
         (255, 65535)
     """
     return NO_LABEL if classes <= NO_LABEL else WIDE
+
+
+@dataclass(frozen=True, slots=True)
+class MaskFound:
+    """What a model says of the pixels of a picture, in the picture's own size.
+
+    Attributes:
+        mask: class numbers, uint16 ``(H, W)``; `nowhere` where the model does not see it.
+        shares: of the pixels that it sees, by class.
+        outside: share of the pixels that it does not see.
+    """
+
+    mask: Array
+    shares: tuple[float, ...]
+    outside: float
+
+
+def found_in(said: Array, size: tuple[int, int], classes: int) -> MaskFound:
+    """What a model says of a picture, in the picture's own size.
+
+    Args:
+        said: class numbers ``(h, w)`` of the picture as the model takes it.
+        size: height and width of the picture.
+        classes: how many there are.
+
+    Raises:
+        NotEnoughMemoryError: there is no memory for so many pixels.
+    """
+    height, width = size
+    needs = {f"a mask of {height} by {width} pixels": 16 * height * width}
+    check_memory("masks", needs, "a smaller picture")
+    mask = put_back(said.astype(np.uint16), size, nowhere(classes))
+    counts = np.bincount(mask.reshape(-1), minlength=classes)[:classes].tolist()
+    seen = 0
+    for count in counts:
+        seen += count
+    shares = tuple(count / max(seen, 1) for count in counts)
+    return MaskFound(mask, shares, (mask.size - seen) / mask.size)
 
 
 def mask_png(mask: Array, classes: int) -> bytes:
