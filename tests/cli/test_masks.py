@@ -204,6 +204,21 @@ def test_the_server_answers_with_masks(place: Path) -> None:
     assert "Traceback" not in said
 
 
+def test_onnx_comes_back(place: Path) -> None:
+    """What is exported has the names of the classes, and is measured and predicts as the run."""
+    file, shapes = place / "shapes.onnx", place / "shapes"
+    succeed("export", place / "run", file)
+    words = ("evaluate", file, shapes, "--json")
+    found, known = json.loads(call(*words).stdout), of(place, "evaluate", shapes, "--split", "all")
+    assert found["classes"].keys() == {"ground", "disc", "square"}
+    assert found["mean_iou"] == pytest.approx(known["mean_iou"], abs=1e-3)
+    photo = shapes / "images" / "000.png"
+    succeed("predict", file, photo, "--out", place / "by-onnx")
+    succeed("predict", place / "run", photo, "--out", place / "by-run")
+    masks = [Image.open(place / folder / "masks" / "000.png") for folder in ("by-onnx", "by-run")]
+    assert (np.asarray(masks[0]) == np.asarray(masks[1])).mean() > 0.99
+
+
 def test_refused(place: Path) -> None:
     """Models and changes that do not go with masks, or with pictures that have none."""
     shapes = place / "shapes"
