@@ -43,6 +43,7 @@ class ClusterExecutor:
         audit: share of the runs of shards that are done twice.
         patience: seconds to wait for workers.
         kind: of the workers.
+        connect: makes the connection to the cluster.
 
     Raises:
         MissingExtraError: Ray is not installed.
@@ -66,6 +67,7 @@ class ClusterExecutor:
         audit: float = 0.0,
         patience: float = 60.0,
         kind: type[Worker] = Worker,
+        connect: Callable[[str], Connection] = Connection,
     ) -> None:
         settings: dict[str, Any] = {
             "batch_size": batch_size, "shard_size": shard_size, "seed": seed, "target": target,
@@ -83,7 +85,7 @@ class ClusterExecutor:
         self._begun: tuple[Any, ...] = ()
         self._open = ExitStack()
         try:
-            self._connection = Connection(address)
+            self._connection = connect(address)
             self._open.callback(self._connection.close)
             self._own = TrainingEngine(step, data, threads=threads, progress=progress, **settings)
             self._open.callback(self._own.close)
@@ -147,10 +149,20 @@ class ClusterExecutor:
         Raises:
             TrainingError: workers hold different ones, or all have died.
         """
+        if not self._copied():
+            raise TrainingError(f"all workers have died, and with them the weights; {_GO_ON}")
+        return self._state[1]
+
+    def _copied(self) -> bool:
+        """Take a copy of the state of the moment; False where nobody is left who has it.
+
+        Raises:
+            TrainingError: workers hold different ones.
+        """
         while self._state[0] != self._version:
             members = self._roster.ready
             if not members:
-                raise TrainingError(f"all workers have died, and with them the weights; {_GO_ON}")
+                return False
             state = members[0].actor.state.remote()
             digests = [member.actor.digest.remote() for member in members[1:]]
             try:
@@ -168,18 +180,22 @@ class ClusterExecutor:
                             f"than {members[0].name}, and one of them is wrong; {_GO_ON}"
                         )
             self._state = self._version, found
-        return self._state[1]
+        return True
 
     # Who takes part -----------------------------------------------------------------------------
 
     def _tell(self, members: Sequence[Member], name: str, *arguments: Any) -> None:
-        """The same call to several at a time; whoever has died takes part no longer."""
+        """The same call to several at a time; whoever has died takes part no longer.
+
+        Whoever lives and did not get what it was to be given, stands where it did.
+        """
         calls = [(each, getattr(each.actor, name).remote(*arguments)) for each in members]
         for member, call in calls:
             try:
                 self._connection.get(call)
             except LostError as error:
-                self._roster.drop(member, f"died between two steps: {error}")
+                if error.own:
+                    self._roster.drop(member, f"died between two steps: {error}")
 
     def _admit(self, member: Member) -> None:
         """The weights of the moment and the epoch, for one who has just proved to be right."""
@@ -242,20 +258,21 @@ class ClusterExecutor:
         with self._lock:
             rows: list[Array] = []
             begin = self._version
-            while len(rows) < len(hyper) and (not rows or np.isfinite(rows[-1][0])):
+            while True:
                 self._roster.look()
                 self._roster.advance()
-                nodes = {member.node.id for member in self._roster.ready}
-                if len(nodes) == 1 and self._state[0] < begin:
+                done = len(rows) == len(hyper) or (bool(rows) and not np.isfinite(rows[-1][0]))
+                alone = len({member.node.id for member in self._roster.ready}) == 1
+                if alone and (done or self._state[0] < begin):
                     # A node that dies takes its weights along, if no other one has them.
-                    self._now()
+                    self._copied()
                 if not self._roster.ready:
                     self._revive(begin)
                     del rows[self._version - begin :]
-                row = self._step(first + len(rows), hyper[len(rows)])
-                if row is not None:
+                elif done:
+                    return np.stack(rows)
+                elif (row := self._step(first + len(rows), hyper[len(rows)])) is not None:
                     rows.append(row)
-            return np.stack(rows)
 
     def _revive(self, begin: int) -> None:
         """Go back to the driver's copy of the weights, with workers who are new.
@@ -303,10 +320,11 @@ class ClusterExecutor:
             done = [each for each, (version, _) in stands.items() if version > self._version]
             if not done:
                 break
+            version, row = stands[done[0]]
             behind = [member for member in stands if member not in done]
-            self._tell(behind, "load", self._version + 1, done[0].actor.state.remote())
-            if done[0] in self._bury(where):
-                return stands[done[0]][1]
+            if not behind:
+                return row
+            self._tell(behind, "load", version, done[0].actor.state.remote(), row)
         again = step.keep([*stands])
         self._news.append(f"{again} of {step.shards} shards of {where} are run again")
         return None
