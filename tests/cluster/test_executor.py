@@ -107,6 +107,21 @@ def test_a_node_that_is_lost_and_one_that_joins(machines: Machines, alone: Run) 
     assert facts["workers"][2]["steps"] > 0
 
 
+def test_a_node_without_memory(machines: Machines, alone: Run) -> None:
+    """Whose workers Ray kills for it: it is put aside, and the others go on."""
+    machines.have(1)
+    scarce = {"RAY_memory_usage_threshold": "0.001", "RAY_memory_monitor_refresh_ms": "50"}
+    machines.have(2, env_vars=scarce)
+    said = StringIO()
+    executor = Cluster(machines.address)
+    other = fit(executor=executor, progress=Console(file=said, width=400))
+    machines.have(1)
+    assert other.digest == alone.digest
+    (aside,) = facts_of(other)["aside"]
+    assert aside.endswith("ran out of memory")
+    assert "its node ran out of memory" in said.getvalue()
+
+
 def test_nothing_stays(machines: Machines, tmp_path: Path, alone: Run) -> None:
     """Ctrl-C ends all workers; the run goes on elsewhere from its folder, to the same bits."""
     machines.have(2)

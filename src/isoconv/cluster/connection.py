@@ -16,8 +16,6 @@ __all__ = ["OUT_OF_MEMORY", "Connection", "LostError", "Node", "first_line"]
 
 OUT_OF_MEMORY = "its node ran out of memory"
 """Why a worker died that Ray has killed for the memory that it took."""
-_NO_MEMORY = "running low on memory"
-"""In Ray's own words."""
 
 
 class LostError(Exception):
@@ -63,10 +61,7 @@ def first_line(error: BaseException) -> str:
 
 def _death(error: BaseException) -> str:
     """Why a worker died, as far as Ray can tell."""
-    text = str(error)
-    if _NO_MEMORY in text:
-        return OUT_OF_MEMORY
-    for line in text.splitlines():
+    for line in str(error).splitlines():
         _, found, detail = line.partition("Worker exit detail: ")
         if found:
             return printable(detail.partition(". ")[0])[:200]
@@ -144,7 +139,7 @@ class Connection:
             LostError: whoever was to make it has died, or what it was to be made of is gone.
             IsoconvError: what went wrong where it was made.
         """
-        from ray.exceptions import RayActorError, RayError, RayTaskError
+        from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
 
         try:
             return self.ray.get(reference)
@@ -155,6 +150,8 @@ class Connection:
             if isinstance(cause, RayError):
                 raise LostError(first_line(cause)) from None
             raise TrainingError(f"{type(cause).__name__}: {first_line(cause)}") from error
+        except OutOfMemoryError:
+            raise LostError(OUT_OF_MEMORY, own=True) from None
         except RayError as error:
             raise LostError(_death(error), own=isinstance(error, RayActorError)) from None
 
