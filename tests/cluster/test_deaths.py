@@ -95,24 +95,32 @@ def test_slow_workers_get_fewer_shards(alone: Run) -> None:
     assert slow * 3 < min(others)
 
 
-@pytest.mark.parametrize("who", [1, 2, 3])
-def test_a_liar_is_named(alone: Run, who: int) -> None:
+@pytest.mark.parametrize(("who", "call"), [(1, "sums"), (2, "sums"), (3, "sums"), (1, "add")])
+def test_a_liar_is_named(alone: Run, who: int, call: str) -> None:
     """One bit of one sum is wrong: it never comes into the weights."""
     said = StringIO()
     console = Console(file=said, width=400)
-    run = on(Pretended(never), {"progress": console}, kind=lying(who, 3), audit=1.0)
+    run = on(Pretended(never), {"progress": console}, kind=lying(who, call, 3), audit=1.0)
     assert run.digest == alone.digest
     facts = facts_of(run)
     (ended,) = [each for each in facts["workers"] if "ended" in each]
     assert ended["worker"] == who
     assert f"worker {who} on {ended['node']} has given wrong sums for shards" in said.getvalue()
     assert len(facts["aside"]) == 1
-    assert facts["runs_audited"] > 0
+    assert facts["audited"] > 0
 
 
 def test_without_audits_lies_go_through(alone: Run) -> None:
     """The test before would see them."""
-    assert on(Pretended(never), kind=lying(1, 3)).digest != alone.digest
+    for call in ("sums", "add"):
+        assert on(Pretended(never), kind=lying(1, call, 3)).digest != alone.digest
+
+
+@pytest.mark.parametrize("who", [1, 3])
+def test_workers_with_other_weights_are_seen(who: int) -> None:
+    """At the next checkpoint, without an audit; which of them is wrong, nobody can tell then."""
+    with pytest.raises(TrainingError, match=r"all workers must hold the same weights; worker .* on"):
+        on(Pretended(never), kind=lying(who, "update", 5))
 
 
 class Older(Worker):

@@ -44,19 +44,33 @@ def dying(address: str, who: int, call: str, at: int) -> Factory:
     return partial(ClusterExecutor, address=address, kind=Dying)
 
 
-def lying(who: int, at: int) -> type[Worker]:
-    """Of whom one gives wrong sums from its so manieth run of shards on: one bit of one number."""
+def lying(who: int, call: str, at: int) -> type[Worker]:
+    """Of whom one gives wrong results from its so manieth call on: one bit of one number."""
 
     class Lying(Worker):
-        runs = 0
+        calls = 0
+
+        def _said(self, name: str, found: Array) -> Array:
+            self.calls += name == call
+            if name != call or self.number != who or self.calls < at:
+                return found
+            wrong = found.copy()
+            wrong.view(np.uint32)[0] ^= 1 << 22
+            return wrong
 
         def sums(self, step: int, shards: range) -> list[Any]:
-            seconds, *found = super().sums(step, shards)
-            self.runs += 1
-            if self.number == who and self.runs >= at:
-                found[0] = found[0].copy()
-                found[0].view(np.uint32)[0] ^= 1 << 22
-            return [seconds, *found]
+            seconds, first, *others = super().sums(step, shards)
+            return [seconds, self._said("sums", first), *others]
+
+        def add(self, left: Array, right: Array) -> Array:
+            return self._said("add", super().add(left, right))
+
+        def update(self, *given: Any) -> Array:
+            row = super().update(*given)
+            parameters, states, slots = self.state()
+            wrong = {name: self._said("update", each) for name, each in parameters.items()}
+            self._engine.load(wrong, states, slots)
+            return row
 
     return Lying
 
