@@ -51,7 +51,7 @@ def test_a_run_on_a_cluster(machines: Machines, tmp_path: Path) -> None:
     assert found[0]["weights_sha256"] == found[1]["weights_sha256"]
     kept = json.loads((tmp_path / "shared/run.json").read_text("utf-8"))["executors"]
     assert [each["worker"] for each in kept[0]["workers"]] == [1, 2]
-    assert kept[0]["runs_audited"] > 0
+    assert kept[0]["audited"] > 0
     receipts = [json.loads((tmp_path / name / "receipt.json").read_text("utf-8")) for name in
                 ("alone", "shared")]  # fmt: skip
     for receipt in receipts:

@@ -1,7 +1,4 @@
-"""Workers that die, and workers that lie, at a moment of a training.
-
-They are made within functions, so that Ray sends them to their processes as they are.
-"""
+"""Workers that die, lie or are slow, at a moment of a training."""
 
 from __future__ import annotations
 
@@ -20,15 +17,18 @@ from isoconv.graph.operation import Array
 Factory = Callable[..., ClusterExecutor]
 
 
-def dying(address: str, who: int, call: str, at: int, **more: Any) -> Factory:
-    """Of which one worker is killed behind a call, the so manieth."""
+def dying(address: str, who: int, call: str, at: int) -> Factory:
+    """Of which one worker is killed behind a call, the so manieth.
+
+    The class is made here, so that Ray sends it to the workers' processes as it is.
+    """
 
     class Dying(Worker):
         calls = 0
 
         def _after(self, name: str) -> None:
-            Dying.calls += name == call
-            if name == call and self.number == who and Dying.calls == at:
+            self.calls += name == call
+            if name == call and self.number == who and self.calls == at:
                 os.kill(os.getpid(), signal.SIGKILL)
 
         def sums(self, step: int, shards: range) -> list[Any]:
@@ -41,22 +41,44 @@ def dying(address: str, who: int, call: str, at: int, **more: Any) -> Factory:
             self._after("update")
             return row
 
-    return partial(ClusterExecutor, address=address, kind=Dying, **more)
+    return partial(ClusterExecutor, address=address, kind=Dying)
 
 
-def lying(address: str, who: int, at: int, **more: Any) -> Factory:
-    """Of which one worker gives wrong sums from its so manieth run of shards on."""
+def lying(who: int, call: str, at: int) -> type[Worker]:
+    """Of whom one gives wrong results from its so manieth call on: one bit of one number."""
 
     class Lying(Worker):
-        runs = 0
+        calls = 0
+
+        def _said(self, name: str, found: Array) -> Array:
+            self.calls += name == call
+            if name != call or self.number != who or self.calls < at:
+                return found
+            wrong = found.copy()
+            wrong.view(np.uint32)[0] ^= 1 << 22
+            return wrong
 
         def sums(self, step: int, shards: range) -> list[Any]:
-            seconds, *found = super().sums(step, shards)
-            Lying.runs += 1
-            if self.number == who and Lying.runs >= at:
-                # One bit of one number.
-                found[0] = found[0].copy()
-                found[0].view(np.uint32)[0] ^= 1
-            return [seconds, *found]
+            seconds, first, *others = super().sums(step, shards)
+            return [seconds, self._said("sums", first), *others]
 
-    return partial(ClusterExecutor, address=address, kind=Lying, **more)
+        def add(self, left: Array, right: Array) -> Array:
+            return self._said("add", super().add(left, right))
+
+        def update(self, *given: Any) -> Array:
+            row = super().update(*given)
+            parameters, states, slots = self.state()
+            wrong = {name: self._said("update", each) for name, each in parameters.items()}
+            self._engine.load(wrong, states, slots)
+            return row
+
+    return Lying
+
+
+class Slow(Worker):
+    """The first one is a tenth as quick as the others."""
+
+    def sums(self, step: int, shards: range) -> list[Any]:
+        """As ever, in a time that is told."""
+        _, *found = super().sums(step, shards)
+        return [len(shards) * (10.0 if self.number == 1 else 1.0), *found]

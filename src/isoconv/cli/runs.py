@@ -35,8 +35,10 @@ __all__ = [
     "measured_images",
     "model_named",
     "new_run",
+    "of_places",
     "parts_of_run",
     "place_of",
+    "results_of",
     "run_facts",
     "start_facts",
     "title_of",
@@ -376,14 +378,12 @@ def classifier_at(
             of each of its pixels, or another number of names is given.
         CheckpointError: as `isoconv.load`.
     """
-    from isoconv.nn import Trace
     from isoconv.train import load
 
     model = load(path, best=best, normalise=normalise)
     gives = {"sigmoid": "a probability for each output", "none": "numbers"}.get(model.finish, "")
     if not gives and model.input_shape is not None:
-        trace = Trace(model)
-        shape = model(trace.images(model.input_shape)).shape
+        shape = results_of(model)
         if len(shape) > 1 and shape[:-1] != model.input_shape[:2]:
             gives = f"classes of places that are not the pixels, {shape}"
     if gives:
@@ -394,6 +394,19 @@ def classifier_at(
     if class_names is not None:
         model.class_names = _names_in(class_names, model)
     return model
+
+
+def of_places(model: Module) -> bool:
+    """Whether a model gives each place of an image a result of its own."""
+    return len(results_of(model)) > 1
+
+
+def results_of(model: Module) -> tuple[int, ...]:
+    """The shape of what a built model gives for an image."""
+    from isoconv.nn import Trace
+
+    trace = Trace(model)
+    return tuple(model(trace.images(model.input_shape or ())).shape)
 
 
 def _names_in(path: Path, model: Module) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from isoconv.cluster.connection import Connection, LostError, Node
+from isoconv.cluster.connection import OUT_OF_MEMORY, Connection, LostError, Node
 from isoconv.cluster.worker import Worker, flat_digest
 from isoconv.errors import IsoconvError, NotEnoughMemoryError, TrainingError
 from isoconv.memory import readable
@@ -166,7 +166,11 @@ class Roster:
             try:
                 self._next(member, self.connection.get(answer))
             except LostError as error:
-                self.drop(member, f"died before it took part: {error}")
+                if error.own:
+                    self.drop(member, f"died before it took part: {error}")
+                else:
+                    # Whoever had the weights of the moment is gone: it is asked once more.
+                    member.stage = "prepared"
             except IsoconvError as error:
                 self.drop(member, f"was refused: {error}", error)
         for member in self.members:
@@ -209,6 +213,8 @@ class Roster:
         end = time.monotonic() + seconds
         while True:
             self.look()
+            if not self.members and self._refusals:
+                break
             self.advance(0.1)
             there = [member for member in self.members if member.stage == stage]
             late = time.monotonic() > end
@@ -217,7 +223,7 @@ class Roster:
                     if member.stage != stage:
                         self.tell(f"{member.name} is not there yet; the training begins without it")
                 return
-            if late or (not self.members and self._refusals):
+            if late:
                 break
         if self._refusals:
             raise self._refusals[0]
@@ -232,12 +238,13 @@ class Roster:
         if member not in self.members:
             return
         self.members.remove(member)
+        self._looked = -LOOK_SECONDS
         member.ended = why
         self.gone.append(member)
-        self.connection.ray.kill(member.actor)
+        self.connection.kill(member.actor)
         self.tell(f"{member.name} {why}")
         deaths = len([each for each in self.gone if each.node.id == member.node.id])
-        if error is None and "out of memory" in why:
+        if error is None and OUT_OF_MEMORY in why:
             error = NotEnoughMemoryError(f"{member.node.name} ran out of memory")
         if error is None and deaths >= DEATHS:
             error = TrainingError(f"{deaths} workers died on {member.node.name}")
@@ -263,4 +270,4 @@ class Roster:
     def close(self) -> None:
         """End all workers."""
         while self.members:
-            self.connection.ray.kill(self.members.pop().actor)
+            self.connection.kill(self.members.pop().actor)

@@ -131,8 +131,7 @@ def _augment(attrs: Augment, x: Array, table: Array, *, images: int) -> Array:
         float32 ``(N, H, W, C)``, or int32 ``(N, H, W)``.
     """
     if x.dtype == np.int32:
-        labels: Array = _copies(attrs, x[..., None], table, images, np.int32)[..., 0]
-        return labels
+        return _copies(attrs, x[..., None], table, images, np.int32)[..., 0]
     return _copies(attrs, x, table, images, np.float32)
 
 
@@ -171,7 +170,8 @@ def _copies(attrs: Augment, x: Array, table: Array, images: int, dtype: type[Any
         result = tap(i + whole["dy"], m + whole["dx"])
     cut_rows = (i >= whole["cut_y0"]) & (i < whole["cut_y1"])
     cut_columns = (j >= whole["cut_x0"]) & (j < whole["cut_x1"])
-    return np.where((cut_rows & cut_columns)[..., None], fill, result)
+    found: Array = np.where((cut_rows & cut_columns)[..., None], fill, result)
+    return found
 
 
 def _terms_augment(asked: Asked) -> Term:
