@@ -191,7 +191,6 @@ def test_the_first_place_is_found_in_whatever_order(
 
 def test_what_is_done_is_shown(true: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pieces, processes and their threads; each epoch; a bar on a terminal."""
-    monkeypatch.setattr(piecewise, "cores", lambda: 2)
     monkeypatch.setattr(pieces, "cores", lambda: 2)
     monkeypatch.setattr(piecewise, "mapper_for", lambda _: Backwards({}))
     shown = StringIO()

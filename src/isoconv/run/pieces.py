@@ -30,7 +30,7 @@ from isoconv.run import piece_worker
 from isoconv.run.piece_worker import PATIENCE, SIZE, Surroundings
 from isoconv.wording import spoken_options
 
-__all__ = ["InTurn", "Mapper", "Processes", "Tell", "Work", "mapper_for", "threads_for"]
+__all__ = ["InTurn", "Mapper", "Processes", "Tell", "Work", "division", "mapper_for", "threads_for"]
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
@@ -179,6 +179,17 @@ def threads_for(workers: int, threads: int | None) -> int:
         2
     """
     return max(1, cores() // workers) if threads is None else threads
+
+
+def division(workers: int, threads: int) -> str:
+    """How work is divided, in words; and that this is more than there are cores, if it is."""
+    here = cores()
+    many = "" if workers * threads <= here else f", more than the {_counted(here, 'core')} here"
+    return f"{workers} processes of {_counted(threads, 'thread')} each{many}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _first(pieces: Iterator[Piece], count: int) -> Iterator[Piece]:

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 
-from isoconv.cores import cores
 from isoconv.data.tally import counted
 from isoconv.errors import IsoconvError
 from isoconv.nn import Module
-from isoconv.run.pieces import Mapper, Tell, mapper_for, threads_for
+from isoconv.run.pieces import Mapper, Tell, division, mapper_for, threads_for
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.compare import Difference
 from isoconv.train.covered import NotCovered
@@ -127,11 +126,9 @@ def run_pieces(rerun: Rerun, work: Again, first: int, last: int, workers: int) -
         return found
     workers = min(workers, len(pieces))
     threads = threads_for(workers, work.machine.threads)
-    here = cores()
-    many = "" if workers * threads <= here else f", more than the {counted(here, 'core')} here"
     reporter.say(
         f"{counted(last - first + 1, 'epoch')} in {len(pieces)} pieces, each from a kept "
-        f"checkpoint: {workers} processes of {counted(threads, 'thread')} each{many}"
+        f"checkpoint: {division(workers, threads)}"
     )
     work = replace(work, machine=replace(work.machine, threads=threads, progress=False))
     try:
