@@ -119,7 +119,9 @@ def test_without_audits_lies_go_through(alone: Run) -> None:
 @pytest.mark.parametrize("who", [1, 3])
 def test_workers_with_other_weights_are_seen(who: int) -> None:
     """At the next checkpoint, without an audit; which of them is wrong, nobody can tell then."""
-    with pytest.raises(TrainingError, match=r"all workers must hold the same weights; worker .* on"):
+    with pytest.raises(
+        TrainingError, match=r"all workers must hold the same weights; worker .* on"
+    ):
         on(Pretended(never), kind=lying(who, "update", 5))
 
 
