@@ -21,9 +21,9 @@ MOST_LINES = 600
 
 # What each room may import besides itself.
 CORE = (
-    "onward", "wording", "printable", "cards", "errors", "checks", "memory", "files", "cores",
-    "private", "progress", "signals", "arithmetic", "graph", "ops", "compile", "run", "nn", "train",
-    "exchange", "cluster", "cli",
+    "onward", "wording", "printable", "cards", "errors", "checks", "memory", "rows", "files",
+    "cores", "private", "progress", "signals", "arithmetic", "graph", "ops", "compile", "run", "nn",
+    "train", "exchange", "cluster", "cli",
 )  # fmt: skip
 ALLOWED = {room: frozenset(CORE[:place]) for place, room in enumerate(CORE)}
 ALLOWED["data"] = ALLOWED["ops"] | {"ops"}

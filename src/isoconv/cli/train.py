@@ -95,18 +95,25 @@ def train(
     from isoconv.cli.ending import finish
     from isoconv.cli.runs import load_parts, new_run, run_facts
     from isoconv.nn import models
-    from isoconv.train import EarlyStopping, Trainer
+    from isoconv.train import Callback, EarlyStopping, Run, Trainer
     from isoconv.train.start import Start
 
     model, epochs, patience = (settings.pop(name) for name in BESIDE)
-    if model is not None and model not in models.MODELS:
+    if model is not None and model not in models.ALL_MODELS:
         models.create(model)
     sides, given = size_of(size), settings_of(settings)
     if given["start"] is not None:
         given["start"] = Start.of(given["start"], normalise)
     elif normalise is not None:
         raise ArgumentError(f"--normalise is for a model that --from names; got {normalise}")
-    trainer = Trainer(model, progress=progress(), **given)
+
+    class Announcement(Callback):
+        """Says which run it is once nothing is refused any more."""
+
+        def on_train_begin(self, run: Run) -> None:
+            say(f"{_in_words(splits)}; run {printable(run.folder or '')}")
+
+    trainer = Trainer(model, progress=progress(), callbacks=(Announcement(),), **given)
     how: dict[str, Any] = {"size": sides, "depth": depth}
     if given["start"] is not None:
         how = {"reading": given["start"].reading(sides, depth)}
@@ -117,10 +124,13 @@ def train(
                 cache=cache, **how,
             )  # fmt: skip
         tell_skipped(splits.skipped, folder.skipped_file)
-        metric = "loss" if splits.validation is None else "val_loss"
+        of_places = splits.train.of_places
+        better = "val_iou" if of_places else "val_loss"
+        metric = "loss" if splits.validation is None else better
         with called(patience="--early-stopping"):
             stopping = None if patience is None else EarlyStopping(patience, metric)
-        say(f"{_in_words(splits)}; run {printable(folder.path)}")
+        if of_places:
+            say(_made_small(given["loss"], metric, patience))
         with json_alone():
             run = trainer.fit(
                 splits,
@@ -138,6 +148,8 @@ def _in_words(splits: Splits) -> str:
     """What is trained on, chosen by and tested with."""
     train = splits.train
     height, width, channels = train.image_shape
+    classes = train.classes or int(train.labels.max()) + 1
+    of = f"with masks of {classes}" if train.of_places else f"in {classes}"
     others = [
         f"{len(part):,} {what}"
         for part, what in (
@@ -147,9 +159,18 @@ def _in_words(splits: Splits) -> str:
         if part is not None
     ]
     return (
-        f"{train.name}: {len(train):,} images of {height}x{width}x{channels} in {train.classes} "
+        f"{train.name}: {len(train):,} images of {height}x{width}x{channels} {of} "
         f"classes{', ' if others else ''}{', '.join(others)}"
     )
+
+
+def _made_small(loss: str, metric: str, patience: int | None) -> str:
+    """What is made small of masks, and what early stopping goes by."""
+    from isoconv.train.losses import LOSSES
+    from isoconv.train.words import called_best
+
+    said = f"each pixel has a class: the {LOSSES[loss].title} of an image's pixels is made small"
+    return said if patience is None else f"{said}; early stopping by the {called_best(metric)}"
 
 
 def settings_of(told: Mapping[str, Any], names: Iterable[str] = SETTINGS) -> dict[str, Any]:
@@ -172,6 +193,10 @@ def settings_of(told: Mapping[str, Any], names: Iterable[str] = SETTINGS) -> dic
 
 def _augmentation(augment: str | None) -> Augmentation | Literal["auto"] | None:
     return "auto" if augment is None else augmentation_of(augment)
+
+
+def _loss(name: str | None) -> str:
+    return "cross_entropy" if name is None else name.replace("-", "_")
 
 
 def _optimizer(
@@ -239,7 +264,7 @@ def _executor(cluster: str | None, audit: float) -> Cluster | None:
 
 
 _MADE: Mapping[str, Callable[..., Any]] = {
-    "augmentation": _augmentation, "executor": _executor, "freeze": _freeze,
+    "augmentation": _augmentation, "executor": _executor, "freeze": _freeze, "loss": _loss,
     "optimizer": _optimizer, "schedule": _schedule,
 }  # fmt: skip
 """Settings that are made of what was told of their options."""

@@ -7,9 +7,10 @@ from isoconv.data.archive import NPZ
 from isoconv.data.cifar import CIFAR
 from isoconv.data.files import Format
 from isoconv.data.idx import IDX
+from isoconv.data.masks import MASK_FOLDER
 from isoconv.data.pictures import PICTURES
 
-__all__ = ["CIFAR", "ENDINGS", "FORMATS", "IDX", "NPZ", "PICTURES", "Format", "stem"]
+__all__ = ["CIFAR", "ENDINGS", "FORMATS", "IDX", "MASK_FOLDER", "NPZ", "PICTURES", "Format", "stem"]
 # end of names
 
 __public__ = {"isoconv.data.formats": ["ENDINGS", "FORMATS", "stem"]}

@@ -177,11 +177,10 @@ class Session:
         if self._evaluator is not None and validation is not None:
             self._begin(f"the validation of epoch {epoch + 1}")
             weights = self._executor.weights()
-            measured = self._evaluator.run(weights, validation)
+            measured = self._evaluator.run(weights, validation, probabilities=False)
             if not np.isfinite(measured.loss):
                 self._not_finite(epoch, context.per_epoch - 1, measured.loss, "validation loss")
-            for name in self._metrics:
-                row[f"val_{name}"] = getattr(measured, name)
+            row |= {f"val_{name}": value for name, value in measured.metrics.items()}
         row["learning_rate"] = context.learning_rate((epoch + 1) * context.per_epoch - 1)
         row["seconds"] = self._seconds
         row["images_per_second"] = context.images / max(self._seconds, 1e-9)

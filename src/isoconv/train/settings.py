@@ -34,7 +34,7 @@ from isoconv.train.kinds import (
     number,
     whole,
 )  # fmt: skip
-from isoconv.train.recipe import AMOUNTS, MODEL, PLENTY, RULES, USUAL
+from isoconv.train.recipe import AMOUNTS, MAP_MODEL, MODEL, PLENTY, RULES, USUAL
 from isoconv.wording import named
 
 if TYPE_CHECKING:
@@ -241,7 +241,11 @@ class TrainSettings:
         "what is made small",
         '``"cross_entropy"``, ``"focal"`` or ``"dice"`` of classes, ``"mse"``, ``"l1"``, '
         '``"smooth_l1"`` or ``"bce"`` of targets',
-        options=(),
+        options=(
+            Option(("--loss",), choice("cross-entropy", "focal", "dice"),
+                   "what is made small: cross-entropy; focal for rare or hard classes; dice for "
+                   "the overlap of masks", usual="cross-entropy"),
+        ),
     ))  # fmt: skip
     label_smoothing: float = field(default=0.0, metadata=_is(
         number(least=0, below=1), "of cross-entropy, from 0 to below 1",
@@ -359,7 +363,12 @@ SETTINGS: Mapping[str, Setting] = {
 OPTIONS = tuple(name for name, each in SETTINGS.items() if not each.decides)
 """Settings that decide no bit: whoever goes on with a run, or does it again, chooses them anew."""
 BESIDE: Mapping[str, Setting] = {
-    "model": Setting(TEXT, "a ready model (isoconv models)", usual=MODEL, stored=False),
+    "model": Setting(
+        TEXT,
+        "a ready model (isoconv models)",
+        usual=f"{MODEL}, or {MAP_MODEL} for masks",
+        stored=False,
+    ),
     "epochs": Setting(
         whole(below=2**32),
         "how often to go through the images",
