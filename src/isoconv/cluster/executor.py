@@ -92,10 +92,13 @@ class ClusterExecutor:
             self._open.callback(self._own.close)
             self._size = 4 * self._own.plan.sums.size
             room = self._size * (3 + len(step.slots))
-            for array in data.values():
+            # Rows of a file are read for it: the store needs all of them.
+            whole = {name: np.ascontiguousarray(each) for name, each in data.items()}
+            for array in whole.values():
                 room += array.nbytes
             put = self._connection.put
-            arrays = (storage.digest(data), tuple(data), *(put(each) for each in data.values()))
+            arrays = (storage.digest(whole), tuple(whole), *map(put, whole.values()))
+            del whole, array
             self._roster = Roster(
                 self._connection, kind, cpus, threads, (put(step), settings, arrays), room,
                 self._news.append, self._admit,
