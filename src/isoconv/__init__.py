@@ -15,6 +15,7 @@ from isoconv.onward import late_names
 # begin of names that `python -m scripts.public_names` writes
 if TYPE_CHECKING:
     from isoconv import data, errors, exchange, nn, optim, schedule, symbols, train
+    from isoconv.cluster.settings import Cluster
     from isoconv.explain.inspect import inspect
     from isoconv.explain.numbers import explain
     from isoconv.explain.saliency import grad_cam, input_gradient, occlusion
@@ -60,7 +61,7 @@ if TYPE_CHECKING:
     from isoconv.train.trainer import Trainer
 
 __all__ = [
-    "EarlyStopping", "Trainer", "__version__", "avg_pool1d", "avg_pool2d", "avg_pool3d",
+    "Cluster", "EarlyStopping", "Trainer", "__version__", "avg_pool1d", "avg_pool2d", "avg_pool3d",
     "batch_norm", "bce_with_logits", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
     "conv_transpose2d", "conv_transpose3d", "cross_entropy", "data", "errors", "evaluate",
     "exchange", "explain", "explore", "gelu", "global_avg_pool", "global_max_pool", "grad_cam",
@@ -71,6 +72,7 @@ __all__ = [
 ]  # fmt: skip
 
 _PLACES: dict[str, tuple[str, ...]] = {
+    "isoconv.cluster.settings": ("Cluster",),
     "isoconv.data": ("data",),
     "isoconv.errors": ("errors",),
     "isoconv.exchange": ("exchange",),

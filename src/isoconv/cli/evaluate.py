@@ -219,7 +219,7 @@ def _as_trained(model: Module, data: Dataset, scale: float | None) -> Dataset:
     """
     import numpy as np
 
-    from isoconv.nn.inference import checked_images
+    from isoconv.nn.images import checked_images
 
     images, trained = checked_images(model, data.images, scale), model.trained_on
     if trained is not None and images.dtype != trained.dtype:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -20,13 +20,14 @@ from isoconv.cli.options import (
     size_of,
     takes_settings,
 )
-from isoconv.cli.table import print_json, progress, say
+from isoconv.cli.table import json_alone, print_json, progress, say
 from isoconv.errors import ArgumentError
 from isoconv.printable import printable
 from isoconv.train.settings import ALL, BESIDE, SETTINGS
 from isoconv.wording import called
 
 if TYPE_CHECKING:
+    from isoconv.cluster.settings import Cluster
     from isoconv.data import Augmentation, Splits
     from isoconv.train.learning_rate import Schedule
     from isoconv.train.optim import Optimizer
@@ -88,12 +89,13 @@ def train(
       isoconv train pets --from published.onnx --normalise imagenet
       isoconv train pets --from animals.safetensors --backbone-lr 0.0002 --lr 0.002
       isoconv train pets --size 128 --model resnet18 --optimizer sgd --lr 0.1 --warmup 1
+      isoconv train pets --cluster auto --audit 0.01
     """
     from isoconv.cli.bad import tell_skipped
     from isoconv.cli.ending import finish
     from isoconv.cli.runs import load_parts, new_run, run_facts
     from isoconv.nn import models
-    from isoconv.train import EarlyStopping, Trainer
+    from isoconv.train import Callback, EarlyStopping, Run, Trainer
     from isoconv.train.start import Start
 
     model, epochs, patience = (settings.pop(name) for name in BESIDE)
@@ -104,7 +106,14 @@ def train(
         given["start"] = Start.of(given["start"], normalise)
     elif normalise is not None:
         raise ArgumentError(f"--normalise is for a model that --from names; got {normalise}")
-    trainer = Trainer(model, progress=progress(), **given)
+
+    class Announcement(Callback):
+        """Says which run it is once nothing is refused any more."""
+
+        def on_train_begin(self, run: Run) -> None:
+            say(f"{_in_words(splits)}; run {printable(run.folder or '')}")
+
+    trainer = Trainer(model, progress=progress(), callbacks=(Announcement(),), **given)
     how: dict[str, Any] = {"size": sides, "depth": depth}
     if given["start"] is not None:
         how = {"reading": given["start"].reading(sides, depth)}
@@ -120,16 +129,16 @@ def train(
         metric = "loss" if splits.validation is None else better
         with called(patience="--early-stopping"):
             stopping = None if patience is None else EarlyStopping(patience, metric)
-        say(f"{_in_words(splits)}; run {printable(folder.path)}")
         if of_places:
             say(_made_small(given["loss"], metric, patience))
-        run = trainer.fit(
-            splits,
-            epochs=epochs,
-            out=folder,
-            early_stopping=stopping,
-            facts=run_facts(data),
-        )
+        with json_alone():
+            run = trainer.fit(
+                splits,
+                epochs=epochs,
+                out=folder,
+                early_stopping=stopping,
+                facts=run_facts(data),
+            )
         values = finish(run, splits, report, given["threads"], given["target"])
         if as_json:
             print_json(values)
@@ -164,15 +173,19 @@ def _made_small(loss: str, metric: str, patience: int | None) -> str:
     return said if patience is None else f"{said}; early stopping by the {called_best(metric)}"
 
 
-def settings_of(told: Mapping[str, Any]) -> dict[str, Any]:
+def settings_of(told: Mapping[str, Any], names: Iterable[str] = SETTINGS) -> dict[str, Any]:
     """The settings by what was told of their options.
+
+    Args:
+        told: values of options.
+        names: of the settings.
 
     Raises:
         ArgumentError: a value outside its range, or options that do not go together.
     """
     given = {}
-    for name, setting in SETTINGS.items():
-        words = [told[option.parameter] for option in setting.options_of(name)]
+    for name in names:
+        words = [told[option.parameter] for option in SETTINGS[name].options_of(name)]
         if words:
             given[name] = _MADE[name](*words) if name in _MADE else words[0]
     return given
@@ -238,8 +251,20 @@ def _freeze(layers: str | None) -> str | int | None:
     return int(layers) if layers is not None and layers.isdecimal() else layers
 
 
+def _executor(cluster: str | None, audit: float) -> Cluster | None:
+    """The cluster at this address; None if nothing was said of one."""
+    from isoconv.cluster.settings import Cluster
+
+    if cluster is None:
+        if audit:
+            raise ArgumentError(f"--audit is for --cluster; got --audit {audit} alone")
+        return None
+    with called(address="--cluster", audit="--audit"):
+        return Cluster(cluster, audit=audit)
+
+
 _MADE: Mapping[str, Callable[..., Any]] = {
-    "augmentation": _augmentation, "freeze": _freeze, "loss": _loss, "optimizer": _optimizer,
-    "schedule": _schedule,
+    "augmentation": _augmentation, "executor": _executor, "freeze": _freeze, "loss": _loss,
+    "optimizer": _optimizer, "schedule": _schedule,
 }  # fmt: skip
 """Settings that are made of what was told of their options."""

@@ -1,8 +1,7 @@
-"""Images with labels, checked once, in memory."""
+"""Images with labels, checked once, in memory or in a file."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
@@ -24,13 +23,14 @@ from isoconv.checks import (
     whole,
 )
 from isoconv.data.labels import MAX_CLASSES, class_labels, classes_hint, label_array, place_labels
+from isoconv.data.passes import head_of, known_of, little
 from isoconv.data.reading import Reading
 from isoconv.data.shown import dataset_card
 from isoconv.data.skipped import Skipped
 from isoconv.data.stratify import held_out
-from isoconv.data.sums import sums
 from isoconv.errors import ArgumentError, DataError
 from isoconv.memory import check_memory
+from isoconv.rows import Rows, rows_behind, taken
 from isoconv.wording import either
 
 __all__ = ["Dataset", "dataset_of", "looks_channels_first", "normalisation"]
@@ -46,7 +46,9 @@ class Dataset(Carded, card=dataset_card):
     """Images with labels. Make one with `from_arrays`, which checks, or with `isoconv.data.load`.
 
     Attributes:
-        images: uint8 or float32 ``(N, H, W, C)``, C-contiguous, not writable.
+        images: uint8 or float32 ``(N, H, W, C)``, C-contiguous, not writable. Of a packed data set
+            they are `Rows` of its file, which are read when they are asked for: a few by their
+            numbers, all of them by ``numpy.asarray``.
         labels: int32 ``(N,)`` class numbers, int32 ``(N, H, W)`` class numbers of all places (-1
             where there is none), or float32 targets ``(N, ...)``; not writable.
         class_names: one name for each class; empty for float targets, and for labels of places
@@ -72,7 +74,7 @@ class Dataset(Carded, card=dataset_card):
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels
-        made = isinstance(images, np.ndarray) and images.ndim == 4
+        made = isinstance(images, np.ndarray | Rows) and images.ndim == 4
         made = made and images.dtype.name in ("uint8", "float32")
         if not made or not isinstance(labels, np.ndarray):
             raise DataError(
@@ -192,18 +194,15 @@ class Dataset(Carded, card=dataset_card):
             'a26dfec070666f19'
         """
         version = check_count("version", version, most=DIGEST_VERSION)
-        sha = hashlib.sha256()
-        for title, array in (("images", self.images), ("labels", self.labels)):
-            sides = "x".join(str(side) for side in array.shape)
-            sha.update(f"{title} {array.dtype.name} {sides}\n".encode())
-            little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-            sha.update(np.ascontiguousarray(little).data)
+        sha = known_of(self.images, "digest").copy()
+        sha.update(head_of("labels", self.labels))
+        sha.update(little(self.labels))
         names = [name.encode("utf-8", "surrogateescape") for name in self.class_names]
         by_length = version > 1 and self.has_line_ends
         sha.update(f"classes {len(names)}{' by length' if by_length else ''}\n".encode())
         for name in names:
             sha.update(b"%d\n%b\n" % (len(name), name) if by_length else name + b"\n")
-        return sha.hexdigest()
+        return str(sha.hexdigest())
 
     def subset(self, indices: ArrayLike) -> Dataset:
         """The samples of these numbers, in this order; a number may stand more than once.
@@ -222,7 +221,7 @@ class Dataset(Carded, card=dataset_card):
             raise refusal("indices", f"lie in 0 … {len(self) - 1}", indices, got=got)
         return replace(
             self,
-            images=_frozen(_asked(self.name, self.images, len(wanted))[wanted]),
+            images=_some(self.name, self.images, wanted),
             labels=_frozen(self.labels[wanted]),
             paths=tuple(self.paths[place] for place in wanted.tolist()) if self.paths else (),
         )
@@ -277,8 +276,7 @@ class Dataset(Carded, card=dataset_card):
         count = self.images.size // channels
         unit = 255 if self.images.dtype == np.uint8 else 1
         means, variances = np.empty(channels), np.empty(channels)
-        for channel in range(channels):
-            first, second = sums(self.images[..., channel])
+        for channel, (first, second) in enumerate(known_of(self.images, "sums")):
             means[channel] = float(first / (count * unit))
             variances[channel] = float((count * second - first * first) / (count * unit) ** 2)
         return means, np.sqrt(variances)
@@ -424,6 +422,13 @@ def _asked(name: str, array: Array, samples: int | None = None, itemsize: int = 
     needs = {f"a copy of {count:,} samples of shape {array.shape[1:]}": count * each}
     check_memory(name, needs, "fewer or smaller images")
     return array
+
+
+def _some(name: str, images: Array, places: Array) -> Array:
+    """Some images: a copy, or no more than their numbers where they lie in a file."""
+    if rows_behind(images) is not None:
+        return taken(images, places)
+    return _frozen(taken(_asked(name, images, len(places)), places))
 
 
 def _frozen(array: Array) -> Array:

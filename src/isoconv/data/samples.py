@@ -11,7 +11,6 @@ So later data can be told apart: what was trained on, what was not, and which fi
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 from isoconv.checks import check_kind, check_mapping, check_text, entries, refusal
 from isoconv.data.dataset import Dataset
 from isoconv.data.files import SPLITS
+from isoconv.data.passes import known_of
 from isoconv.errors import DataError
 from isoconv.printable import csv_line, printable
 
@@ -45,16 +45,7 @@ def sample_digests(data: Dataset) -> list[str]:
         >>> len(set(sample_digests(data)))
         1
     """
-    sides = "x".join(str(side) for side in data.image_shape)
-    head = hashlib.sha256(f"image {data.images.dtype.name} {sides}\n".encode())
-    little = data.images.astype(data.images.dtype.newbyteorder("<"), copy=False)
-    content = np.ascontiguousarray(little).data.cast("B")
-    size = len(content) // len(data)
-    found = []
-    for place in range(0, len(content), size):
-        sha = head.copy()
-        sha.update(content[place : place + size])
-        found.append(sha.hexdigest())
+    found: list[str] = known_of(data.images, "samples")
     return found
 
 

@@ -22,7 +22,7 @@ from isoconv.graph.ir import DType, Node
 from isoconv.graph.operation import Array, operation
 from isoconv.graph.terms import Asked, Element, Index, Term
 from isoconv.nn import Module
-from isoconv.nn.inference import checked_images
+from isoconv.nn.images import checked_images
 from isoconv.nn.ready import normalised
 from isoconv.nn.tensor import Tensor
 from isoconv.nn.trace import Trace

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from isoconv.data.pictures import PictureFiles
 from isoconv.graph.operation import Array
 from isoconv.nn.inference import files_as_trained, predict_read
-from isoconv.nn.trace import trace_model
+from isoconv.nn.traced import trace_model
 
 if TYPE_CHECKING:
     from isoconv.nn.module import Module

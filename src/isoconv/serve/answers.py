@@ -20,15 +20,18 @@ from isoconv.data.opening import PIXELS
 from isoconv.errors import IsoconvError, NotEnoughMemoryError
 from isoconv.explain.bundle import names, source
 from isoconv.graph.operation import Array
+from isoconv.memory import readable
 from isoconv.nn import Module
 from isoconv.printable import printable
 from isoconv.serve.asked import (
     MOST_PICTURES,
+    MOST_ROOM,
     Asked,
     array_images,
     document,
     picture,
     picture_bytes,
+    room,
 )
 from isoconv.serve.figures import Figures
 from isoconv.serve.gathering import Gathering
@@ -110,7 +113,8 @@ def application(
     own = {"name": title, "digest": record["digest"], "weights_sha256": record["weights_sha256"]}
     figures = Figures(record["digest"], limits.batch)
     gathering = Gathering(predict, limits.batch, limits.wait, figures.batch)
-    # A large picture takes much memory until it is scaled: as many at once as there are cores.
+    # A large picture takes much memory until it is scaled, and a text in JSON until its numbers are
+    # an array: as many at once as there are cores.
     readers = CapacityLimiter(cores())
     under_way = 0
 
@@ -161,32 +165,25 @@ def application(
 
     async def _asked(request: Request, stack: ExitStack) -> list[Asked]:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind == "application/json":
-            found = await thread(document, await request.body())
-            if "images" in found:
-                return list(await thread(array_images, model, found))
-            pictures = picture_bytes(found["pictures"])
-            _check_count(len(pictures))
-            folder = _folder(stack)
-            named = []
-            for place, (name, content) in enumerate(pictures):
-                (file := folder / str(place)).write_bytes(content)
-                named.append((name, file))
-        elif kind == "multipart/form-data":
+        is_json = kind == "application/json"
+        images: list[Asked] = []
+        if kind == "multipart/form-data":
             named = await _parts(request, _folder(stack))
-        elif kind in ("", "application/octet-stream") or kind.startswith("image/"):
-            file = _folder(stack) / "0"
+        elif is_json or kind in ("", "application/octet-stream") or kind.startswith("image/"):
+            file = _folder(stack) / "request"
             with file.open("wb") as out:
                 async for piece in request.stream():
                     out.write(piece)
             named = [("picture", file)]
+            if is_json:
+                images, named = await thread(_in_json, model, file, limits.size)
         else:
             raise _Refusal(
                 415, f"a request is {PICTURE_KINDS}; got {kind!r:.80} (curl sends a picture with "
                 "-F picture=@photo.jpg)"
             )  # fmt: skip
         reads = (thread(picture, model, f, name, scale, limits.pixels) for name, f in named)
-        return list(await asyncio.gather(*reads))
+        return [*images, *await asyncio.gather(*reads)]
 
     async def _parts(request: Request, folder: Path) -> list[tuple[str, Path]]:
         named = []
@@ -302,6 +299,29 @@ def _check_count(count: int) -> None:
     if not 1 <= count <= MOST_PICTURES:
         text = f"a request must have 1 to {MOST_PICTURES} pictures; got {count}"
         raise _Refusal(413 if count else 422, text)
+
+
+def _in_json(model: Module, file: Path, size: int) -> tuple[list[Asked], list[tuple[str, Path]]]:
+    """What a request in JSON asks about: images, or the names of pictures and files beside it."""
+    content = file.read_bytes()
+    if room(content) > MOST_ROOM * size:
+        raise _Refusal(
+            413, f"lists and numbers of a request may take {readable(MOST_ROOM * size)} of memory; "
+            f"these take {readable(room(content))} (base64 takes less)"
+        )  # fmt: skip
+    found = document(content)
+    del content
+    if "images" in found:
+        images = array_images(model, found)
+        _check_count(len(images))
+        return images, []
+    pictures = picture_bytes(found["pictures"])
+    _check_count(len(pictures))
+    named = []
+    for place, (name, content) in enumerate(pictures):
+        (picture_file := file.with_name(str(place))).write_bytes(content)
+        named.append((name, picture_file))
+    return [], named
 
 
 def _told(each: Asked, found: Array, class_names: Sequence[str], top: int) -> dict[str, Any]:

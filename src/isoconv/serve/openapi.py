@@ -74,7 +74,8 @@ def _predict(limits: Limits, *, masks: bool) -> Schema:
         "401": "The token is missing or another one",
         "403": "The request comes from another page or for another address",
         "408": f"The request did not arrive within {limits.seconds:g} s",
-        "413": f"More than {limits.size:,} bytes or {MOST_PICTURES} pictures",
+        "413": f"More than {limits.size:,} bytes, {MOST_PICTURES} pictures or images, or too "
+        "many lists and numbers",
         "415": "Neither pictures nor JSON",
         "503": f"{limits.queue} requests are under way, or the answer took too long: come again",
     }
@@ -131,7 +132,7 @@ def _schemas(model: Module, class_names: Sequence[str]) -> Schema:
     sides = ", ".join(map(str, model.input_shape or ()))
     images: Schema = {
         "description": f"Of shape (N, {sides}), nested or as bytes, little-endian.",
-        "anyOf": [{"type": "array", "minItems": 1}, packed],
+        "anyOf": [{"type": "array", "minItems": 1, "maxItems": MOST_PICTURES}, packed],
     }
     scale: Schema = {"type": "number", "exclusiveMinimum": 0}
     arrays = _object({"images": images, "dtype": dtype, "scale": scale}, ["images"])

@@ -21,7 +21,7 @@ from isoconv.errors import ArgumentError, DataError, about, as_given
 from isoconv.graph.ir import Graph
 from isoconv.memory import check_memory
 from isoconv.nn import Module
-from isoconv.nn.inference import checked_images
+from isoconv.nn.images import checked_images
 from isoconv.nn.snapshot import whole
 from isoconv.run.inference import Predictor
 from isoconv.train.graphs import Normalisation, Preparation, build_evaluation

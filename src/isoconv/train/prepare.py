@@ -12,6 +12,7 @@ import numpy as np
 from isoconv.arithmetic import ARITHMETIC_VERSION
 from isoconv.checks import refusal
 from isoconv.data import Dataset, normalisation
+from isoconv.data.passes import extremes
 from isoconv.errors import ArgumentError, CheckpointError, DataError, ShapeError
 from isoconv.graph.ir import DType, Graph
 from isoconv.nn import storage
@@ -295,14 +296,13 @@ class Prepared:
 
     def _facts(self, dtype: DType) -> Facts:
         """What the trained model will be beside its weights."""
-        constants, images = self.preparation.normalisation, self.train.images
+        constants = self.preparation.normalisation
         return Facts(
             architecture=architecture_of(self.settled.model),
             input_shape=self.train.image_shape,
             trained_on=TrainedOn(
                 "uint8" if dtype == "uint8" else "float32",
-                float(images.min()),
-                float(images.max()),
+                *extremes(self.train.images),
                 self.train.reading,
             ),
             normalisation=None if constants is None else (constants.scale, constants.offset),

@@ -93,6 +93,15 @@ class Reporter:
         self.close()
         self.say(epoch_line(row, epochs))
 
+    def checking(self, which: str, done: int, epochs: int) -> None:
+        """So many epochs of so many that were trained again are as they were, these the last."""
+        if not self._bars:
+            self.say(f"{which} as in the receipt, {done} of {epochs}")
+            return
+        if not self._bar.begun:
+            self._bar.begin("verifying", epochs)
+        self._bar.advance(done, f"{done}/{epochs} epochs", epochs)
+
     def say(self, text: str) -> None:
         """One plain line."""
         if self._lines:

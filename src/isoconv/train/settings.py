@@ -296,8 +296,15 @@ class TrainSettings:
         usual="this machine", decides=False,
     ))  # fmt: skip
     executor: ExecutorFactory | None = field(default=None, metadata=_is(
-        EXECUTOR, "makes what runs the steps; changes no bit",
-        usual="an engine of this process", decides=False, options=(),
+        EXECUTOR, "makes what runs the steps, as `isoconv.Cluster` does; changes no bit",
+        usual="an engine of this process", decides=False,
+        options=(
+            Option(("--cluster",), TEXT,
+                   "the Ray cluster whose machines run the steps: auto for that which this machine "
+                   "is part of", usual="this machine alone", metavar="auto|HOST:PORT"),
+            Option(("--audit",), number(least=0),
+                   "for --cluster: share of the work that a second machine does, too", 0.0),
+        ),
     ))  # fmt: skip
     callbacks: Iterable[Callback] = field(default=(), metadata=_is(
         CALLBACKS, "called at the start, after each epoch and at the end",
