@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -20,13 +20,14 @@ from isoconv.cli.options import (
     size_of,
     takes_settings,
 )
-from isoconv.cli.table import print_json, progress, say
+from isoconv.cli.table import json_alone, print_json, progress, say
 from isoconv.errors import ArgumentError
 from isoconv.printable import printable
 from isoconv.train.settings import ALL, BESIDE, SETTINGS
 from isoconv.wording import called
 
 if TYPE_CHECKING:
+    from isoconv.cluster.settings import Cluster
     from isoconv.data import Augmentation, Splits
     from isoconv.train.learning_rate import Schedule
     from isoconv.train.optim import Optimizer
@@ -88,6 +89,7 @@ def train(
       isoconv train pets --from published.onnx --normalise imagenet
       isoconv train pets --from animals.safetensors --backbone-lr 0.0002 --lr 0.002
       isoconv train pets --size 128 --model resnet18 --optimizer sgd --lr 0.1 --warmup 1
+      isoconv train pets --cluster auto --audit 0.01
     """
     from isoconv.cli.bad import tell_skipped
     from isoconv.cli.ending import finish
@@ -97,7 +99,7 @@ def train(
     from isoconv.train.start import Start
 
     model, epochs, patience = (settings.pop(name) for name in BESIDE)
-    if model is not None and model not in models.MODELS:
+    if model is not None and model not in models.ALL_MODELS:
         models.create(model)
     sides, given = size_of(size), settings_of(settings)
     if given["start"] is not None:
@@ -122,16 +124,21 @@ def train(
                 cache=cache, **how,
             )  # fmt: skip
         tell_skipped(splits.skipped, folder.skipped_file)
-        metric = "loss" if splits.validation is None else "val_loss"
+        of_places = splits.train.of_places
+        better = "val_iou" if of_places else "val_loss"
+        metric = "loss" if splits.validation is None else better
         with called(patience="--early-stopping"):
             stopping = None if patience is None else EarlyStopping(patience, metric)
-        run = trainer.fit(
-            splits,
-            epochs=epochs,
-            out=folder,
-            early_stopping=stopping,
-            facts=run_facts(data),
-        )
+        if of_places:
+            say(_made_small(given["loss"], metric, patience))
+        with json_alone():
+            run = trainer.fit(
+                splits,
+                epochs=epochs,
+                out=folder,
+                early_stopping=stopping,
+                facts=run_facts(data),
+            )
         values = finish(run, splits, report, given["threads"], given["target"])
         if as_json:
             print_json(values)
@@ -141,6 +148,8 @@ def _in_words(splits: Splits) -> str:
     """What is trained on, chosen by and tested with."""
     train = splits.train
     height, width, channels = train.image_shape
+    classes = train.classes or int(train.labels.max()) + 1
+    of = f"with masks of {classes}" if train.of_places else f"in {classes}"
     others = [
         f"{len(part):,} {what}"
         for part, what in (
@@ -150,20 +159,33 @@ def _in_words(splits: Splits) -> str:
         if part is not None
     ]
     return (
-        f"{train.name}: {len(train):,} images of {height}x{width}x{channels} in {train.classes} "
+        f"{train.name}: {len(train):,} images of {height}x{width}x{channels} {of} "
         f"classes{', ' if others else ''}{', '.join(others)}"
     )
 
 
-def settings_of(told: Mapping[str, Any]) -> dict[str, Any]:
+def _made_small(loss: str, metric: str, patience: int | None) -> str:
+    """What is made small of masks, and what early stopping goes by."""
+    from isoconv.train.losses import LOSSES
+    from isoconv.train.words import called_best
+
+    said = f"each pixel has a class: the {LOSSES[loss].title} of an image's pixels is made small"
+    return said if patience is None else f"{said}; early stopping by the {called_best(metric)}"
+
+
+def settings_of(told: Mapping[str, Any], names: Iterable[str] = SETTINGS) -> dict[str, Any]:
     """The settings by what was told of their options.
+
+    Args:
+        told: values of options.
+        names: of the settings.
 
     Raises:
         ArgumentError: a value outside its range, or options that do not go together.
     """
     given = {}
-    for name, setting in SETTINGS.items():
-        words = [told[option.parameter] for option in setting.options_of(name)]
+    for name in names:
+        words = [told[option.parameter] for option in SETTINGS[name].options_of(name)]
         if words:
             given[name] = _MADE[name](*words) if name in _MADE else words[0]
     return given
@@ -171,6 +193,10 @@ def settings_of(told: Mapping[str, Any]) -> dict[str, Any]:
 
 def _augmentation(augment: str | None) -> Augmentation | Literal["auto"] | None:
     return "auto" if augment is None else augmentation_of(augment)
+
+
+def _loss(name: str | None) -> str:
+    return "cross_entropy" if name is None else name.replace("-", "_")
 
 
 def _optimizer(
@@ -225,8 +251,20 @@ def _freeze(layers: str | None) -> str | int | None:
     return int(layers) if layers is not None and layers.isdecimal() else layers
 
 
+def _executor(cluster: str | None, audit: float) -> Cluster | None:
+    """The cluster at this address; None if nothing was said of one."""
+    from isoconv.cluster.settings import Cluster
+
+    if cluster is None:
+        if audit:
+            raise ArgumentError(f"--audit is for --cluster; got --audit {audit} alone")
+        return None
+    with called(address="--cluster", audit="--audit"):
+        return Cluster(cluster, audit=audit)
+
+
 _MADE: Mapping[str, Callable[..., Any]] = {
-    "augmentation": _augmentation, "freeze": _freeze, "optimizer": _optimizer,
-    "schedule": _schedule,
+    "augmentation": _augmentation, "executor": _executor, "freeze": _freeze, "loss": _loss,
+    "optimizer": _optimizer, "schedule": _schedule,
 }  # fmt: skip
 """Settings that are made of what was told of their options."""

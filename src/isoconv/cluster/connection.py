@@ -12,11 +12,23 @@ from typing import Any
 from isoconv.errors import IsoconvError, MissingExtraError, TrainingError
 from isoconv.printable import printable
 
-__all__ = ["Connection", "LostError", "Node", "first_line"]
+__all__ = ["OUT_OF_MEMORY", "Connection", "LostError", "Node", "first_line"]
+
+OUT_OF_MEMORY = "its node ran out of memory"
+"""Why a worker died that Ray has killed for the memory that it took."""
 
 
 class LostError(Exception):
-    """A worker, or what it had made, is gone; the text says what Ray knows of it."""
+    """A worker, or what it had made, is gone; the text says what Ray knows of it.
+
+    Attributes:
+        own: whether it is the worker that was called; otherwise it is one whose results were to be
+            worked with.
+    """
+
+    def __init__(self, text: str, *, own: bool = False) -> None:
+        super().__init__(text)
+        self.own = own
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +61,7 @@ def first_line(error: BaseException) -> str:
 
 def _death(error: BaseException) -> str:
     """Why a worker died, as far as Ray can tell."""
-    text = str(error)
-    if "out of memory" in text.lower() and "could be" not in text.lower():
-        return "its node ran out of memory"
-    for line in text.splitlines():
+    for line in str(error).splitlines():
         _, found, detail = line.partition("Worker exit detail: ")
         if found:
             return printable(detail.partition(". ")[0])[:200]
@@ -115,6 +124,10 @@ class Connection:
         )
         return made.remote(*arguments)
 
+    def kill(self, actor: Any) -> None:
+        """End an actor, whatever it does."""
+        self.ray.kill(actor)
+
     def put(self, value: Any) -> Any:
         """A reference to a value, which goes to each node once."""
         return self.ray.put(value)
@@ -126,7 +139,7 @@ class Connection:
             LostError: whoever was to make it has died, or what it was to be made of is gone.
             IsoconvError: what went wrong where it was made.
         """
-        from ray.exceptions import RayError, RayTaskError
+        from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
 
         try:
             return self.ray.get(reference)
@@ -137,8 +150,10 @@ class Connection:
             if isinstance(cause, RayError):
                 raise LostError(first_line(cause)) from None
             raise TrainingError(f"{type(cause).__name__}: {first_line(cause)}") from error
+        except OutOfMemoryError:
+            raise LostError(OUT_OF_MEMORY, own=True) from None
         except RayError as error:
-            raise LostError(_death(error)) from None
+            raise LostError(_death(error), own=isinstance(error, RayActorError)) from None
 
     def ready(self, references: list[Any], seconds: float) -> list[Any]:
         """Those of some references whose values, or failures, are there within so many seconds."""

@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from isoconv.cluster.audit import Auditor
 from isoconv.cluster.connection import Connection, LostError
 from isoconv.cluster.roster import Member, Proof, Roster
-from isoconv.cluster.shared_step import Audit, SharedStep, Tally
+from isoconv.cluster.shared_step import SharedStep, Tally
 from isoconv.cluster.worker import State, Worker, flat_digest, state_digest
 from isoconv.errors import TrainingError
 from isoconv.graph.operation import Array
@@ -43,6 +44,7 @@ class ClusterExecutor:
         audit: share of the runs of shards that are done twice.
         patience: seconds to wait for workers.
         kind: of the workers.
+        connect: makes the connection to the cluster.
 
     Raises:
         MissingExtraError: Ray is not installed.
@@ -66,6 +68,7 @@ class ClusterExecutor:
         audit: float = 0.0,
         patience: float = 60.0,
         kind: type[Worker] = Worker,
+        connect: Callable[[str], Connection] = Connection,
     ) -> None:
         settings: dict[str, Any] = {
             "batch_size": batch_size, "shard_size": shard_size, "seed": seed, "target": target,
@@ -73,7 +76,7 @@ class ClusterExecutor:
         self._lock = threading.RLock()
         self._batch_size, self._shard_size = batch_size, min(shard_size, batch_size)
         self._samples = len(next(iter(data.values())))
-        self._audit, self._patience, self._address = audit, patience, address
+        self._patience, self._address = patience, address
         self._slots = step.slots
         self._news: list[str] = []
         self._tally = Tally()
@@ -83,7 +86,7 @@ class ClusterExecutor:
         self._begun: tuple[Any, ...] = ()
         self._open = ExitStack()
         try:
-            self._connection = Connection(address)
+            self._connection = connect(address)
             self._open.callback(self._connection.close)
             self._own = TrainingEngine(step, data, threads=threads, progress=progress, **settings)
             self._open.callback(self._own.close)
@@ -98,6 +101,9 @@ class ClusterExecutor:
                 self._news.append, self._admit,
             )  # fmt: skip
             self._open.callback(self._roster.close)
+            self._auditor = Auditor(
+                audit, self._connection, self._roster, self._own_sums, self._news.append
+            )
             self._roster.gather("prepared", patience)
         except BaseException:
             self.close()
@@ -147,10 +153,20 @@ class ClusterExecutor:
         Raises:
             TrainingError: workers hold different ones, or all have died.
         """
+        if not self._copied():
+            raise TrainingError(f"all workers have died, and with them the weights; {_GO_ON}")
+        return self._state[1]
+
+    def _copied(self) -> bool:
+        """Take a copy of the state of the moment; False where nobody is left who has it.
+
+        Raises:
+            TrainingError: workers hold different ones.
+        """
         while self._state[0] != self._version:
             members = self._roster.ready
             if not members:
-                raise TrainingError(f"all workers have died, and with them the weights; {_GO_ON}")
+                return False
             state = members[0].actor.state.remote()
             digests = [member.actor.digest.remote() for member in members[1:]]
             try:
@@ -168,18 +184,22 @@ class ClusterExecutor:
                             f"than {members[0].name}, and one of them is wrong; {_GO_ON}"
                         )
             self._state = self._version, found
-        return self._state[1]
+        return True
 
     # Who takes part -----------------------------------------------------------------------------
 
     def _tell(self, members: Sequence[Member], name: str, *arguments: Any) -> None:
-        """The same call to several at a time; whoever has died takes part no longer."""
+        """The same call to several at a time; whoever has died takes part no longer.
+
+        Whoever lives and did not get what it was to be given, stands where it did.
+        """
         calls = [(each, getattr(each.actor, name).remote(*arguments)) for each in members]
         for member, call in calls:
             try:
                 self._connection.get(call)
             except LostError as error:
-                self._roster.drop(member, f"died between two steps: {error}")
+                if error.own:
+                    self._roster.drop(member, f"died between two steps: {error}")
 
     def _admit(self, member: Member) -> None:
         """The weights of the moment and the epoch, for one who has just proved to be right."""
@@ -220,19 +240,18 @@ class ClusterExecutor:
                 self._tell(self._roster.ready, "begin_epoch", *self._begun)
                 return
             parameters, states, _ = self._now()
-            own = self._own_sums(parameters, states, 0, range(1))
+            own = self._own_sums(self._now(), 0, range(1))
             first = put((parameters, states)), *self._begun
             self._roster.proof = Proof(first, flat_digest(own))
-            if not self._audit:
+            if not self._auditor.share:
                 self._own.close()
             self._roster.gather("ready", self._patience)
 
-    def _own_sums(
-        self, parameters: dict[str, Array], states: dict[str, Array], step: int, shards: range
-    ) -> list[Array]:
+    def _own_sums(self, state: State, step: int, shards: range) -> list[Array]:
         """What the driver's own engine finds."""
         if self._epoch is None:
             raise TrainingError("an epoch must have begun before its steps")
+        parameters, states, _ = state
         self._own.load(parameters, states)
         self._own.begin_epoch(*self._epoch)
         return list(self._own.sums(step, shards).values())
@@ -242,20 +261,21 @@ class ClusterExecutor:
         with self._lock:
             rows: list[Array] = []
             begin = self._version
-            while len(rows) < len(hyper) and (not rows or np.isfinite(rows[-1][0])):
+            while True:
                 self._roster.look()
                 self._roster.advance()
-                nodes = {member.node.id for member in self._roster.ready}
-                if len(nodes) == 1 and self._state[0] < begin:
+                done = len(rows) == len(hyper) or (bool(rows) and not np.isfinite(rows[-1][0]))
+                alone = len({member.node.id for member in self._roster.ready}) == 1
+                if alone and (done or self._state[0] < begin):
                     # A node that dies takes its weights along, if no other one has them.
-                    self._now()
+                    self._copied()
                 if not self._roster.ready:
                     self._revive(begin)
                     del rows[self._version - begin :]
-                row = self._step(first + len(rows), hyper[len(rows)])
-                if row is not None:
+                elif done:
+                    return np.stack(rows)
+                elif (row := self._step(first + len(rows), hyper[len(rows)])) is not None:
                     rows.append(row)
-            return np.stack(rows)
 
     def _revive(self, begin: int) -> None:
         """Go back to the driver's copy of the weights, with workers who are new.
@@ -285,8 +305,12 @@ class ClusterExecutor:
                 return None
             step.hand_out(members)
             try:
-                if self._agreed(step, where):
-                    row = step.finish(members, self._version + 1, hyper)
+                if not self._auditor.runs(step, where):
+                    continue
+                step.add()
+                if not self._auditor.sums(step, where):
+                    continue
+                row = step.update(members, self._version + 1, hyper)
             except LostError as error:
                 row = self._mend(step, where)
                 lost += len(self._roster.ready) == len(members)
@@ -303,55 +327,13 @@ class ClusterExecutor:
             done = [each for each, (version, _) in stands.items() if version > self._version]
             if not done:
                 break
+            version, row = stands[done[0]]
             behind = [member for member in stands if member not in done]
-            self._tell(behind, "load", self._version + 1, done[0].actor.state.remote())
-            if done[0] in self._bury(where):
-                return stands[done[0]][1]
-        again = step.keep([*stands])
-        self._news.append(f"{again} of {step.shards} shards of {where} are run again")
+            if not behind:
+                return row
+            self._tell(behind, "load", version, done[0].actor.state.remote(), row)
+        self._auditor.forget(step, where)
         return None
-
-    # Audits -------------------------------------------------------------------------------------
-
-    def _agreed(self, step: SharedStep, where: str) -> bool:
-        """Whether those who did a part twice agree; who is wrong takes part no longer."""
-        if not self._audit:
-            return True
-        agreed = True
-        for audit in step.audits(self._audit, self._roster.ready):
-            if not self._connection.get(audit.agrees):
-                agreed = False
-                self._judge(step, audit, where)
-        if not agreed:
-            again = step.keep(self._roster.ready)
-            self._news.append(f"{again} of {step.shards} shards of {where} are run again")
-        return agreed
-
-    def _judge(self, step: SharedStep, audit: Audit, where: str) -> None:
-        """Find out who of two workers is wrong, with the driver's own engine.
-
-        Raises:
-            TrainingError: they hold different weights, so that neither can be believed.
-        """
-        part, get = audit.part, self._connection.get
-        state = get(audit.by.actor.state.remote())
-        one, other = state_digest(state), get(part.member.actor.digest.remote())
-        if one != other:
-            raise TrainingError(
-                f"{part.member.name} and {audit.by.name} hold different weights in {where}; "
-                f"{_GO_ON}"
-            )
-        parameters, states, _ = state
-        right = flat_digest(self._own_sums(parameters, states, step.number, part.run))
-        call = audit.by.actor.sums.options(num_returns=1 + len(part.nodes))
-        _, *own = call.remote(step.number, part.run)
-        for member, vectors in ((part.member, part.vectors), (audit.by, own)):
-            if flat_digest([get(vector) for vector in vectors]) != right:
-                said = (
-                    f"has given wrong sums for shards {part.run.start} to {part.run.stop - 1} in "
-                    f"{where}: what it gave before may be wrong, too (isoconv verify tells)"
-                )
-                self._roster.drop(member, said, TrainingError(f"{member.name} {said}"))
 
     # What there is to tell ----------------------------------------------------------------------
 
@@ -374,7 +356,7 @@ class ClusterExecutor:
             "bytes_per_step": tally.moved // max(tally.steps, 1),
             "bytes_per_step_most": tally.most,
             "shards_run_again": tally.again,
-            "runs_audited": tally.audited,
+            "audited": self._auditor.done,
         }
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from isoconv.cluster.connection import Connection, LostError, Node
+from isoconv.cluster.connection import OUT_OF_MEMORY, Connection, LostError, Node
 from isoconv.cluster.worker import Worker, flat_digest
 from isoconv.errors import IsoconvError, NotEnoughMemoryError, TrainingError
 from isoconv.memory import readable
@@ -34,7 +34,7 @@ class Member:
         cpus: that it has.
         stage: what it does before it takes part: "asked", "preparing", "proving"; then "ready".
         answer: what it is waited for.
-        rate: shards a second, as last seen.
+        rate: shards a second, as last seen; 0 before it has run any.
         steps, shards: that it took part in, that it ran.
         ended: why it takes part no longer; "" while it does.
     """
@@ -45,7 +45,7 @@ class Member:
     cpus: int
     stage: str = "asked"
     answer: Any = None
-    rate: float = 1.0
+    rate: float = 0.0
     steps: int = 0
     shards: int = 0
     ended: str = ""
@@ -119,12 +119,16 @@ class Roster:
     # Who comes ----------------------------------------------------------------------------------
 
     def look(self) -> None:
-        """Ask for nodes, and for a worker on each that has none."""
+        """Ask for nodes, and for a worker on each that has none; whose node is gone, is dead."""
         now = time.monotonic()
         if now - self._looked < LOOK_SECONDS:
             return
         self._looked = now
-        for node in self.connection.nodes():
+        nodes = self.connection.nodes()
+        for member in [*self.members]:
+            if member.node.id not in {node.id for node in nodes}:
+                self.drop(member, "is lost with its node")
+        for node in nodes:
             if node.id in self._aside:
                 continue
             if node.store < self.room:
@@ -145,7 +149,7 @@ class Roster:
     def _ask(self, node: Node, cpus: int) -> None:
         self._numbers += 1
         actor = self.connection.actor(self.kind, node, cpus, self._numbers)
-        member = Member(self._numbers, node, actor, cpus, rate=float(cpus))
+        member = Member(self._numbers, node, actor, cpus)
         member.answer = actor.about.remote()
         self.members.append(member)
 
@@ -162,7 +166,11 @@ class Roster:
             try:
                 self._next(member, self.connection.get(answer))
             except LostError as error:
-                self.drop(member, f"died before it took part: {error}")
+                if error.own:
+                    self.drop(member, f"died before it took part: {error}")
+                else:
+                    # Whoever had the weights of the moment is gone: it is asked once more.
+                    member.stage = "prepared"
             except IsoconvError as error:
                 self.drop(member, f"was refused: {error}", error)
         for member in self.members:
@@ -205,6 +213,8 @@ class Roster:
         end = time.monotonic() + seconds
         while True:
             self.look()
+            if not self.members and self._refusals:
+                break
             self.advance(0.1)
             there = [member for member in self.members if member.stage == stage]
             late = time.monotonic() > end
@@ -213,7 +223,7 @@ class Roster:
                     if member.stage != stage:
                         self.tell(f"{member.name} is not there yet; the training begins without it")
                 return
-            if late or (not self.members and self._refusals):
+            if late:
                 break
         if self._refusals:
             raise self._refusals[0]
@@ -228,12 +238,13 @@ class Roster:
         if member not in self.members:
             return
         self.members.remove(member)
+        self._looked = -LOOK_SECONDS
         member.ended = why
         self.gone.append(member)
-        self.connection.ray.kill(member.actor)
+        self.connection.kill(member.actor)
         self.tell(f"{member.name} {why}")
         deaths = len([each for each in self.gone if each.node.id == member.node.id])
-        if error is None and "out of memory" in why:
+        if error is None and OUT_OF_MEMORY in why:
             error = NotEnoughMemoryError(f"{member.node.name} ran out of memory")
         if error is None and deaths >= DEATHS:
             error = TrainingError(f"{deaths} workers died on {member.node.name}")
@@ -259,4 +270,4 @@ class Roster:
     def close(self) -> None:
         """End all workers."""
         while self.members:
-            self.connection.ray.kill(self.members.pop().actor)
+            self.connection.kill(self.members.pop().actor)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,13 +15,12 @@ from isoconv.errors import TrainingError
 from isoconv.graph.operation import Array
 from isoconv.run.tree import Pair, TreeNode, walk
 
-__all__ = ["Audit", "Part", "SharedStep", "Tally"]
+__all__ = ["Added", "Part", "SharedStep", "Tally"]
 
 _FRESH = 0.5
 """Weight of a step's speed in what a worker is taken to be able to."""
 _HOPE = 1.25
 """A worker that was too slow for any shard is taken to be so much quicker in the next step."""
-_SURE = 2**30
 
 
 @dataclass(eq=False)
@@ -34,14 +32,12 @@ class Tally:
         moved: bytes that went from node to node in them.
         most: in one of them.
         again: shards that were run again, because who had run them died or was wrong.
-        audited: runs of shards that were done twice.
     """
 
     steps: int = 0
     moved: int = 0
     most: int = 0
     again: int = 0
-    audited: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,18 +60,21 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Audit:
-    """Sums of a worker that another one holds against its own.
+class Added:
+    """The sum of the halves of a node: references to all three, and who has added them."""
 
-    Attributes:
-        part: whose sums they are.
-        by: the other worker.
-        agrees: a reference to what it finds.
-    """
-
-    part: Part
+    node: TreeNode
+    left: Any
+    right: Any
+    total: Any
     by: Member
-    agrees: Any
+
+
+def _rates(members: Sequence[Member]) -> list[float]:
+    """Shards a second; who has not run any is taken to be as quick as others for its processors."""
+    each = [member.rate / member.cpus for member in members if member.rate]
+    usual = sorted(each)[len(each) // 2] if each else 1.0
+    return [member.rate or usual * member.cpus for member in members]
 
 
 @dataclass(eq=False)
@@ -97,7 +96,12 @@ class SharedStep:
         shards: of the step.
         size: bytes of a vector of sums.
         tally: what steps cost.
+
+    Attributes:
         parts: what is under way or done.
+        added: sums of halves, likewise.
+        total, owner: a reference to the sum over all shards, and who has it.
+        moved: bytes that went from node to node.
     """
 
     connection: Connection
@@ -106,14 +110,15 @@ class SharedStep:
     size: int
     tally: Tally
     parts: list[Part] = field(default_factory=list)
+    added: list[Added] = field(default_factory=list)
+    total: Any = None
+    owner: Any = None
     moved: int = 0
 
     def hand_out(self, members: Sequence[Member]) -> None:
         """Give the shards that nobody has to workers, to each as many as it is quick."""
         for gap in self._gaps():
-            for member, run in zip(
-                members, deal(gap, [member.rate for member in members]), strict=True
-            ):
+            for member, run in zip(members, deal(gap, _rates(members)), strict=True):
                 if run:
                     self.parts.append(self._part(member, run))
                 else:
@@ -134,25 +139,28 @@ class SharedStep:
         seconds, *vectors = call.remote(self.number, run)
         return Part(member, run, nodes, seconds, vectors)
 
-    # Audits -------------------------------------------------------------------------------------
-
-    def audits(self, share: float, members: Sequence[Member]) -> list[Audit]:
-        """Have a share of the parts, drawn anew each time, done by another worker too."""
-        found = []
-        for part in self.parts:
-            others = [member for member in members if member is not part.member]
-            if others and secrets.randbelow(_SURE) < share * _SURE:
-                by = secrets.choice(others)
-                agrees = by.actor.agrees.remote(self.number, part.run, *part.vectors)
-                found.append(Audit(part, by, agrees))
-                self._count(part.member, by, len(part.vectors))
-        self.tally.audited += len(found)
-        return found
-
     # The sums -----------------------------------------------------------------------------------
 
-    def finish(self, members: Sequence[Member], version: int, hyper: Array) -> Array:
-        """Add the sums, have all workers make the update.
+    def add(self) -> None:
+        """Have the sums added along the tree, each where its left half is."""
+        places = {
+            node: (vector, part.member)
+            for part in self.parts
+            for node, vector in zip(part.nodes, part.vectors, strict=True)
+        }
+        steps, (whole,) = walk([node for part in self.parts for node in part.nodes], self.shards)
+        self.added = []
+        for step in steps:
+            if isinstance(step, Pair):
+                (left, by), (right, other) = places.pop(step.left), places.pop(step.right)
+                self.count(other, by, 1)
+                total = by.actor.add.remote(left, right)
+                self.added.append(Added(step.node, left, right, total, by))
+                places[step.node] = total, by
+        self.total, self.owner = places[whole]
+
+    def update(self, members: Sequence[Member], version: int, hyper: Array) -> Array:
+        """Have all workers make the update.
 
         Args:
             members: who makes it: all.
@@ -166,16 +174,16 @@ class SharedStep:
             LostError: a worker has died, or what it had made is gone.
             TrainingError: workers come to different metrics.
         """
-        total, owner = self._total()
         answers = [
-            member.actor.update.remote(version, self.number, total, hyper) for member in members
+            member.actor.update.remote(version, self.number, self.total, hyper)
+            for member in members
         ]
         for node in {member.node.id: member for member in members}.values():
-            self._count(owner, node, 1)
+            self.count(self.owner, node, 1)
         for part in self.parts:
-            seconds = self.connection.get(part.seconds)
-            speed = len(part.run) / max(seconds, 1e-6)
-            part.member.rate += _FRESH * (speed - part.member.rate)
+            speed = len(part.run) / max(self.connection.get(part.seconds), 1e-6)
+            before = part.member.rate or speed
+            part.member.rate = before + _FRESH * (speed - before)
         rows = [self.connection.get(answer) for answer in answers]
         for member, row in zip(members, rows, strict=True):
             if not np.array_equal(row, rows[0], equal_nan=True):
@@ -185,29 +193,15 @@ class SharedStep:
                 )
         return np.array(rows[0])
 
-    def _total(self) -> tuple[Any, Member]:
-        """A reference to the sum over all shards, and who has it."""
-        places = {
-            node: (vector, part.member)
-            for part in self.parts
-            for node, vector in zip(part.nodes, part.vectors, strict=True)
-        }
-        steps, (whole,) = walk([node for part in self.parts for node in part.nodes], self.shards)
-        for step in steps:
-            if isinstance(step, Pair):
-                (left, owner), (right, other) = places.pop(step.left), places.pop(step.right)
-                self._count(other, owner, 1)
-                places[step.node] = owner.actor.add.remote(left, right), owner
-        return places[whole]
-
-    def _count(self, giver: Member, taker: Member, vectors: int) -> None:
+    def count(self, giver: Member, taker: Member, vectors: int) -> None:
+        """So many vectors of sums go from one to the other."""
         if giver.node.id != taker.node.id:
             self.moved += vectors * self.size
 
     # Deaths -------------------------------------------------------------------------------------
 
     def keep(self, living: Sequence[Member]) -> int:
-        """Forget what is not there any more: parts of those who died or whose sums are gone.
+        """Forget what is not there any more: parts of those who died or were put aside.
 
         Returns:
             How many shards have to be run again.

@@ -93,10 +93,10 @@ class Worker:
         self.begin_epoch(epoch, order, *tables)
         return list(self._engine.sums(0, range(1)).values())
 
-    def load(self, version: int, state: State) -> None:
-        """Take parameters, states and the optimizer's vectors."""
+    def load(self, version: int, state: State, row: Array | None = None) -> None:
+        """Take parameters, states and the optimizer's vectors; the metrics of the step before."""
         self._engine.load(*state)
-        self._stands = version, None
+        self._stands = version, row
 
     def begin_epoch(self, epoch: tuple[Any, ...], order: Array, *tables: Array) -> None:
         """Begin an epoch: its number, the digest of its arrays, the names of the tables."""

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from isoconv.data.augment import Augmentation, table
     from isoconv.data.dataset import Dataset, normalisation
     from isoconv.data.download import default_folder, fetch
+    from isoconv.data.folding import Folds
     from isoconv.data.pictures import Pictures, read_image, read_pictures
     from isoconv.data.reading import Reading
     from isoconv.data.samples import Samples
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
     from isoconv.data.splits import Splits
 
 __all__ = [
-    "Augmentation", "Dataset", "Pictures", "Reading", "Samples", "Skipped", "Source", "Splits",
-    "default_folder", "fetch", "load", "load_splits", "normalisation", "read_image",
+    "Augmentation", "Dataset", "Folds", "Pictures", "Reading", "Samples", "Skipped", "Source",
+    "Splits", "default_folder", "fetch", "load", "load_splits", "normalisation", "read_image",
     "read_pictures", "table",
 ]  # fmt: skip
 
@@ -28,6 +29,7 @@ _PLACES: dict[str, tuple[str, ...]] = {
     "isoconv.data.augment": ("Augmentation", "table"),
     "isoconv.data.dataset": ("Dataset", "normalisation"),
     "isoconv.data.download": ("default_folder", "fetch"),
+    "isoconv.data.folding": ("Folds",),
     "isoconv.data.pictures": ("Pictures", "read_image", "read_pictures"),
     "isoconv.data.reading": ("Reading",),
     "isoconv.data.samples": ("Samples",),

@@ -128,7 +128,7 @@ def digest(arrays: Mapping[str, Array]) -> str:
             total.update(b"%d\n" % len(name.encode()))
         total.update(f"{name}\n{shape}\n{array.dtype.name}\n".encode())
         # Bytes where they lie: a data set is not copied for its digest.
-        total.update(little.reshape(-1).view(np.uint8))
+        total.update(little.reshape(-1).view(np.uint8).data)
     return total.hexdigest()
 
 

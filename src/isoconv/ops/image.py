@@ -170,7 +170,8 @@ def _copies(attrs: Augment, x: Array, table: Array, images: int, dtype: type[Any
         result = tap(i + whole["dy"], m + whole["dx"])
     cut_rows = (i >= whole["cut_y0"]) & (i < whole["cut_y1"])
     cut_columns = (j >= whole["cut_x0"]) & (j < whole["cut_x1"])
-    return np.where((cut_rows & cut_columns)[..., None], fill, result)
+    found: Array = np.where((cut_rows & cut_columns)[..., None], fill, result)
+    return found
 
 
 def _terms_augment(asked: Asked) -> Term:

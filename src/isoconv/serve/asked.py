@@ -55,12 +55,14 @@ class Asked:
         image: ``(H, W, C)`` as the model takes it; None if it cannot be read.
         notes: what is to be told of it, a line each.
         error: why it cannot be read.
+        size: height and width of the picture before it became the image; None for an array.
     """
 
     name: str
     image: Array | None
     notes: tuple[str, ...] = ()
     error: str = ""
+    size: tuple[int, int] | None = None
 
 
 def picture(model: Module, file: Path, name: str, scale: float | None, most_pixels: int) -> Asked:
@@ -88,7 +90,8 @@ def picture(model: Module, file: Path, name: str, scale: float | None, most_pixe
             _, images = files.read(files.files)
             files.raise_any()
             images = checked_images(model, images, scale_of_read(model, images, scale))
-        return Asked(name, images[0], tuple(told(line) for line in (*files.notes(), *lines)))
+        notes = tuple(told(line) for line in (*files.notes(), *lines))
+        return Asked(name, images[0], notes, size=(height, width))
     except IsoconvError as error:
         return Asked(name, None, error=told(error.reason))
 

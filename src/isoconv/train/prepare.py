@@ -366,7 +366,7 @@ class Prepared:
         metrics = self.step.metrics
         columns = {*metrics, *NO_METRICS, "learning_rate"}
         if self.validation is not None:
-            columns |= {f"val_{name}" for name in metrics}
+            columns |= {f"val_{name}" for name in self._measured}
         for row in checkpoint.history:
             if set(row) != columns:
                 raise CheckpointError(
@@ -398,6 +398,12 @@ class Prepared:
             slots={slot: dict(zeros) for slot in step.slots},
         )
 
+    @property
+    def _measured(self) -> tuple[str, ...]:
+        """What is measured on images that are not learned from."""
+        metrics = self.step.metrics
+        return (*metrics, "iou") if len(self.output) > 1 and "top1" in metrics else metrics
+
     def check_stopping(self, stopping: EarlyStopping | None) -> None:
         """See that early stopping looks at a metric that the history will have.
 
@@ -409,7 +415,7 @@ class Prepared:
         if not isinstance(stopping, EarlyStopping):
             raise refusal("early_stopping", "be an EarlyStopping", stopping)
         validated, metrics = self.validation is not None, self.step.metrics
-        known = [*metrics, *(f"val_{name}" for name in metrics if validated)]
+        known = [*metrics, *(f"val_{name}" for name in self._measured if validated)]
         if stopping.metric not in known:
             raise ArgumentError(
                 f"early_stopping needs a metric of the history, {', '.join(known)}; "

@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from isoconv.train.optim import Optimizer
 
 __all__ = [
-    "AMOUNTS", "MODEL", "PLENTY", "RULES", "USUAL", "Recipe", "Tunes", "in_words",
+    "AMOUNTS", "MAP_MODEL", "MODEL", "PLENTY", "RULES", "USUAL", "Recipe", "Tunes", "in_words",
     "shard_size_for",
 ]  # fmt: skip
 __public__ = {"isoconv.train": ["Recipe"]}
 
 MODEL = "small_resnet"
 """The ready model that is trained when none is named."""
+MAP_MODEL = "small_unet"
+"""Likewise where each place of an image has a class of its own."""
 
 AMOUNTS = (
     (100, 8, 100),
@@ -72,7 +74,7 @@ def _by_amount(place: int) -> str:
 
 
 RULES: Mapping[str, str] = {
-    "model": f"`{MODEL}`, sized to the images",
+    "model": f"`{MODEL}`, sized to the images; `{MAP_MODEL}` where their places have classes",
     "batch_size": _by_amount(1),
     "shard_size": "a quarter of the batch, at least 8 and at most 32; the batch where a layer's "
     "statistics are over that",
@@ -172,7 +174,7 @@ class Recipe:
         return cls(
             images=count,
             image_shape=train.image_shape,
-            model=MODEL,
+            model=MAP_MODEL if train.of_places else MODEL,
             epochs=epochs if tunes is None else epochs // 2,
             batch_size=batch,
             shard_size=shard_size_for(batch),

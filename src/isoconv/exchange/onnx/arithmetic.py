@@ -18,9 +18,11 @@ from isoconv.nn import functional as f
 __all__ = ["joined"]
 
 _UNARY: dict[str, Callable[..., Tensor]] = {
-    "Abs": f.abs, "Ceil": f.ceil, "Erf": f.erf, "Exp": f.exp, "Floor": f.floor, "IsInf": f.isinf,
-    "IsNaN": f.isnan, "Log": f.log, "Neg": f.neg, "Not": f.logical_not,
-    "Reciprocal": f.reciprocal, "Round": f.round, "Sign": f.sign, "Sqrt": f.sqrt,
+    "Abs": f.abs, "Acos": f.acos, "Acosh": f.acosh, "Asin": f.asin, "Asinh": f.asinh,
+    "Atan": f.atan, "Atanh": f.atanh, "Ceil": f.ceil, "Cosh": f.cosh, "Erf": f.erf,
+    "Exp": f.exp, "Floor": f.floor, "IsInf": f.isinf, "IsNaN": f.isnan, "Log": f.log, "Neg": f.neg,
+    "Not": f.logical_not, "Reciprocal": f.reciprocal, "Round": f.round, "Sign": f.sign,
+    "Sinh": f.sinh, "Sqrt": f.sqrt,
 }  # fmt: skip
 _BINARY: dict[str, Callable[..., Tensor]] = {
     "Add": f.add, "And": f.logical_and, "Div": f.divide, "Equal": f.equal, "Greater": f.greater,

@@ -69,8 +69,9 @@ def image_of(
 
 
 _KEEPS_AXES = (
-    "Add", "Cast", "Clip", "DequantizeLinear", "Div", "Identity", "LeakyRelu", "LogSoftmax", "Mul",
-    "QuantizeLinear", "Relu", "Sigmoid", "Softmax", "Sub", "Tanh",
+    "Abs", "Add", "Cast", "Clip", "DequantizeLinear", "Div", "Elu", "Exp", "HardSigmoid",
+    "HardSwish", "Identity", "LeakyRelu", "Log", "LogSoftmax", "Max", "Min", "Mul", "Neg", "Pad",
+    "Pow", "QuantizeLinear", "Relu", "Sigmoid", "Slice", "Softmax", "Sqrt", "Sub", "Tanh",
 )  # fmt: skip
 """Operators that take axes as they come, and leave them so."""
 _NO_MATTER = ("Shape", "Size", "Constant")

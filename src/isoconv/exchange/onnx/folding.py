@@ -7,11 +7,13 @@ becomes a layer, whose arithmetic is isoconv's.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from math import prod
 from typing import Any
 
 import numpy as np
 
+from isoconv.arithmetic import elementary
 from isoconv.exchange.onnx.reader import Node
 from isoconv.exchange.onnx.tensors import KINDS
 from isoconv.graph.operation import Array
@@ -332,3 +334,54 @@ fold("Floor", count=_as_many)(_unary(np.floor))
 fold("Ceil", count=_as_many)(_unary(np.ceil))
 fold("Sqrt", count=_as_many)(_unary(np.sqrt))
 fold("Not", count=_as_many)(_unary(np.logical_not))
+
+
+MOST_COUNTED = 2**12
+"""Elements of an array of sides or counts."""
+
+
+def _counted(ufunc: np.ufunc) -> Fold:
+    """A reduction of whole numbers, which no order changes."""
+
+    def computed(settings: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
+        if arrays[0].dtype.kind not in "iu" or arrays[0].size > MOST_COUNTED:
+            raise _NotExactError
+        axes = _given(settings, arrays, "axes", 1)
+        if not axes and settings.get("noop_with_empty_axes", 0):
+            return [arrays[0]]
+        gone = normal_axes(axes or range(arrays[0].ndim), arrays[0].ndim)
+        found = arrays[0]
+        for axis in gone:
+            found = np.expand_dims(reduce(ufunc, np.moveaxis(found, axis, 0)), axis)
+        return [found if settings.get("keepdims", 1) else np.squeeze(found, gone)]
+
+    return computed
+
+
+fold("ReduceProd")(_counted(np.multiply))
+fold("ReduceSum")(_counted(np.add))
+fold("ReduceMax")(_counted(np.maximum))
+fold("ReduceMin")(_counted(np.minimum))
+
+
+@fold("Mod", count=_broadcast)
+def _remainder(settings: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
+    if arrays[0].dtype.kind not in "iu":
+        raise _NotExactError
+    first, second = arrays
+    if settings.get("fmod", 0):
+        return [first - _truncated(first, second) * second]
+    return [np.mod(first, second)]
+
+
+def _angles(compute: Callable[[Array], Any]) -> Fold:
+    """Of arrays of the file alone, as codes of places are made: no kernel reduces an angle."""
+
+    def computed(_: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
+        return [np.asarray(compute(arrays[0].astype(np.float32)), arrays[0].dtype)]
+
+    return computed
+
+
+fold("Sin", count=_as_many)(_angles(elementary.sin))
+fold("Cos", count=_as_many)(_angles(elementary.cos))

@@ -28,7 +28,7 @@ from isoconv.exchange.onnx.writing import PREPROCESSING, RECORD
 from isoconv.exchange.preparing import prepared, prepared_as_said
 from isoconv.exchange.published import classes_as_imagenet
 from isoconv.graph.operation import Array
-from isoconv.nn import Apply, Network, Sigmoid, trace_model
+from isoconv.nn import Apply, Network, Sigmoid, Softmax, trace_model
 from isoconv.nn.functional import multiply
 from isoconv.nn.held import put_weights
 from isoconv.nn.images import warn_outside
@@ -136,7 +136,8 @@ def load_onnx(path: str | Path, *, normalise: str | None = None) -> Network:
 
     What the file does not say is told in a `DataWarning` each: how pictures are normalised, sides
     that it leaves free, and that 1,000 results for coloured pictures are taken for ImageNet's
-    classes. Results in a row become probabilities by softmax unless the network ends in one itself.
+    classes. Results in a row become probabilities by softmax unless the network ends in one itself;
+    a map of the picture's size that does is one of the classes of pixels.
 
     Args:
         path: of the file.
@@ -158,8 +159,11 @@ def load_onnx(path: str | Path, *, normalise: str | None = None) -> Network:
         raise _said_already(normalise)
     shape = network.input_shape or ()
     result = trace_model(network, shape, training=False).output_tensor.shape
+    last = next(layer for name, layer, *_ in network.steps if name == network.output)
+    if len(result) == 3 and result[:2] == shape[:2] and isinstance(last, Softmax):
+        # A map that does not end in probabilities may be anything, and is left as numbers.
+        network.finish = "softmax"
     if len(result) == 1 and result[0] > 1:
-        last = next(layer for name, layer, *_ in network.steps if name == network.output)
         network.finish = "sigmoid" if isinstance(last, Sigmoid) else "softmax"
     if not network.class_names:
         classes_as_imagenet(network, Path(path))
