@@ -7,9 +7,10 @@ from isoconv.data.archive import NPZ
 from isoconv.data.cifar import CIFAR
 from isoconv.data.files import Format
 from isoconv.data.idx import IDX
+from isoconv.data.packed import PACK
 from isoconv.data.pictures import PICTURES
 
-__all__ = ["CIFAR", "ENDINGS", "FORMATS", "IDX", "NPZ", "PICTURES", "Format", "stem"]
+__all__ = ["CIFAR", "ENDINGS", "FORMATS", "IDX", "NPZ", "PACK", "PICTURES", "Format", "stem"]
 # end of names
 
 __public__ = {"isoconv.data.formats": ["ENDINGS", "FORMATS", "stem"]}
