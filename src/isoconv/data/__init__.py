@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from isoconv.data.dataset import Dataset, normalisation
     from isoconv.data.download import default_folder, fetch
     from isoconv.data.packed import check
-    from isoconv.data.packing import Packed, pack
+    from isoconv.data.packing import pack
     from isoconv.data.pictures import Pictures, read_image, read_pictures
     from isoconv.data.reading import Reading
     from isoconv.data.samples import Samples
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from isoconv.data.splits import Splits
 
 __all__ = [
-    "Augmentation", "Dataset", "Packed", "Pictures", "Reading", "Samples", "Skipped", "Source",
-    "Splits", "check", "default_folder", "fetch", "load", "load_splits", "normalisation", "pack",
+    "Augmentation", "Dataset", "Pictures", "Reading", "Samples", "Skipped", "Source", "Splits",
+    "check", "default_folder", "fetch", "load", "load_splits", "normalisation", "pack",
     "read_image", "read_pictures", "table",
 ]  # fmt: skip
 
@@ -31,7 +31,7 @@ _PLACES: dict[str, tuple[str, ...]] = {
     "isoconv.data.dataset": ("Dataset", "normalisation"),
     "isoconv.data.download": ("default_folder", "fetch"),
     "isoconv.data.packed": ("check",),
-    "isoconv.data.packing": ("Packed", "pack"),
+    "isoconv.data.packing": ("pack",),
     "isoconv.data.pictures": ("Pictures", "read_image", "read_pictures"),
     "isoconv.data.reading": ("Reading",),
     "isoconv.data.samples": ("Samples",),

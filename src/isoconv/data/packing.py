@@ -49,7 +49,7 @@ except ImportError:  # a system without this kind of locks
     fcntl = None  # type: ignore[assignment]
 
 __all__ = ["Packed", "pack"]
-__public__ = {"isoconv.data": ["Packed", "pack"]}
+__public__ = {"isoconv.data": ["pack"]}
 
 Array = NDArray[Any]
 
