@@ -12,7 +12,8 @@ from isoconv.data.packed import PACK
 from isoconv.data.pictures import PICTURES
 
 __all__ = [
-    "CIFAR", "ENDINGS", "FORMATS", "IDX", "MASK_FOLDER", "NPZ", "PACK", "PICTURES", "Format", "stem",
+    "CIFAR", "ENDINGS", "FORMATS", "IDX", "MASK_FOLDER", "NPZ", "PACK", "PICTURES", "Format",
+    "stem",
 ]  # fmt: skip
 # end of names
 
