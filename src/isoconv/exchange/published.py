@@ -15,7 +15,7 @@ from isoconv.exchange.preparing import prepared_as_said, prepared_by
 from isoconv.exchange.torch_file import weights_in, whole_file
 from isoconv.exchange.torch_weights import load_into, ready_model
 from isoconv.nn import Module, models, trace_model
-from isoconv.nn.inference import warn_outside
+from isoconv.nn.images import warn_outside
 from isoconv.nn.models.published import PUBLISHED, Published
 from isoconv.printable import printable
 

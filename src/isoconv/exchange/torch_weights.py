@@ -24,7 +24,7 @@ from isoconv.exchange.torch_names import (
 )
 from isoconv.graph.operation import Array
 from isoconv.nn import BatchNorm, Module, Traced, models, trace_model
-from isoconv.nn.inference import warn_outside
+from isoconv.nn.images import warn_outside
 from isoconv.nn.storage import listed, misfits, replace_file
 from isoconv.wording import either
 

@@ -33,6 +33,8 @@ __all__ = [
     "read",
     "read_saved",
     "replace_file",
+    "saved_in",
+    "sync_folder",
     "write",
 ]
 
@@ -184,10 +186,10 @@ def replace_file(path: Path, content: bytes) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make the new name last through a loss of power, where the system can."""
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)

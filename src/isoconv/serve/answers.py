@@ -20,14 +20,13 @@ from isoconv.explain.bundle import names, source
 from isoconv.graph.operation import Array
 from isoconv.memory import readable
 from isoconv.nn import Module
+from isoconv.nn.alone import OneImage, read_alone
 from isoconv.printable import printable
 from isoconv.serve.asked import (
     MOST_PICTURES,
     MOST_ROOM,
-    Asked,
     array_images,
     document,
-    picture,
     picture_bytes,
     room,
 )
@@ -148,10 +147,10 @@ def application(
             found["error"] = _lost(lost, len(asked))
         return _json(found, 422 if lost else 200)
 
-    async def _asked(request: Request, stack: ExitStack) -> list[Asked]:
+    async def _asked(request: Request, stack: ExitStack) -> list[OneImage]:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         is_json = kind == "application/json"
-        images: list[Asked] = []
+        images: list[OneImage] = []
         if kind == "multipart/form-data":
             named = await _parts(request, _folder(stack))
         elif is_json or kind in ("", "application/octet-stream") or kind.startswith("image/"):
@@ -167,7 +166,7 @@ def application(
                 415, f"a request is {PICTURE_KINDS}; got {kind!r:.80} (curl sends a picture with "
                 "-F picture=@photo.jpg)"
             )  # fmt: skip
-        reads = (thread(picture, model, f, name, scale, limits.pixels) for name, f in named)
+        reads = (thread(read_alone, model, f, name, scale, limits.pixels) for name, f in named)
         return [*images, *await asyncio.gather(*reads)]
 
     async def _parts(request: Request, folder: Path) -> list[tuple[str, Path]]:
@@ -286,7 +285,7 @@ def _check_count(count: int) -> None:
         raise _Refusal(413 if count else 422, text)
 
 
-def _in_json(model: Module, file: Path, size: int) -> tuple[list[Asked], list[tuple[str, Path]]]:
+def _in_json(model: Module, file: Path, size: int) -> tuple[list[OneImage], list[tuple[str, Path]]]:
     """What a request in JSON asks about: images, or the names of pictures and files beside it."""
     content = file.read_bytes()
     if room(content) > MOST_ROOM * size:
@@ -309,7 +308,7 @@ def _in_json(model: Module, file: Path, size: int) -> tuple[list[Asked], list[tu
     return [], named
 
 
-def _told(each: Asked, results: Any, class_names: Sequence[str], top: int) -> dict[str, Any]:
+def _told(each: OneImage, results: Any, class_names: Sequence[str], top: int) -> dict[str, Any]:
     """An image's part of an answer: its classes, of equals the first."""
     if each.image is None:
         return {"name": each.name, "error": each.error}
@@ -319,7 +318,7 @@ def _told(each: Asked, results: Any, class_names: Sequence[str], top: int) -> di
     return {"name": each.name, "classes": classes, "notes": list(each.notes)}
 
 
-def _lost(lost: Sequence[Asked], total: int) -> str:
+def _lost(lost: Sequence[OneImage], total: int) -> str:
     if total == 1:
         return f"{lost[0].name}: {lost[0].error}"
     rest = "; the others are answered for" if len(lost) < total else ""
