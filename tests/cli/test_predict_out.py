@@ -47,8 +47,8 @@ def test_what_is_said(words: tuple[str, ...], tmp_path: Path) -> None:
         (("--out", "x.txt"), "end in .parquet, .csv or .jsonl"),
         (("--out", "x.csv", "--top", "2"), "--top bounds what is shown"),
         (("--out", "x.csv", "--csv"), "--csv prints what is shown"),
-        (("--workers", "2"), "--workers belongs to --out"),
-        (("--column", "x"), "--column belongs to --out"),
+        (("--workers", "2"), "--workers is for a table"),
+        (("--column", "x"), "--column is for a table"),
     ):
         assert text in fail("predict", *words, *more)
 

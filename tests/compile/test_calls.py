@@ -139,7 +139,7 @@ def test_titles_of_winograd(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bytes() -> None:
     """Each operand once: of every image where it has them, by the row where it is a data set's."""
     buffers = (
-        Buffer("dataset", "x", 0, batched=True), Buffer("order", "order", 0),
+        Buffer("dataset", "x", 0, batched=True), Buffer("order", "x", 0),
         Buffer("arena", "a", 40, batched=True), Buffer("parameter", "w", 100),
         Buffer("scratch", "scratch", 10**6), Buffer("output", "y", 0),
     )  # fmt: skip

@@ -20,6 +20,7 @@ from isoconv.errors import ArgumentError, CheckpointError, NotEnoughMemoryError,
 from isoconv.nn import Module
 from isoconv.nn.architecture import model_of
 from isoconv.nn.schema import Fields
+from isoconv.run.training import TrainingEngine
 from isoconv.train import Callback, Interrupted, Run, Trainer, once, verify
 from isoconv.train.freezing import frozen_layers
 from isoconv.train.receipt import receipt_digest
@@ -123,7 +124,7 @@ def test_what_frozen_layers_give_is_computed_once(
 ) -> None:
     """The steps see no picture; without memory for that they do, and a person is told."""
     seen: list[set[str]] = []
-    engine = ic.run.training.TrainingEngine  # type: ignore[attr-defined]
+    engine = TrainingEngine
 
     def watched(step: Any, arrays: Any, **settings: Any) -> Any:
         seen.append(set(arrays))

@@ -405,6 +405,6 @@ CALLS: Table = {
     **{
         f"nn.models.{name}": model(getattr(models, name))
         for name in models.__all__
-        if name not in ("MODELS", "create")
+        if name not in ("ALL_MODELS", "MAP_MODELS", "MODELS", "create")
     },
 }  # fmt: skip

@@ -14,8 +14,9 @@ from typing import Any
 
 from isoconv.batch.table import Table
 from isoconv.errors import ArgumentError, CheckpointError
+from isoconv.files import sync_folder
 from isoconv.nn.schema import SHA256, Fields, Rows, Text, Whole
-from isoconv.nn.storage import replace_file, sync_folder
+from isoconv.nn.storage import replace_file
 from isoconv.printable import printable
 from isoconv.train.files import canonical_json, read_json
 from isoconv.train.hold import HELD, Hold

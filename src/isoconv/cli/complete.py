@@ -81,9 +81,9 @@ def model_names(incomplete: str) -> list[str]:
         >>> model_names("le")
         ['lenet5']
     """
-    from isoconv.nn.models import MODELS
+    from isoconv.nn.models import ALL_MODELS
 
-    return _beginning(incomplete, MODELS)
+    return _beginning(incomplete, ALL_MODELS)
 
 
 def data_names(incomplete: str) -> list[str]:
@@ -102,8 +102,8 @@ def published_names(incomplete: str) -> list[str]:
     """Ready models of which there are published weights.
 
     Example:
-        >>> published_names("resnet3")
-        ['resnet34']
+        >>> published_names("shuffle")
+        ['shufflenet_v2_x1_0']
     """
     from isoconv.nn.models.published import PUBLISHED
 

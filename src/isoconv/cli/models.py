@@ -46,11 +46,11 @@ def models(
     if context.invoked_subcommand is not None:
         return
     from isoconv.cli.table import print_json, print_table
-    from isoconv.nn.models import MODELS, create
+    from isoconv.nn.models import ALL_MODELS, create
 
     sides = shape_of(shape)
     found: list[tuple[str, Summary | None]] = []
-    for name in MODELS:
+    for name in ALL_MODELS:
         summary = None
         # Models with pooling do not take the smallest images.
         with suppress(ShapeError):

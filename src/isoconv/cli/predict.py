@@ -55,9 +55,9 @@ def predict(
     out: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE",
-            help="Write a table, .parquet, .csv or .jsonl, with a row for each image and the "
-            "probabilities of all classes; the same command goes on with one that was ended.",
+            help="A table to write, .parquet, .csv or .jsonl, with a row for each image and the "
+            "probabilities of all classes; the same command goes on with one that was ended. With "
+            "a model of masks: a folder to write them into, and the pictures with their colours.",
             show_default=False,
         ),
     ] = None,
@@ -78,7 +78,7 @@ def predict(
         ),
     ] = None,
     workers: Annotated[
-        int, typer.Option(min=1, help="With --out, processes that predict at the same time.")
+        int, typer.Option(min=1, help="With a table, processes that predict at the same time.")
     ] = 1,
     best: Best = False,
     scale: Scale = None,
@@ -97,9 +97,13 @@ def predict(
     taken, gray or coloured as they were. Hidden files of folders, and files that are no images by
     their ending, are left out and counted.
 
+    With a model that was trained on masks the share of each class in the pixels is shown, and --out
+    writes masks/NAME.png, of the picture's own size and with a palette, and overlays/NAME.png.
+    Nothing is written over.
+
     Files that cannot be read are named in the end with the reason, and all others are answered for;
-    --json has an entry with the reason for each of them, --csv has no row for them, and --out has
-    one with the reason.
+    --json has an entry with the reason for each of them, --csv has no row for them, and a table
+    has one with the reason.
     Exit code 0: all were read; 1: some were not; 2: none was, or something else is wrong.
 
     Examples:
@@ -109,19 +113,22 @@ def predict(
       curl -s https://example.org/cat.jpg | isoconv predict runs/pets -
       isoconv predict pets.safetensors holiday.jpg
       isoconv predict runs/pets photos --out answers.parquet --workers 4
+      isoconv predict runs/roads street.jpg --out found
     """
     from isoconv.cli.bad import cannot_be_read
+    from isoconv.cli.predict_masks import mask_answers, print_shares, share_titles
     from isoconv.cli.predict_out import write_table
-    from isoconv.cli.runs import classifier_at
+    from isoconv.cli.runs import classifier_at, of_places
     from isoconv.cli.table import print_json
 
     if as_csv and as_json:
         raise ArgumentError("--csv and --json both print what is to stand alone: take one of them")
-    if out is not None:
+    model = classifier_at(run, best, normalise, class_names)
+    masks = of_places(model)
+    if out is not None and not masks:
         if top is not None or as_csv:
             option = "--csv prints" if as_csv else "--top bounds"
             raise ArgumentError(f"{option} what is shown: --out writes all classes into its file")
-        model = classifier_at(run, best, normalise, class_names)
         write_table(
             model, images, out, column=column, root=root, scale=scale, workers=workers,
             threads=threads, target=target, as_json=as_json,
@@ -129,21 +136,26 @@ def predict(
         return
     for option, given in (("--column", column), ("--root", root), ("--workers", workers != 1)):
         if given:
-            raise ArgumentError(f"{option} belongs to --out, which names the table to write")
-    model = classifier_at(run, best, normalise, class_names)
+            raise ArgumentError(f"{option} is for a table, --out FILE, of a model of classes")
+    answers: Iterator[Any]
     with named(images) as inputs:
         for line in inputs.notes:
             note(line)
-        answers = _answers(model, inputs, top or TOP, scale, threads, target)
+        if masks:
+            answers = mask_answers(model, inputs, out, scale, threads, target)
+        else:
+            answers = _answers(model, inputs, top or TOP, scale, threads, target)
+        titles: Callable[[Any], list[str]] = share_titles if masks else _titles
         with _counted(len(inputs.items), as_csv) as step:
-            known = _print_csv(answers, step) if as_csv else list(_each(answers, step))
+            known = _print_csv(answers, step, titles) if as_csv else list(_each(answers, step))
     lost = [each.lost for each in known if each.lost is not None]
     if len(lost) == len(known):
         raise cannot_be_read("", lost, len(known))
     if as_json:
         print_json([each.plain() for each in known])
     elif not as_csv:
-        _print_table(known)
+        show: Callable[[Any], None] = print_shares if masks else _print_table
+        show(known)
     if lost:
         complain(in_full(cannot_be_read("the others were answered for", lost, len(known))))
         raise typer.Exit(UNREAD)
@@ -162,6 +174,10 @@ class _Answer:
     image: str
     classes: tuple[tuple[str, float], ...] = ()
     lost: Skipped | None = None
+
+    def row(self) -> list[str]:
+        """The same for CSV."""
+        return [self.image, *(cell for name, share in self.classes for cell in (name, repr(share)))]
 
     def plain(self) -> dict[str, Any]:
         """The same for JSON."""
@@ -234,14 +250,21 @@ def _counted(total: int, as_csv: bool) -> Iterator[Callable[[], None]]:
         yield step
 
 
-def _each(answers: Iterator[_Answer], step: Callable[[], None]) -> Iterator[_Answer]:
+def _each(answers: Iterator[Any], step: Callable[[], None]) -> Iterator[Any]:
     for answer in answers:
         step()
         yield answer
 
 
-def _print_csv(answers: Iterator[_Answer], step: Callable[[], None]) -> list[_Answer]:
+def _print_csv(
+    answers: Iterator[Any], step: Callable[[], None], titles: Callable[[Any], list[str]]
+) -> list[_Answer]:
     """Print a row for each image as soon as it is known, behind a row of titles.
+
+    Args:
+        answers: what comes of the images.
+        step: called after each.
+        titles: gives those of the columns, by the first answer.
 
     Returns:
         All of them, without the classes of those that were printed: any number will do.
@@ -253,16 +276,19 @@ def _print_csv(answers: Iterator[_Answer], step: Callable[[], None]) -> list[_An
     for answer in _each(answers, step):
         if answer.lost is None:
             if not begun:
-                print_row(_titles(len(answer.classes)))
+                print_row(titles(answer))
             begun = True
-            cells = [cell for name, share in answer.classes for cell in (name, repr(share))]
-            print_row([answer.image, *cells])
+            print_row(answer.row())
         known.append(_Answer(answer.image, lost=answer.lost))
     return known
 
 
-def _titles(classes: int) -> list[str]:
-    more = [title for n in range(2, classes + 1) for title in (f"class_{n}", f"probability_{n}")]
+def _titles(answer: _Answer) -> list[str]:
+    more = [
+        title
+        for n in range(2, len(answer.classes) + 1)
+        for title in (f"class_{n}", f"probability_{n}")
+    ]
     return ["image", "class", "probability", *more]
 
 

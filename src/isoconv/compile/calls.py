@@ -88,7 +88,7 @@ class Arguments:
         if buffer not in self.buffers or buffer.region == "dataset":
             self.buffers.append(buffer)
             if buffer.region == "dataset":
-                self.buffers.append(Buffer("order", "order", 0))
+                self.buffers.append(Buffer("order", buffer.name, 0))
                 return len(self.buffers) - 2
         number = self.buffers.index(buffer)
         if write and number not in self.writes:

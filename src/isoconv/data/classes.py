@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from isoconv.data.dataset import Dataset
 from isoconv.data.skipped import all_skipped
 from isoconv.errors import DataError
 from isoconv.memory import check_memory
 from isoconv.printable import listed
+from isoconv.rows import rows_behind
 
 __all__ = ["all_as_one", "in_classes"]
+
+Array = NDArray[Any]
 
 
 def in_classes(data: Dataset, names: Sequence[str], whose: str) -> Dataset:
@@ -42,9 +47,9 @@ def in_classes(data: Dataset, names: Sequence[str], whose: str) -> Dataset:
     if data.class_names == wanted:
         return data if not data.numbered else replace(data, numbered=False)
     # What belongs to no sample needs no match.
-    present = np.unique(data.labels).tolist()
+    present = np.unique(data.labels[data.labels >= 0]).tolist()
     if data.numbered:
-        if present[-1] >= len(wanted):
+        if present and present[-1] >= len(wanted):
             raise DataError(
                 f"{data.name}: labels are numbers of the {len(wanted)} classes of {whose}, "
                 f"0 … {len(wanted) - 1}; got {present[-1]} ({listed([*map(repr, wanted)])})"
@@ -59,7 +64,8 @@ def in_classes(data: Dataset, names: Sequence[str], whose: str) -> Dataset:
             f"{data.name}: every class must be one of {whose}; unknown: "
             f"{listed([*map(repr, unknown)])}; {whose} knows: {listed([*map(repr, wanted)])}"
         )
-    table = np.array([known.get(name, -1) for name in data.class_names], np.int32)
+    # A place without a label has -1, which is the last of the table.
+    table = np.array([*(known.get(name, -1) for name in data.class_names), -1], np.int32)
     labels = table[data.labels]
     labels.flags.writeable = False
     return replace(data, labels=labels, class_names=wanted)
@@ -87,13 +93,9 @@ def all_as_one(parts: Sequence[Dataset]) -> Dataset:
             )
     names = _names_of_all(parts)
     matched = [in_classes(part, names, first.name) for part in parts]
-    total = 0
-    for part in matched:
-        total += part.images.nbytes
-    check_memory(first.name, {"the images of all parts": total}, "one part at a time")
-    images = np.concatenate([part.images for part in matched])
+    images = _together(first.name, [part.images for part in matched])
     labels = np.concatenate([part.labels for part in matched])
-    images.flags.writeable = labels.flags.writeable = False
+    labels.flags.writeable = False
     return replace(
         first,
         images=images,
@@ -104,6 +106,21 @@ def all_as_one(parts: Sequence[Dataset]) -> Dataset:
         notes=tuple(dict.fromkeys(line for part in matched for line in part.notes)),
         skipped=all_skipped(part.skipped for part in matched),
     )
+
+
+def _together(name: str, images: Sequence[Array]) -> Array:
+    """Images behind each other: a copy, or their numbers alone where they lie in one file."""
+    rows = rows_behind(images[0])
+    joined = None if rows is None else rows.joined(images[1:])
+    if joined is not None:
+        return cast(Array, joined)
+    total = 0
+    for part in images:
+        total += part.nbytes
+    check_memory(name, {"the images of all parts": total}, "one part at a time")
+    found = np.concatenate(images)
+    found.flags.writeable = False
+    return found
 
 
 def _names_of_all(parts: Sequence[Dataset]) -> tuple[str, ...]:

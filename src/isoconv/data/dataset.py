@@ -1,12 +1,11 @@
-"""Images with labels, checked once, in memory."""
+"""Images with labels, checked once, in memory or in a file."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,17 +22,18 @@ from isoconv.checks import (
     shown,
     whole,
 )
-from isoconv.data.labels import class_labels, classes_hint, label_array, place_labels
+from isoconv.data.labels import MAX_CLASSES, class_labels, classes_hint, label_array, place_labels
+from isoconv.data.passes import head_of, known_of, little
 from isoconv.data.reading import Reading
 from isoconv.data.shown import dataset_card
 from isoconv.data.skipped import Skipped
 from isoconv.data.stratify import held_out
-from isoconv.data.sums import sums
 from isoconv.errors import ArgumentError, DataError
 from isoconv.memory import check_memory
+from isoconv.rows import Rows, rows_behind, taken
 from isoconv.wording import either
 
-__all__ = ["Dataset", "dataset_of", "looks_channels_first", "normalisation"]
+__all__ = ["Dataset", "dataset_of", "labelled", "looks_channels_first", "normalisation"]
 __public__ = {"isoconv.data": ["Dataset", "normalisation"]}
 
 Array = NDArray[Any]
@@ -46,10 +46,13 @@ class Dataset(Carded, card=dataset_card):
     """Images with labels. Make one with `from_arrays`, which checks, or with `isoconv.data.load`.
 
     Attributes:
-        images: uint8 or float32 ``(N, H, W, C)``, C-contiguous, not writable.
+        images: uint8 or float32 ``(N, H, W, C)``, C-contiguous, not writable. Of a packed data set
+            they are `Rows` of its file, which are read when they are asked for: a few by their
+            numbers, all of them by ``numpy.asarray``.
         labels: int32 ``(N,)`` class numbers, int32 ``(N, H, W)`` class numbers of all places (-1
             where there is none), or float32 targets ``(N, ...)``; not writable.
-        class_names: one name for each class; empty for float targets.
+        class_names: one name for each class; empty for float targets, and for labels of places
+            whose classes nobody named.
         name: for messages and receipts.
         paths: where each sample stands in its source: the path of a picture within its folder, or
             part and number; empty when nobody said.
@@ -71,7 +74,7 @@ class Dataset(Carded, card=dataset_card):
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels
-        made = isinstance(images, np.ndarray) and images.ndim == 4
+        made = isinstance(images, np.ndarray | Rows) and images.ndim == 4
         made = made and images.dtype.name in ("uint8", "float32")
         if not made or not isinstance(labels, np.ndarray):
             raise DataError(
@@ -111,9 +114,9 @@ class Dataset(Carded, card=dataset_card):
                 of each place of an image, ``(N, H, W)``, -1 where there is none; or float targets
                 ``(N, …)`` for regression. Columns of tables are taken as NumPy makes arrays of
                 them.
-            class_names: one for each class, of images with one label each; by default the texts
-                among the labels, or ``"0"``, ``"1"``, … up to the largest label, of which none may
-                then be left out.
+            class_names: one for each class; by default the texts among the labels, or ``"0"``,
+                ``"1"``, … up to the largest label, of which none may then be left out; of labels of
+                places none.
             name: for messages and receipts.
             layout: ``"channels_last"`` says that images whose shape looks like ``(N, C, H, W)``
                 are ``(N, H, W, C)`` all the same.
@@ -143,8 +146,18 @@ class Dataset(Carded, card=dataset_card):
 
     @property
     def classes(self) -> int:
-        """Number of classes that have names; 0 for labels of places and float targets."""
+        """Number of classes that have names; 0 for float targets, or where nobody named them."""
         return len(self.class_names)
+
+    @property
+    def of_places(self) -> bool:
+        """Whether each place of an image has a class of its own."""
+        return self.labels.ndim > 1 and self.labels.dtype.kind == "i"
+
+    def class_counts(self) -> Array:
+        """How many samples there are of each class that has a name, or places, int64 ``(K,)``."""
+        found = self.labels[self.labels >= 0] if self.of_places else self.labels
+        return np.bincount(found, minlength=self.classes) if self.classes else np.zeros(0, np.int64)
 
     @property
     def has_maps(self) -> bool:
@@ -181,18 +194,15 @@ class Dataset(Carded, card=dataset_card):
             'a26dfec070666f19'
         """
         version = check_count("version", version, most=DIGEST_VERSION)
-        sha = hashlib.sha256()
-        for title, array in (("images", self.images), ("labels", self.labels)):
-            sides = "x".join(str(side) for side in array.shape)
-            sha.update(f"{title} {array.dtype.name} {sides}\n".encode())
-            little = array.astype(array.dtype.newbyteorder("<"), copy=False)
-            sha.update(np.ascontiguousarray(little).data)
+        sha = known_of(self.images, "digest").copy()
+        sha.update(head_of("labels", self.labels))
+        sha.update(little(self.labels))
         names = [name.encode("utf-8", "surrogateescape") for name in self.class_names]
         by_length = version > 1 and self.has_line_ends
         sha.update(f"classes {len(names)}{' by length' if by_length else ''}\n".encode())
         for name in names:
             sha.update(b"%d\n%b\n" % (len(name), name) if by_length else name + b"\n")
-        return sha.hexdigest()
+        return str(sha.hexdigest())
 
     def subset(self, indices: ArrayLike) -> Dataset:
         """The samples of these numbers, in this order; a number may stand more than once.
@@ -211,7 +221,7 @@ class Dataset(Carded, card=dataset_card):
             raise refusal("indices", f"lie in 0 … {len(self) - 1}", indices, got=got)
         return replace(
             self,
-            images=_frozen(_asked(self.name, self.images, len(wanted))[wanted]),
+            images=_some(self.name, self.images, wanted),
             labels=_frozen(self.labels[wanted]),
             paths=tuple(self.paths[place] for place in wanted.tolist()) if self.paths else (),
         )
@@ -266,8 +276,7 @@ class Dataset(Carded, card=dataset_card):
         count = self.images.size // channels
         unit = 255 if self.images.dtype == np.uint8 else 1
         means, variances = np.empty(channels), np.empty(channels)
-        for channel in range(channels):
-            first, second = sums(self.images[..., channel])
+        for channel, (first, second) in enumerate(known_of(self.images, "sums")):
             means[channel] = float(first / (count * unit))
             variances[channel] = float((count * second - first * first) / (count * unit) ** 2)
         return means, np.sqrt(variances)
@@ -316,7 +325,33 @@ def _dataset_of(
     complete: bool,
 ) -> Dataset:
     class_names = _listed(given_names)
+    if rows_behind(images) is not None:
+        # Whoever put them into a file has checked them.
+        return labelled(cast(Array, images), labels, class_names, name, complete=complete)
     pictures = _checked_images(_array("images", images), name, layout)
+    return labelled(pictures, labels, class_names, name, complete=complete)
+
+
+def labelled(
+    pictures: Array,
+    labels: object,
+    class_names: Sequence[Any] | None,
+    name: str,
+    *,
+    complete: bool = False,
+) -> Dataset:
+    """A data set of images that were checked already, and of labels that are checked here.
+
+    Args:
+        pictures: uint8 or finite float32 ``(N, H, W, C)``.
+        labels: as of `Dataset.from_arrays`.
+        class_names: likewise.
+        name: likewise.
+        complete: as of `dataset_of`.
+
+    Raises:
+        DataError: as there.
+    """
     targets = label_array(labels)
     if targets.ndim == 0 or len(targets) != len(pictures):
         raise DataError(
@@ -325,13 +360,10 @@ def _dataset_of(
             argument="labels",
         )
     if targets.dtype.kind in "biu" and targets.shape == pictures.shape[:3]:
-        if class_names:
-            raise DataError(
-                "class names need one label for each image; got one for each of its places, "
-                f"{targets.shape[1:]}",
-                argument="class_names",
-            )
-        return Dataset(_frozen(pictures), _frozen(place_labels(targets)), (), name)
+        names = tuple(map(str, class_names or ()))
+        _check_names(names)
+        places = place_labels(targets, len(names) or MAX_CLASSES)
+        return Dataset(_frozen(pictures), _frozen(places), names, name)
     if targets.dtype.kind == "f":
         if class_names:
             raise DataError(
@@ -418,7 +450,16 @@ def _asked(name: str, array: Array, samples: int | None = None, itemsize: int = 
     return array
 
 
+def _some(name: str, images: Array, places: Array) -> Array:
+    """Some images: a copy, or no more than their numbers where they lie in a file."""
+    if rows_behind(images) is not None:
+        return taken(images, places)
+    return _frozen(taken(_asked(name, images, len(places)), places))
+
+
 def _frozen(array: Array) -> Array:
+    if rows_behind(array) is not None:
+        return array
     if not array.flags.c_contiguous:
         _asked("a data set", array)
     # A view, so that the caller's own array stays writable.

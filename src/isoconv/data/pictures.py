@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.checks import check_flag, check_kind, check_number, check_path, check_paths, shown
+from isoconv.data.batches import Batches
 from isoconv.data.cache import PictureCache, open_cache
 from isoconv.data.counting import Counting
 from isoconv.data.dataset import Dataset
@@ -20,12 +22,24 @@ from isoconv.data.folders import Listing, classes_in, list_folder, parts_of
 from isoconv.data.reader import Reader
 from isoconv.data.reading import Reading
 from isoconv.data.skipped import Skipped
-from isoconv.data.survey import resolve
+from isoconv.data.survey import Usual, resolve, usual_size
 from isoconv.errors import ArgumentError, DataFileError, MissingExtraError
 from isoconv.memory import memory_told
 from isoconv.printable import listed, printable
 
-__all__ = ["PICTURES", "PictureFiles", "Pictures", "check_no_paths", "read_image", "read_pictures"]
+__all__ = [
+    "PICTURES",
+    "PictureFiles",
+    "Pictures",
+    "check_no_paths",
+    "class_names",
+    "datasets_of",
+    "decoded",
+    "noted",
+    "read_image",
+    "read_pictures",
+    "without_holes",
+]
 __public__ = {
     "isoconv.data": ["Pictures", "read_image", "read_pictures"],
     "isoconv.data.formats": ["PICTURES"],
@@ -210,7 +224,7 @@ class PictureFiles:
         images = self._reader.array(files, self._failures)
         readable = set(self._failures.readable(files))
         there = [path in readable for path in files]
-        return [path for path in files if path in readable], _without_holes(images, there)
+        return [path for path in files if path in readable], without_holes(images, there)
 
     def notes(self) -> tuple[str, ...]:
         """What is to be told of those that were read so far, a line each."""
@@ -233,10 +247,16 @@ class PictureFiles:
 def _read(path: Path, splits: Sequence[Split], request: Request) -> dict[Split, Dataset]:
     failures = Failures(path, root=path, skip=request.skip_bad, hint=True)
     listing = list_folder(path, failures, request.classes)
-    try:
+    with noted(listing):
         return _read_listed(path, splits, request, listing, failures)
+
+
+@contextmanager
+def noted(listing: Listing) -> Iterator[None]:
+    """Who is refused within wants to know as well what was left alone."""
+    try:
+        yield
     except (DataFileError, MissingExtraError) as error:
-        # Who is refused wants to know as well what was left alone.
         for line in listing.notes:
             error.add_note(line)
         raise
@@ -245,51 +265,92 @@ def _read(path: Path, splits: Sequence[Split], request: Request) -> dict[Split, 
 def _read_listed(
     path: Path, splits: Sequence[Split], request: Request, listing: Listing, failures: Failures
 ) -> dict[Split, Dataset]:
-    names = _class_names(path, listing.files)
-    own = {
-        part: [file for group in classes.values() for file in group]
-        for part, classes in listing.files.items()
-    }
+    class_names(path, listing.files)
+    own = listing.own
     # What is left to guess follows from all parts, so that they come out alike.
     needed = splits if request.reading.resolved else tuple(listing.files)
     failures.total += len([file for part in needed for file in own[part]])
     with open_cache(request.cache) as cache:
-        reading, images, notes = _decoded(own, needed, splits, request, failures, cache)
+        reading, images, notes = decoded(own, needed, splits, request, failures, cache)
+    readable = {part: set(failures.readable(files)) for part, files in own.items()}
+    return datasets_of(
+        path,
+        listing,
+        {
+            part: without_holes(images.pop(part), [file in readable[part] for file in own[part]])
+            for part in splits
+        },
+        failures,
+        reading,
+        notes,
+    )
+
+
+def datasets_of(
+    path: Path,
+    listing: Listing,
+    images: Mapping[Split, Array],
+    failures: Failures,
+    reading: Reading,
+    notes: Sequence[str],
+) -> dict[Split, Dataset]:
+    """The parts of a folder, once their pictures were read.
+
+    Args:
+        path: of the folder.
+        listing: what lies in it.
+        images: of the files that could be read, by part.
+        failures: what could not.
+        reading: how they were read.
+        notes: what is to be told of that.
+
+    Raises:
+        DataFileError: what cannot be read is not to be left out, or a class has no picture left.
+        MissingExtraError: likewise, and an optional dependency would read it.
+    """
+    names = class_names(path, listing.files)
     failures.raise_any()
-    _check_classes({part: listing.files[part] for part in splits}, failures)
-    notes = [*listing.notes, *notes]
+    _check_classes({part: listing.files[part] for part in images}, failures)
     found: dict[Split, Dataset] = {}
-    for part in splits:
-        readable = set(failures.readable(own[part]))
-        files = {
-            name: [file for file in group if file in readable]
-            for name, group in listing.files[part].items()
-        }
-        pictures = _without_holes(images.pop(part), [file in readable for file in own[part]])
-        found[part] = _dataset(path, pictures, files, names, reading, notes)
+    for part, pictures in images.items():
+        files = {name: failures.readable(group) for name, group in listing.files[part].items()}
+        found[part] = _dataset(path, pictures, files, names, reading, [*listing.notes, *notes])
     skipped = failures.skipped()
     return {part: replace(data, skipped=skipped) for part, data in found.items()}
 
 
-def _decoded(
+def decoded(
     own: dict[Split, list[Path]],
     needed: Sequence[Split],
     splits: Sequence[Split],
     request: Request,
     failures: Failures,
     cache: PictureCache | None,
+    usual: Usual = usual_size,
 ) -> tuple[Reading, dict[Split, Array], list[str]]:
     """The pictures of some parts, with their reading and what is to be told of them.
 
     What follows from the files follows from those that are read to their end: a file that is left
     out has no say, as if it were not there.
+
+    Args:
+        own: the files of each part.
+        needed: parts that have a say in what is left to guess.
+        splits: parts whose pictures are wanted.
+        request: what is asked of them.
+        failures: gathers what cannot be read.
+        cache: as `Reader` has it.
+        usual: the size of pictures when nobody says one.
+
+    Raises:
+        DataFileError, MissingExtraError: as `resolve`.
     """
     files = [file for part in needed for file in own[part]]
     counting = Counting(request.progress)
     while True:
         reading, wanted, notes = request.reading, request.reading, list[str]()
         if not wanted.resolved:
-            found = resolve(failures.readable(files), wanted, failures, cache, counting)
+            found = resolve(failures.readable(files), wanted, failures, cache, counting, usual)
             reading, wanted, notes = found.reading, found.wanted, found.notes
         reading = replace(reading, dtype=reading.dtype or "uint8")
         reader = Reader(reading, wanted, cache=cache, counting=counting)
@@ -304,7 +365,7 @@ def _decoded(
             return reading, images, [*notes, *reader.notes(failures.root)]
 
 
-def _without_holes(images: Array, there: Sequence[bool]) -> Array:
+def without_holes(images: Array, there: Sequence[bool]) -> Array:
     """The pictures that are there, moved together in the same memory."""
     count = 0
     for place, each in enumerate(there):
@@ -334,7 +395,7 @@ def _check_classes(parts: Mapping[Split, Mapping[str, Sequence[Path]]], failures
         )
 
 
-def _class_names(path: Path, files: dict[Split, dict[str, list[Path]]]) -> tuple[str, ...]:
+def class_names(path: Path, files: dict[Split, dict[str, list[Path]]]) -> tuple[str, ...]:
     """The classes of training, or of all parts if there is no such part."""
     if "train" not in files:
         return tuple(sorted({name for classes in files.values() for name in classes}))
@@ -367,6 +428,13 @@ def _dataset(
     )
 
 
+def _batches(path: Path, splits: Sequence[Split], request: Request) -> Batches:
+    # Made of what stands above.
+    from isoconv.data.picture_batches import PictureBatches
+
+    return PictureBatches(path, splits, request)
+
+
 PICTURES = Format(
     "a folder of pictures",
     "one subfolder for each class, perhaps below `train`, `val` and `test`",
@@ -374,4 +442,5 @@ PICTURES = Format(
     _read,
     general=True,
     classes=classes_in,
+    batches=_batches,
 )

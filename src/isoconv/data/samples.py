@@ -11,7 +11,6 @@ So later data can be told apart: what was trained on, what was not, and which fi
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 from isoconv.checks import check_kind, check_mapping, check_text, entries, refusal
 from isoconv.data.dataset import Dataset
 from isoconv.data.files import SPLITS
+from isoconv.data.passes import known_of
 from isoconv.errors import DataError
 from isoconv.printable import csv_line, printable
 
@@ -45,16 +45,7 @@ def sample_digests(data: Dataset) -> list[str]:
         >>> len(set(sample_digests(data)))
         1
     """
-    sides = "x".join(str(side) for side in data.image_shape)
-    head = hashlib.sha256(f"image {data.images.dtype.name} {sides}\n".encode())
-    little = data.images.astype(data.images.dtype.newbyteorder("<"), copy=False)
-    content = np.ascontiguousarray(little).data.cast("B")
-    size = len(content) // len(data)
-    found = []
-    for place in range(0, len(content), size):
-        sha = head.copy()
-        sha.update(content[place : place + size])
-        found.append(sha.hexdigest())
+    found: list[str] = known_of(data.images, "samples")
     return found
 
 
@@ -63,7 +54,7 @@ class Sample(NamedTuple):
 
     Attributes:
         part: ``"train"``, ``"validation"`` or ``"test"``.
-        class_name: of its class; "" for float targets.
+        class_name: of its class; "" for float targets and labels of places.
         sha256: of the decoded image, see `sample_digests`.
         path: where it stands in its source.
     """
@@ -207,7 +198,8 @@ def _checked(data: object) -> Dataset:
 
 def _rows(part: str, data: Dataset) -> list[Sample]:
     names = data.class_names
-    classes = [names[label] for label in data.labels.tolist()] if names else repeat("")
+    of_images = names and not data.of_places
+    classes = [names[label] for label in data.labels.tolist()] if of_images else repeat("")
     paths = data.paths or map(str, range(len(data)))
     return [*map(Sample._make, zip(repeat(part), classes, sample_digests(data), paths))]
 

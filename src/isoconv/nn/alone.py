@@ -29,12 +29,14 @@ class OneImage:
         image: ``(H, W, C)`` as the model takes it; None if it cannot be read.
         notes: what is to be told of it, a line each.
         error: why it cannot be read.
+        size: height and width of the picture before it became the image; None for an array.
     """
 
     name: str
     image: Array | None
     notes: tuple[str, ...] = ()
     error: str = ""
+    size: tuple[int, int] | None = None
 
 
 def read_alone(
@@ -67,7 +69,8 @@ def read_alone(
             _, images = files.read(files.files)
             files.raise_any()
             images = checked_images(model, images, scale_of_read(model, images, scale))
-        return OneImage(name, images[0], tuple(told(line) for line in (*files.notes(), *lines)))
+        notes = tuple(told(line) for line in (*files.notes(), *lines))
+        return OneImage(name, images[0], notes, size=(height, width))
     except NotEnoughMemoryError:
         raise
     except IsoconvError as error:

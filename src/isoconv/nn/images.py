@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from isoconv.checks import check_array, check_number, refusal
+from isoconv.data.passes import extremes
 from isoconv.data.pictures import check_no_paths
 from isoconv.data.scaling import scaled
 from isoconv.errors import ArgumentError, DataError, DataWarning, DTypeError, ShapeError, as_given
 from isoconv.graph.operation import Array
 from isoconv.nn.record import TrainedOn
+from isoconv.rows import rows_behind
 from isoconv.wording import either, setting
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ def checked_images(model: Module, images: Array, scale: float | None = None) -> 
     shape = model.input_shape
     if shape is None:
         raise not_built(model)
-    if type(images) is not np.ndarray:
+    if type(images) is not np.ndarray and rows_behind(images) is None:
         check_no_paths(images)
         with as_given(images=images):
             return checked_images(model, check_array("images", images), scale)
@@ -72,7 +74,7 @@ def checked_images(model: Module, images: Array, scale: float | None = None) -> 
                 raise _other_dtype(images, trained)
             if images.size:
                 _check_bytes(images, trained)
-        return np.ascontiguousarray(images)
+        return images if rows_behind(images) is not None else np.ascontiguousarray(images)
     if images.dtype.kind != "f":
         raise DTypeError(
             f"images must be uint8 or floating point; got {images.dtype} (whole numbers from 0 to "
@@ -80,12 +82,12 @@ def checked_images(model: Module, images: Array, scale: float | None = None) -> 
             argument="images",
             value=images,
         )
-    if images.dtype != np.float32 or not images.flags.c_contiguous:
+    if rows_behind(images) is None and not (
+        images.dtype == np.float32 and images.flags.c_contiguous
+    ):
         images = _float32(images)
     if images.size:
-        # By their places, which takes a third of the time of `min` and `max`, and the time of a
-        # prediction shows it. An infinity is one of the two, and a NaN counts as both.
-        low, high = images.item(images.argmin()), images.item(images.argmax())
+        low, high = _extremes(images)
         if not (isfinite(low) and isfinite(high)):
             finite = np.isfinite(images).reshape(len(images), -1).all(axis=1)
             first = int(np.argmin(finite))
@@ -155,6 +157,9 @@ def _check_range(low: float, high: float, trained: TrainedOn) -> None:
 def _check_bytes(images: Array, trained: TrainedOn) -> None:
     """The same for bytes, of which mostly one in the middle tells: the quickest way to pass."""
     low, high = trained.low, trained.high
+    if rows_behind(images) is not None:
+        check_greatest(images, trained)
+        return
     middle = images.item(images.size // 2)
     if middle - low < NARROW * (high - low) or high + FAR * (high - low) < 255:
         check_greatest(images, trained)
@@ -162,9 +167,22 @@ def _check_bytes(images: Array, trained: TrainedOn) -> None:
 
 def check_greatest(images: Array, trained: TrainedOn) -> None:
     """The same by the greatest value alone, for bytes and pictures, which begin near 0."""
-    high, width = images.item(images.argmax()), trained.high - trained.low
+    packed = rows_behind(images) is not None
+    high = _extremes(images)[1] if packed else images.item(images.argmax())
+    width = trained.high - trained.low
     if width > 0 and (high > trained.high + FAR * width or high - trained.low < NARROW * width):
-        _warn_of_range(float(images.min()), high, trained)
+        _warn_of_range(_extremes(images)[0], high, trained)
+
+
+def _extremes(images: Array) -> tuple[float, float]:
+    """The least and the greatest value.
+
+    By their places, which takes a third of the time of `min` and `max`, and the time of a
+    prediction shows it. An infinity is one of the two, and a NaN counts as both.
+    """
+    if rows_behind(images) is not None:
+        return extremes(images)
+    return images.item(images.argmin()), images.item(images.argmax())
 
 
 def _warn_of_range(low: float, high: float, trained: TrainedOn) -> None:

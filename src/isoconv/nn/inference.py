@@ -232,11 +232,17 @@ def predict_files(
 
 
 def predict_read(
-    model: Module, images: Array, scale: float | None, *, threads: int | None, target: str | None
+    model: Module,
+    images: Array,
+    scale: float | None,
+    *,
+    threads: int | None,
+    target: str | None,
+    finish: Finish | None = None,
 ) -> Array:
     """The model's results for images that `files_as_trained` read."""
     scale = scale_of_read(model, images, scale)
-    return predict(model, images, scale=scale, threads=threads, target=target)
+    return predict(model, images, finish=finish, scale=scale, threads=threads, target=target)
 
 
 def scale_of_read(model: Module, images: Array, scale: float | None) -> float | None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from isoconv.checks import check_arrays
 from isoconv.errors import ArgumentError, CheckpointError, turned
-from isoconv.files import read_file
+from isoconv.files import read_file, sync_folder
 from isoconv.graph.operation import Array
 from isoconv.memory import check_memory
 from isoconv.nn.plain import parse
@@ -34,7 +34,6 @@ __all__ = [
     "read_saved",
     "replace_file",
     "saved_in",
-    "sync_folder",
     "write",
 ]
 
@@ -129,7 +128,8 @@ def digest(arrays: Mapping[str, Array]) -> str:
         if by_length:
             total.update(b"%d\n" % len(name.encode()))
         total.update(f"{name}\n{shape}\n{array.dtype.name}\n".encode())
-        total.update(little.tobytes())
+        # Bytes where they lie: a data set is not copied for its digest.
+        total.update(little.reshape(-1).view(np.uint8).data)
     return total.hexdigest()
 
 
@@ -187,16 +187,6 @@ def replace_file(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the new name last through a loss of power, where the system can."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 # Reading

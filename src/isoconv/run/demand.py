@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from isoconv.compile.reduction.clip import BLOCK
 from isoconv.graph.ir import TensorSpec
 from isoconv.memory import check_memory
+from isoconv.rows import rows_behind
 from isoconv.run.step import StepPlan
 from isoconv.run.step_schedule import StepSchedule
 
@@ -50,7 +51,8 @@ def step_demand(
 
     Args:
         plan: of a step.
-        data: the data set's arrays; those that native code cannot read as they lie are copied.
+        data: the data set's arrays; those that native code cannot read as they lie are copied, of
+            rows of an array the order alone.
         samples: of the data set.
         batch_size: images of a step.
         threads: number of threads.
@@ -65,7 +67,11 @@ def step_demand(
     scratch = plan.memory.scratch * threads + plan.update_memory.arena + 4 * step.size // BLOCK
     copied = 0
     for array in data.values():
-        copied += 0 if array.flags.c_contiguous else array.nbytes
+        rows = rows_behind(array)
+        if rows is not None:
+            copied += rows.numbers.nbytes
+        elif not array.flags.c_contiguous:
+            copied += array.nbytes
     return {
         "parameters and optimizer": vectors,
         "copies of them for a checkpoint": vectors,

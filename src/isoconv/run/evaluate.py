@@ -18,7 +18,7 @@ from isoconv.memory import check_memory
 from isoconv.run.binder import Binder, Workspace, address_of
 from isoconv.run.demand import bytes_of
 from isoconv.run.memory import aligned_bytes, aligned_copy
-from isoconv.run.script import Context
+from isoconv.run.script import Context, Place
 from isoconv.run.team import library_for
 
 __all__ = ["evaluate"]
@@ -82,9 +82,11 @@ def evaluate(
     smaller = "fewer or smaller images, or fewer filters"
     what = "an image" if images == 1 else f"{images:,} images"
     check_memory(f"evaluating {what}", needs, smaller, memory)
-    held = {("order", "order"): np.arange(max(images, 1))}
+    order = np.arange(max(images, 1))
+    held: dict[Place, Array] = {}
     for _, node in graph.inputs():
         name, region = node.attrs.name, inputs[node.attrs.name].buffer.region
+        held["order", name] = order
         held[region, name] = aligned_copy(given[name])
     results: dict[str, Array] = {}
     for name, index in graph.outputs:

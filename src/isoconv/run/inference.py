@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -24,6 +24,7 @@ from isoconv.compile.lower.plan import make_plan
 from isoconv.compile.native.fork import renew_in_child
 from isoconv.errors import ArgumentError, DTypeError, ShapeError
 from isoconv.graph.ir import Graph, TensorSpec
+from isoconv.rows import Rows, rows_behind
 from isoconv.run.binder import Binder, Workspace, address_of
 from isoconv.run.demand import Demand, bytes_of
 from isoconv.run.immutable import is_immutable
@@ -163,7 +164,8 @@ class Predictor:
 
         Args:
             weights: arrays of the unbatched inputs, by name.
-            datasets: arrays of the batched inputs, by name, one row for each image.
+            datasets: arrays of the batched inputs, or `Rows` of some, by name, one row for each
+                image.
             version: an object that stands for the values of these weights: given again, they are
                 not looked at. None: each array is asked whether it can have changed.
 
@@ -194,7 +196,8 @@ class Predictor:
             self._demand.grant(images)
         results = self._new_results(images)
         if images:
-            self._predict(images, self._places(images, rows, results))
+            held = [found for array in rows.values() if (found := rows_behind(array)) is not None]
+            self._predict(images, self._places(images, rows, results), held)
         return results
 
     def _new_results(self, images: int) -> dict[str, Array]:
@@ -212,15 +215,23 @@ class Predictor:
             # In this order: a fork in between leaves the child an address that is good for both.
             self._order_address = int(order.ctypes.data)
             self._order = order
-        places = {("order", "order"): self._order_address}
-        places |= {("dataset", name): int(array.ctypes.data) for name, array in rows.items()}
+        places: dict[Place, int] = {}
+        for name, array in rows.items():
+            held = rows_behind(array)
+            places["dataset", name] = address_of(array if held is None else held.base)
+            at = self._order_address if held is None else address_of(held.numbers)
+            places["order", name] = at
         places |= {("output", name): int(array.ctypes.data) for name, array in results.items()}
         return places
 
     def _checked_datasets(self, datasets: Mapping[str, Array]) -> dict[str, Array]:
         found: dict[str, Array] = {}
         for name, spec in self._rows.items():
-            array = np.ascontiguousarray(_given("datasets", datasets, name))
+            array = _given("datasets", datasets, name)
+            if (held := rows_behind(array)) is None:
+                array = np.ascontiguousarray(array)
+            else:
+                held.ready()
             if array.shape[1:] != spec.shape:
                 raise ShapeError(
                     f"{name!r} must have shape (N, {', '.join(map(str, spec.shape))}); "
@@ -289,24 +300,29 @@ class Predictor:
 
     # Images -------------------------------------------------------------------------------------
 
-    def _predict(self, images: int, places: Mapping[Place, int]) -> None:
+    def _predict(self, images: int, places: Mapping[Place, int], held: Sequence[Rows]) -> None:
         rounds, rest = self._rounds(images)
         for first, each, turns in rounds:
             scripts = self._data_parallel
             if scripts is None:
                 scripts = self._data_parallel = self._data_parallel_scripts(places)
             scripts.move(places)
-            self._run_data_parallel(scripts, first, each, turns)
+            self._run_data_parallel(scripts, first, each, turns, held)
         for first in range(rest, images, self.shard_size):
             scripts = self._cooperative
             if scripts is None:
                 scripts = self._cooperative = self._cooperative_scripts(places)
             scripts.move(places)
+            count = min(self.shard_size, images - first)
+            for rows in held:
+                rows.expect(rows.numbers[first : first + count])
             for context in scripts.contexts:
-                context.set(images=min(self.shard_size, images - first), first=first)
+                context.set(images=count, first=first)
             self._team.run(scripts.scripts, 1)
 
-    def _run_data_parallel(self, scripts: _Scripts, first: int, each: int, turns: int) -> None:
+    def _run_data_parallel(
+        self, scripts: _Scripts, first: int, each: int, turns: int, held: Sequence[Rows]
+    ) -> None:
         """So many turns for each thread; Python hears of Ctrl-C between native calls."""
         done = 0
         while done < turns:
@@ -314,6 +330,8 @@ class Predictor:
             for thread, context in enumerate(scripts.contexts):
                 start = first + (thread * turns + done) * each
                 context.set(images=each, first=start, stride=each)
+                for rows in held:
+                    rows.expect(rows.numbers[start : start + count * each])
             begin = time.perf_counter()
             self._team.run(scripts.scripts, count)
             seconds = time.perf_counter() - begin

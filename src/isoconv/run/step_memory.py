@@ -15,6 +15,7 @@ from isoconv.compile.layout import FlatLayout
 from isoconv.compile.reduction.clip import BLOCK
 from isoconv.errors import ArgumentError, DTypeError, ShapeError
 from isoconv.graph.ir import TensorSpec
+from isoconv.rows import Rows, rows_behind
 from isoconv.run.binder import address_of
 from isoconv.run.memory import aligned_bytes, aligned_copy
 from isoconv.run.script import Place
@@ -27,7 +28,6 @@ Array = NDArray[Any]
 
 _PARAMETERS: Place = "parameter", "parameter"
 _STATES: Place = "state", "state"
-_ORDER: Place = "order", "order"
 _SUMS: Place = "sums", "sums"
 
 
@@ -58,8 +58,9 @@ class StepMemory:
         self.hyper = _zeros(plan.step.columns + 1)
         self.gradient_scale = aligned_copy(np.ones(1, np.float32))
         self.squares = _zeros(-(-plan.step.size // BLOCK))
+        self._order = aligned_copy(np.arange(self._samples))
+        self._rows: dict[str, Rows] = {}
         self._arrays: dict[Place, Array] = {
-            _ORDER: aligned_copy(np.arange(self._samples)),
             _PARAMETERS: _zeros(plan.step.size),
             _STATES: _zeros(plan.states.size),
             ("scalar", "inverse_batch"): aligned_copy(np.ones(1, np.float32)),
@@ -72,6 +73,12 @@ class StepMemory:
         for _, node in plan.step.shard.inputs("dataset"):
             name = node.attrs.name
             self._arrays["dataset", name] = _checked(name, given, node.spec)
+            self._arrays["order", name] = self._order
+            rows = rows_behind(given[name])
+            if rows is not None:
+                rows.ready()
+                self._rows[name] = rows
+                self._arrays["order", name] = aligned_copy(rows.numbers)
         for name, array in plan.step.constants.items():
             self._arrays["scalar", name] = aligned_copy(np.asarray(array))
 
@@ -148,11 +155,18 @@ class StepMemory:
                     f"table {name!r} must stay {held.dtype} {held.shape}; "
                     f"got {table.dtype} {table.shape}"
                 )
-        self._arrays[_ORDER][...] = order
+        self._order[...] = order
+        for name, rows in self._rows.items():
+            self._arrays["order", name][...] = rows.numbers[order]
         self._arrays["scalar", "key"][1] = epoch
         for name, table in tables.items():
             # The caller's arrays stay as they are.
             self._arrays["dataset", name] = np.ascontiguousarray(table)
+
+    def expect(self, first: int, count: int) -> None:
+        """So many samples of the epoch's order, from this one on, are read next."""
+        for name, rows in self._rows.items():
+            rows.expect(self._arrays["order", name][first : first + count])
 
     def set_images(self, images: int) -> None:
         """How many images the next steps have."""
@@ -172,11 +186,12 @@ def _zeros(size: int) -> Array:
 
 
 def _checked(name: str, data: Mapping[str, Array], spec: TensorSpec) -> Array:
-    """A data-set array as native code reads it."""
+    """A data-set array as native code reads it: of rows what they are rows of."""
     if name not in data:
         text = f"every data-set input needs an array: {name!r} is missing"
         raise ArgumentError(text, argument=f"data[{name!r}]")
-    array = np.ascontiguousarray(data[name])
+    rows = rows_behind(data[name])
+    array = np.ascontiguousarray(data[name]) if rows is None else rows.base
     if array.shape[1:] != spec.shape:
         sides = ", ".join(map(str, spec.shape))
         raise ShapeError(f"{name!r} must have shape (N, {sides}); got {array.shape}")

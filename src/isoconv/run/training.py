@@ -69,8 +69,8 @@ class TrainingEngine:
 
     Args:
         step: what a step computes.
-        data: an array for each data-set input of the shard graph, one row for each sample;
-            ``samples`` (the row numbers) is added.
+        data: an array for each data-set input of the shard graph, or `Rows` of one, one row for
+            each sample; ``samples`` (the row numbers) is added.
         batch_size: images of a step.
         shard_size: images of a shard; part of the arithmetic, unlike `threads`.
         seed: seed of dropout.
@@ -389,6 +389,7 @@ class TrainingEngine:
             turns = len(hyper)
         self._counters[:] = 0
         self._control["turns"], self._control["stop"] = turns, 0
+        self._memory.expect(step * self.batch_size, images * turns)
         self._team.run(scripts.scripts, 0, control=address_of(self._control))
 
     def _metric_rows(self) -> Array:

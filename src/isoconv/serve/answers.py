@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
@@ -14,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from isoconv.cores import cores
+from isoconv.data.mask_pictures import found_in, mask_png
 from isoconv.data.opening import PIXELS
 from isoconv.errors import IsoconvError, NotEnoughMemoryError
 from isoconv.explain.bundle import names, source
@@ -41,6 +43,7 @@ __all__ = ["Limits", "application"]
 PICTURE_KINDS = "a picture (image/*, application/octet-stream), multipart/form-data for several, "
 PICTURE_KINDS += "or application/json"
 BUSY, SLOW = 503, 408
+PNG = "image/png"
 COME_AGAIN = {"retry-after": "1"}
 
 
@@ -90,7 +93,8 @@ def application(
         model: a built classifier.
         title: what it is called.
         class_names: of all its results.
-        predict: its results for images that `asked` made.
+        predict: its results for images that `asked` made, a row for each; of a model that gives
+            each pixel a class, the classes.
         port: where it is served.
         token: what a request must show; "" for none, on this machine alone.
         limits: what is taken.
@@ -131,6 +135,16 @@ def application(
                 stage = BUSY, "the answer was not there"
                 images = [each.image for each in asked if each.image is not None]
                 results = iter(await gathering.results(images))
+                told = []
+                for each in asked:
+                    if each.image is None:
+                        told.append({"name": each.name, "error": each.error})
+                        continue
+                    found = next(results)
+                    if found.ndim == 1:
+                        told.append(_told(each, found, class_names, top))
+                    else:
+                        told.append(await thread(_told_pixels, each, found, class_names, top))
         except TimeoutError:
             status, what = stage
             headers = COME_AGAIN if status == BUSY else {"connection": "close"}
@@ -140,12 +154,13 @@ def application(
             under_way -= 1
             figures.under_way.dec()
         figures.pictures(len(images), len(asked) - len(images))
-        told = [_told(each, results, class_names, top) for each in asked]
-        found: dict[str, Any] = {"model": own, "predictions": told}
         lost = [each for each in asked if each.image is None]
+        if "mask" in told[0] and len(told) == 1 and request.headers.get("accept") == PNG:
+            return Response(base64.b64decode(told[0]["mask"]), media_type=PNG)
+        answer: dict[str, Any] = {"model": own, "predictions": told}
         if lost:
-            found["error"] = _lost(lost, len(asked))
-        return _json(found, 422 if lost else 200)
+            answer["error"] = _lost(lost, len(asked))
+        return _json(answer, 422 if lost else 200)
 
     async def _asked(request: Request, stack: ExitStack) -> list[OneImage]:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -308,14 +323,28 @@ def _in_json(model: Module, file: Path, size: int) -> tuple[list[OneImage], list
     return [], named
 
 
-def _told(each: OneImage, results: Any, class_names: Sequence[str], top: int) -> dict[str, Any]:
+def _told(each: OneImage, found: Array, class_names: Sequence[str], top: int) -> dict[str, Any]:
     """An image's part of an answer: its classes, of equals the first."""
-    if each.image is None:
-        return {"name": each.name, "error": each.error}
-    found = next(results)
     order = (-found).argsort(kind="stable")[:top]
     classes = [{"name": class_names[place], "probability": float(found[place])} for place in order]
     return {"name": each.name, "classes": classes, "notes": list(each.notes)}
+
+
+def _told_pixels(
+    each: OneImage, said: Array, class_names: Sequence[str], top: int
+) -> dict[str, Any]:
+    """An image's part of an answer of a model that gives each pixel a class: shares and a mask."""
+    size = each.size or (said.shape[0], said.shape[1])
+    found = found_in(said, size, len(class_names))
+    order = sorted(range(len(class_names)), key=lambda place: -found.shares[place])[:top]
+    classes = [{"name": class_names[place], "share": found.shares[place]} for place in order]
+    return {
+        "name": each.name,
+        "classes": classes,
+        "outside": found.outside,
+        "mask": base64.b64encode(mask_png(found.mask, len(class_names))).decode(),
+        "notes": list(each.notes),
+    }
 
 
 def _lost(lost: Sequence[OneImage], total: int) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from isoconv.arithmetic import ARITHMETIC_VERSION
 from isoconv.checks import refusal
 from isoconv.data import Dataset, normalisation
+from isoconv.data.passes import extremes
 from isoconv.errors import ArgumentError, CheckpointError, DataError, ShapeError
 from isoconv.graph.ir import DType, Graph
 from isoconv.nn import storage
@@ -30,6 +31,7 @@ from isoconv.train.losses import LOSSES, Loss, known_loss, note_loss, targets_fo
 from isoconv.train.metrics import Evaluator, check_images
 from isoconv.train.once import Once
 from isoconv.train.plain_settings import to_plain, versions
+from isoconv.train.reads import reads_of
 from isoconv.train.settled import Settled
 from isoconv.train.state import Checkpoint
 from isoconv.train.stretches import Stretches
@@ -111,13 +113,20 @@ class Prepared:
 
     def _check_augmentation(self) -> None:
         changes = self.settled.augmentation
-        if self.train.has_maps and changes is not None and changes.moves:
-            raise refusal(
-                "augmentation",
-                "leave images where they are, for their labels are of places and do not move with "
-                "them",
-                changes,
+        if not self.train.has_maps or changes is None:
+            return
+        if not self.train.of_places and changes.moves:
+            rule = (
+                "leave images where they are, for their float targets are of places and do not "
+                "move with them"
             )
+            raise refusal("augmentation", rule, changes)
+        if changes.interpolate:
+            rule = (
+                "turn no images, for their labels are of places: a turned pixel is mixed of four, "
+                "and class numbers cannot be mixed"
+            )
+            raise refusal("augmentation", rule, changes)
 
     def _build_model(self, trace: Trace) -> FirstWeights:
         """See that the model has weights; returns where they come from."""
@@ -288,14 +297,13 @@ class Prepared:
 
     def _facts(self, dtype: DType) -> Facts:
         """What the trained model will be beside its weights."""
-        constants, images = self.preparation.normalisation, self.train.images
+        constants = self.preparation.normalisation
         return Facts(
             architecture=architecture_of(self.settled.model),
             input_shape=self.train.image_shape,
             trained_on=TrainedOn(
                 "uint8" if dtype == "uint8" else "float32",
-                float(images.min()),
-                float(images.max()),
+                *extremes(self.train.images),
                 self.train.reading,
             ),
             normalisation=None if constants is None else (constants.scale, constants.offset),
@@ -312,6 +320,7 @@ class Prepared:
             "facts": to_plain(facts),
             "keep_checkpoints": self.settled.keep_checkpoints,
             "versions": versions(),
+            **({"reads": self.reads} if self.reads else {}),
         }
 
     def _head(
@@ -350,6 +359,11 @@ class Prepared:
         """What the receipt takes over from `describe`."""
         return head_of(described)
 
+    @cached_property
+    def reads(self) -> dict[str, int]:
+        """Bytes that an epoch reads of files, by part."""
+        return reads_of(self.given.parts)
+
     def check_history(self, checkpoint: Checkpoint) -> None:
         """See that a checkpoint measured what this training measures.
 
@@ -359,7 +373,7 @@ class Prepared:
         metrics = self.step.metrics
         columns = {*metrics, *NO_METRICS, "learning_rate"}
         if self.validation is not None:
-            columns |= {f"val_{name}" for name in metrics}
+            columns |= {f"val_{name}" for name in self._measured}
         for row in checkpoint.history:
             if set(row) != columns:
                 raise CheckpointError(
@@ -391,6 +405,12 @@ class Prepared:
             slots={slot: dict(zeros) for slot in step.slots},
         )
 
+    @property
+    def _measured(self) -> tuple[str, ...]:
+        """What is measured on images that are not learned from."""
+        metrics = self.step.metrics
+        return (*metrics, "iou") if len(self.output) > 1 and "top1" in metrics else metrics
+
     def check_stopping(self, stopping: EarlyStopping | None) -> None:
         """See that early stopping looks at a metric that the history will have.
 
@@ -402,7 +422,7 @@ class Prepared:
         if not isinstance(stopping, EarlyStopping):
             raise refusal("early_stopping", "be an EarlyStopping", stopping)
         validated, metrics = self.validation is not None, self.step.metrics
-        known = [*metrics, *(f"val_{name}" for name in metrics if validated)]
+        known = [*metrics, *(f"val_{name}" for name in self._measured if validated)]
         if stopping.metric not in known:
             raise ArgumentError(
                 f"early_stopping needs a metric of the history, {', '.join(known)}; "

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.errors import NotFiniteError
-from isoconv.run.executor import Executor
+from isoconv.run.executor import HeldExecutor
 from isoconv.train.context import TrainingContext
 from isoconv.train.interrupt import InterruptWatch
 from isoconv.train.metrics import Evaluator
 from isoconv.train.progress import Reporter
+from isoconv.train.reads import Reading
 from isoconv.train.run import Interrupted, way_on
 from isoconv.train.state import Checkpoint
 from isoconv.wording import setting
@@ -49,7 +50,7 @@ class Session:
 
     def __init__(
         self,
-        executor: Executor,
+        executor: HeldExecutor,
         context: TrainingContext,
         reporter: Reporter,
         evaluator: Evaluator | None = None,
@@ -64,6 +65,7 @@ class Session:
         self._metrics = context.prepared.step.metrics
         self.best = best
         self.good: dict[str, Array] = {}
+        self._reading = Reading(context.prepared.reads)
         self._due = 0.0
         self._steps_per_call = 1
         self._doing = "", 0.0
@@ -81,6 +83,8 @@ class Session:
         first, self._sums, self._seconds = start.step, dict(start.sums), start.seconds
         self.good = start.weights
         self._due = time.monotonic() + self._settled.save_every
+        if told := self._reading.begun(self._context.prepared.train.name):
+            self._reporter.say(told)
         with InterruptWatch(self._told) as watch:
             for epoch in range(start.epoch, self._run.epochs):
                 self._epoch(epoch, first, watch)
@@ -113,6 +117,7 @@ class Session:
     def _epoch(self, epoch: int, first: int, watch: InterruptWatch) -> None:
         context = self._context
         context.begin_epoch(self._executor, epoch)
+        self._tell()
         done = min(first * self._settled.batch_size, context.images)
         self._reporter.begin_epoch(epoch + 1, self._run.epochs, context.images, done)
         step = first
@@ -128,7 +133,7 @@ class Session:
         if stopping is not None and context.stretches.stops(stopping, self._run.history):
             self._run.stop(stopping.reason)
         self._save_epoch(epoch)
-        self._reporter.end_epoch(row, self._run.epochs)
+        self._reporter.end_epoch(row, self._run.epochs, self._reading.epoch())
         for callback in self._settled.callbacks:
             callback.on_epoch_end(self._run, row)
         if watch.asked and not self._run.stopped and epoch + 1 < self._run.epochs:
@@ -141,7 +146,11 @@ class Session:
         which = f"step {step + 1}" if count == 1 else f"steps {step + 1} to {step + count}"
         self._begin(f"{which} of {context.per_epoch} in epoch {epoch + 1}")
         begin = time.perf_counter()
-        rows = self._executor.steps(step, context.hyper(epoch * context.per_epoch + step, count))
+        try:
+            hyper = context.hyper(epoch * context.per_epoch + step, count)
+            rows = self._executor.steps(step, hyper)
+        finally:
+            self._tell()
         seconds = time.perf_counter() - begin
         self._seconds += seconds
         if self._recorder is not None:
@@ -159,6 +168,11 @@ class Session:
         self._reporter.advance(done, context.images, means, done / max(self._seconds, 1e-9))
         return len(rows)
 
+    def _tell(self) -> None:
+        """Say what the executor has to say."""
+        for line in self._executor.news():
+            self._reporter.note(line)
+
     def _row(self, epoch: int) -> dict[str, Any]:
         context = self._context
         row: dict[str, Any] = {"epoch": epoch + 1}
@@ -167,11 +181,10 @@ class Session:
         if self._evaluator is not None and validation is not None:
             self._begin(f"the validation of epoch {epoch + 1}")
             weights = self._executor.weights()
-            measured = self._evaluator.run(weights, validation)
+            measured = self._evaluator.run(weights, validation, probabilities=False)
             if not np.isfinite(measured.loss):
                 self._not_finite(epoch, context.per_epoch - 1, measured.loss, "validation loss")
-            for name in self._metrics:
-                row[f"val_{name}"] = getattr(measured, name)
+            row |= {f"val_{name}": value for name, value in measured.metrics.items()}
         row["learning_rate"] = context.learning_rate((epoch + 1) * context.per_epoch - 1)
         row["seconds"] = self._seconds
         row["images_per_second"] = context.images / max(self._seconds, 1e-9)
@@ -180,6 +193,7 @@ class Session:
     def _save_epoch(self, epoch: int) -> None:
         """All before the checkpoint to go on from: a run killed in between repeats the epoch."""
         self._begin(f"the checkpoint after epoch {epoch + 1}")
+        self._context.keep_facts(self._executor.facts())
         checkpoint = self._checkpoint(epoch + 1, 0)
         self.good = checkpoint.weights
         if self._recorder is not None:
@@ -218,6 +232,7 @@ class Session:
         """Save where the run stands within an epoch."""
         self._begin(f"the checkpoint after step {step} of {self._context.per_epoch}")
         begin = time.monotonic()
+        self._context.keep_facts(self._executor.facts())
         if self._folder is not None:
             checkpoint = self._checkpoint(epoch, step)
             if self._recorder is not None:

@@ -30,7 +30,7 @@ OLDEST = 13
 MOST_BYTES = 2**31 - 1
 """Of a message; larger ones cannot be read."""
 
-for _family in ("write_elements", "write_layers", "write_moving"):
+for _family in ("write_elements", "write_layers", "write_moving", "write_quantized"):
     # Each enters its operations into the table.
     import_module(f"isoconv.exchange.onnx.{_family}")
 

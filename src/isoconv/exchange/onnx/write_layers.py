@@ -13,7 +13,7 @@ from isoconv.graph.ir import Node
 from isoconv.graph.operation import Array
 from isoconv.ops import ConvGeometry, ConvGradInput, WindowGeometry
 
-__all__ = ["convolution"]
+__all__ = ["convolution", "moves"]
 
 
 # -- convolutions ----------------------------------------------------------------------------
@@ -45,7 +45,7 @@ def convolution(w: Writer, node: Node, bias: Array | None = None, name: str = ""
     inputs = [w.first(x).name, w.array(array.transpose(axes), own)]
     if bias is not None:
         inputs.append(w.array(bias, name))
-    settings = _moves(geometry)
+    settings = moves(geometry)
     if transposed:
         sides = w.graph[x].spec.shape[:-1]
         settings["output_padding"] = [
@@ -59,7 +59,8 @@ def convolution(w: Writer, node: Node, bias: Array | None = None, name: str = ""
     return Written(y, node.spec.shape, channels_first(len(node.spec.shape)))
 
 
-def _moves(geometry: ConvGeometry) -> dict[str, Any]:
+def moves(geometry: ConvGeometry) -> dict[str, Any]:
+    """How a kernel moves, as settings of an operator."""
     return {
         "kernel_shape": list(geometry.kernel), "strides": list(geometry.stride),
         "dilations": list(geometry.dilation), "group": geometry.groups, "pads": _pads(geometry),
@@ -102,7 +103,7 @@ def _matmul(w: Writer, node: Node) -> Written:
 # -- poolings --------------------------------------------------------------------------------
 
 
-@writes("max_pool")
+@writes("max_pool", keeps=True)
 def _max_pool(w: Writer, node: Node) -> Written:
     x = w.first(node.inputs[0])
     y = w.one("MaxPool", x.name, **_window(node.attrs))
@@ -116,7 +117,7 @@ def _max_pool_places(w: Writer, node: Node) -> Written:
     _, places = w.node("MaxPool", [x.name], 2, **_window(node.attrs))
     numbers = w.one("Cast", places, to=11)
     within = w.one("Cast", w.one("Sub", numbers, _before(w, x, x.shape[:-1])), to=1)
-    w.whole[within] = places
+    w.places[within] = places, x.shape[:-1]
     return Written(within, node.spec.shape, x.order)
 
 
@@ -139,12 +140,12 @@ def _max_unpool(w: Writer, node: Node) -> Written:
     """
     source, numbers = node.inputs
     x, sides = w.first(source), node.attrs.sides
-    maker, places = w.at(numbers), w.beside(numbers, x)
-    pooled = w.graph[maker.inputs[0]].spec.shape[:-1] if maker.op == "max_pool_places" else ()
-    inside = bool(pooled) and prod(pooled) <= prod(sides)
+    places = w.beside(numbers, x)
+    counted, pooled = w.places.get(places, ("", ()))
+    inside = bool(counted) and prod(pooled) <= prod(sides)
     whole = sides if inside else (sides[0] + 1, *sides[1:])
-    if pooled == sides and places in w.whole:
-        places = w.whole[places]
+    if counted and pooled == sides:
+        places = counted
     else:
         if not inside:
             end = w.number(prod(sides))

@@ -1,0 +1,134 @@
+"""Rows of an array: what is read of them, and what engines do with them without a copy."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from tests.run.steps import SAMPLES, SHAPE, digest, engine_for, make_data, make_step, rates
+
+from isoconv.errors import NotEnoughMemoryError
+from isoconv.graph.operation import Array
+from isoconv.memory import set_limit
+from isoconv.nn.inference import inference_graph, weights_for
+from isoconv.rows import CHUNK, Rows, chunks, taken
+from isoconv.run.inference import Predictor
+
+NUMBERS = np.random.default_rng(1).permutation(2 * SAMPLES + 5)[:SAMPLES]
+
+
+class Watched(Rows):
+    """Rows that note what is expected of them."""
+
+    def __init__(self, base: Array, numbers: Array) -> None:
+        super().__init__(base, numbers)
+        self.expected: list[int] = []
+        self.asked = 0
+
+    def ready(self) -> None:
+        """Counts."""
+        self.asked += 1
+
+    def expect(self, numbers: Array) -> None:
+        """Notes."""
+        self.expected += numbers.tolist()
+
+
+def scattered(array: Array) -> Watched:
+    """An array as rows of a larger one, whose other rows are of other values."""
+    base = np.full((2 * SAMPLES + 5, *array.shape[1:]), 77, array.dtype)
+    base[NUMBERS] = array
+    return Watched(base, NUMBERS)
+
+
+def test_rows_read_as_arrays_do() -> None:
+    """Every way of asking gives what the array would; rows of rows are read from the first base."""
+    whole = np.arange(2 * 3 * 40).reshape(40, 2, 3)
+    numbers = np.array([5, 6, 7, 30, 2, 2])
+    rows, plain = Rows(whole, numbers), whole[numbers]
+    keys: list[Any] = [
+        0, -1, slice(1, 4), slice(None, None, -2), [3, 0], np.array([True, False] * 3), (2, 1),
+        (slice(0, 3), 1), ([0, 4], ..., 2), (..., 1), None, np.array([[0, 1], [2, 3]]),
+    ]  # fmt: skip
+    for key in keys:
+        assert np.array_equal(rows[key], plain[key]), key
+    assert np.array_equal(np.asarray(rows), plain)
+    assert np.asarray(rows, np.float32).dtype.kind == "f"
+    assert (rows.shape, rows.dtype, rows.nbytes, len(rows)) == (
+        plain.shape, plain.dtype, plain.nbytes, len(plain),
+    )  # fmt: skip
+    assert int(rows.max()) == int(plain.max())
+    assert np.array_equal([*rows], plain)
+    assert rows[:3].base is whole.base
+    assert np.shares_memory(rows[:3], whole)
+    inner = rows_of(taken(cast(Array, rows), [3, 1]))
+    assert inner.base is whole
+    assert np.array_equal(inner, plain[[3, 1]])
+    together = inner.joined([rows])
+    assert together is not None
+    assert np.array_equal(together, [*plain[[3, 1]], *plain])
+    assert inner.joined([Rows(whole.copy(), numbers)]) is None
+    assert np.array_equal(taken(plain, [3, 1]), plain[[3, 1]])
+    with pytest.raises(AttributeError):
+        rows.no_such_name  # noqa: B018
+    with pytest.raises(IndexError):
+        rows[6]
+
+
+def rows_of(array: Any) -> Rows:
+    """What was handed on as an array."""
+    assert isinstance(array, Rows)
+    return array
+
+
+def test_rows_are_copied_where_there_is_memory_alone() -> None:
+    """All of them at once ask for it; a few at a time go through all the same."""
+    base = np.zeros((64, CHUNK // 16), np.uint8)
+    rows = Rows(base, np.arange(64)[::-1])
+    before = set_limit(1)
+    try:
+        with pytest.raises(NotEnoughMemoryError, match="64 rows"):
+            np.asarray(rows)
+    finally:
+        set_limit(before)
+    assert [len(part) for part in chunks(cast(Array, rows))] == [16] * 4
+    assert [len(part) for part in chunks(base)] == [16] * 4
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_training_reads_rows_where_they_lie(threads: int) -> None:
+    """The same bits as from arrays, for images, labels or both, in any order of the samples."""
+    step, model = make_step()
+    data = make_data()
+    order = np.random.default_rng(2).permutation(SAMPLES)
+
+    def trained(given: dict[str, Any]) -> str:
+        with engine_for(step, model, given, threads=threads) as engine:
+            engine.begin_epoch(4, order)
+            return digest(engine, engine.steps(0, rates(3)))
+
+    wanted = trained(data)
+    for names in (["images"], ["labels"], ["images", "labels"]):
+        rows = {name: scattered(data[name]) for name in names}
+        assert trained({**data, **rows}) == wanted
+        for each in rows.values():
+            assert each.asked
+            assert each.expected == NUMBERS[order].tolist()
+
+
+def test_predictions_read_rows_where_they_lie() -> None:
+    """One by one, by all threads together and each on its own."""
+    _, model = make_step()
+    images = make_data()["images"]
+    graph = inference_graph(model, SHAPE, "uint8", "softmax")
+    rows = scattered(images)
+    for threads, size in ((1, None), (2, 3), (3, 50)):
+        with Predictor(graph, threads=threads, shard_size=size) as predictor:
+            plain = predictor.run(weights_for(model), {"images": images})
+            found = predictor.run(weights_for(model), {"images": cast(Array, rows)})
+        assert plain.keys() == found.keys()
+        assert rows.asked
+        assert all(np.array_equal(plain[name], found[name]) for name in plain)
+        assert sorted(rows.expected) == sorted(NUMBERS.tolist())
+        rows.expected.clear()
