@@ -1,4 +1,4 @@
-"""Whenever a worker dies, a training ends in the same bits, or says why it cannot go on."""
+"""Workers that die, lie, are slow or are refused: the bits stay, or it is said why not."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from isoconv.cluster.executor import ClusterExecutor
 from isoconv.cluster.worker import Worker
 from isoconv.errors import NotEnoughMemoryError, TrainingError
 from isoconv.graph.operation import Array
+from isoconv.rows import Rows
+from isoconv.run.step import StepGraph
 from isoconv.train import Run
 
 
@@ -119,7 +121,9 @@ def test_without_audits_lies_go_through(alone: Run) -> None:
 @pytest.mark.parametrize("who", [1, 3])
 def test_workers_with_other_weights_are_seen(who: int) -> None:
     """At the next checkpoint, without an audit; which of them is wrong, nobody can tell then."""
-    with pytest.raises(TrainingError, match=r"all workers must hold the same weights; worker .* on"):
+    with pytest.raises(
+        TrainingError, match=r"all workers must hold the same weights; worker .* on"
+    ):
         on(Pretended(never), kind=lying(who, "update", 5))
 
 
@@ -178,6 +182,20 @@ def test_what_differs_takes_no_part(alone: Run, kind: type[Worker], who: int, to
         (TrainingError, NotEnoughMemoryError), match=told.removeprefix("was refused: ")
     ):
         on(Pretended(never), kind=kind_of_all)
+
+
+def test_rows_of_a_larger_array(alone: Run) -> None:
+    """Images that are rows of others reach the workers as they are counted."""
+
+    def made(step: StepGraph, data: Mapping[str, Any], **given: Any) -> ClusterExecutor:
+        images = data["images"]
+        order = np.random.default_rng(0).permutation(len(images))
+        base = np.empty_like(images)
+        base[order] = images
+        rows: Any = {**data, "images": Rows(base, order)}
+        return ClusterExecutor(step, rows, connect=lambda _: Pretended(never), **given)
+
+    assert fit(executor=made).digest == alone.digest
 
 
 def test_a_store_must_hold_the_data() -> None:

@@ -17,8 +17,10 @@ from isoconv.graph.operation import Array
 Factory = Callable[..., ClusterExecutor]
 
 
-def dying(address: str, who: int, call: str, at: int) -> Factory:
-    """Of which one worker is killed behind a call, the so manieth.
+def dying(
+    address: str, who: int, call: str, at: int, by: int = signal.SIGKILL, patience: float = 60
+) -> Factory:
+    """Of which one worker is killed, or stopped for ever, behind a call, the so manieth.
 
     The class is made here, so that Ray sends it to the workers' processes as it is.
     """
@@ -29,7 +31,7 @@ def dying(address: str, who: int, call: str, at: int) -> Factory:
         def _after(self, name: str) -> None:
             self.calls += name == call
             if name == call and self.number == who and self.calls == at:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), by)
 
         def sums(self, step: int, shards: range) -> list[Any]:
             found = super().sums(step, shards)
@@ -41,7 +43,7 @@ def dying(address: str, who: int, call: str, at: int) -> Factory:
             self._after("update")
             return row
 
-    return partial(ClusterExecutor, address=address, kind=Dying)
+    return partial(ClusterExecutor, address=address, kind=Dying, patience=patience)
 
 
 def lying(who: int, call: str, at: int) -> type[Worker]:

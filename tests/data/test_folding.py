@@ -94,16 +94,17 @@ def test_what_is_given_besides_is_kept() -> None:
 @pytest.mark.parametrize(
     ("count", "settings", "said"),
     [
-        (1, {}, "count must be a whole number of at least 2; got 1"),
-        (9, {}, "count must leave each fold a sample, copies of one picture staying together; got"),
+        (1, {}, "folds must be a whole number of at least 2; got 1"),
+        (9, {}, "folds must leave each fold a sample, copies of one picture staying together; got"),
         (2, {"validation": 1}, "validation must be"),
         (2, {"seed": -1}, "seed must be"),
+        (2, {"validation": 0.01, "single": True}, r"validation must hold out .*; got 0.01 with 2"),
         (2, {"validation": 0.1, "own": True}, "validation must be 0 where the data have a valid"),
     ],
 )
 def test_what_cannot_be_is_refused(count: int, settings: dict[str, float], said: str) -> None:
     """Out of range, folds without a sample, two validation parts."""
-    whole = data([0, 1] * 4)
+    whole = data([*range(8)] if settings.pop("single", False) else [0, 1] * 4)
     given = Splits(whole, whole) if settings.pop("own", False) else whole
     with pytest.raises(ArgumentError, match=said):
         Folds(given, count, **settings)  # type: ignore[arg-type]

@@ -28,6 +28,7 @@ __all__ = [
     "classifier_at",
     "data_of_run",
     "demo_parts",
+    "folds_folder",
     "is_known",
     "load_parts",
     "make_model",
@@ -110,8 +111,42 @@ def new_run(out: Path | None, data: str, model: str | None) -> Iterator[RunFolde
         ArgumentError: the folder holds a run already, or lies in the data.
         CheckpointError: another process holds it, or it cannot be written.
     """
-    from isoconv.cli.options import named_folder
     from isoconv.train import RunFolder
+
+    name = title_of(data) if model is None else f"{title_of(data)}-{model}"
+    with _folder_for(out, data, name) as path:
+        folder = RunFolder(path)
+        with folder.begun():
+            yield folder
+
+
+@contextmanager
+def folds_folder(out: Path | None, data: str, model: str | None) -> Iterator[Path]:
+    """The folder of a cross-validation; as `new_run`, and it may be there already.
+
+    Args:
+        out: the folder; None for ``runs/<data>-folds-<n>``, or ``runs/<data>-<model>-folds-<n>``.
+        data: as a person names it.
+        model: the model's name, if a person gave one.
+
+    Raises:
+        ArgumentError: the folder lies in the data.
+        CheckpointError: it cannot be made.
+    """
+    name = title_of(data) if model is None else f"{title_of(data)}-{model}"
+    with _folder_for(out, data, f"{name}-folds") as path:
+        yield path
+
+
+@contextmanager
+def _folder_for(out: Path | None, data: str, name: str) -> Iterator[Path]:
+    """A folder that a person names, or one of this name and a number, which goes if it stays empty.
+
+    Raises:
+        ArgumentError: it lies in the data.
+        CheckpointError: it cannot be made.
+    """
+    from isoconv.cli.options import named_folder
     from isoconv.train.hold import make_folder
 
     if out is not None:
@@ -121,24 +156,20 @@ def new_run(out: Path | None, data: str, model: str | None) -> Iterator[RunFolde
             raise ArgumentError(
                 f"--out must not lie in the data, where it would be taken for a class; got {out}"
             )
-        folder = RunFolder(out)
-        with folder.begun():
-            yield folder
+        yield out
         return
     parent = Path("runs")
     made = [] if parent.exists() else [parent]
-    name = title_of(data) if model is None else f"{title_of(data)}-{model}"
     try:
         with Uninterrupted():
-            folder = RunFolder(make_folder(parent, name))
-            made.insert(0, folder.path)
-        with folder.begun():
-            yield folder
+            path = make_folder(parent, name)
+            made.insert(0, path)
+        yield path
     finally:
-        for path in made:
+        for each in made:
             # Not if there is anything in it.
             with suppress(OSError):
-                path.rmdir()
+                each.rmdir()
 
 
 def title_of(data: str) -> str:

@@ -14,6 +14,7 @@ from isoconv.cli.options import (
     Depth,
     Normalise,
     Report,
+    Size,
     SkipBad,
     UseCache,
     augmentation_of,
@@ -29,6 +30,7 @@ from isoconv.wording import called
 if TYPE_CHECKING:
     from isoconv.cluster.settings import Cluster
     from isoconv.data import Augmentation, Splits
+    from isoconv.train import EarlyStopping
     from isoconv.train.learning_rate import Schedule
     from isoconv.train.optim import Optimizer
 
@@ -42,10 +44,7 @@ def train(
         Path | None,
         typer.Option(help="The new run folder.  [default: runs/<data>-<n>]"),
     ] = None,
-    size: Annotated[
-        str | None,
-        typer.Option(metavar="SIDE|HxW", help="Scale the images of a folder to this size."),
-    ] = None,
+    size: Size = None,
     depth: Depth = None,
     normalise: Normalise = None,
     skip_bad: SkipBad = False,
@@ -55,11 +54,32 @@ def train(
         typer.Option(help="Fraction to hold out of training, if there is no validation part."),
     ] = 0.1,
     test: Annotated[
-        float, typer.Option(help="Fraction to hold out of training, if there is no test part.")
-    ] = 0.1,
+        float | None,
+        typer.Option(
+            help="Fraction to hold out of training, if there is no test part.  [default: 0.1]"
+        ),
+    ] = None,
     split_seed: Annotated[
         int, typer.Option(min=0, help="Which samples are held out; --seed has no say in it.")
     ] = 0,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            help="Cross-validation: a run for each of so many parts of the data, which learns from "
+            "the others and is tested with it.",
+            show_default=False,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Train so many folds at the same time, each in a process of its own; changes no "
+            "bit.  [default: 1]",
+            show_default=False,
+        ),
+    ] = None,
     report: Report = True,
     as_json: AsJson = False,
     **settings: Any,
@@ -84,6 +104,10 @@ def train(
     says another size), its head is made new for these classes unless they are its own, and the rest
     stays as it is unless --freeze or --backbone-lr say otherwise.
 
+    With --folds the training part is dealt out, of each class as evenly as can be, and --out holds
+    a run for each fold. A test part is left alone then. What was interrupted goes on with the same
+    command and --out.
+
     Examples:
       isoconv train pets
       isoconv train fashion-sample
@@ -94,12 +118,14 @@ def train(
       isoconv train pets --from animals.safetensors --backbone-lr 0.0002 --lr 0.002
       isoconv train pets --size 128 --model resnet18 --optimizer sgd --lr 0.1 --warmup 1
       isoconv train pets --cluster auto --audit 0.01
+      isoconv train pets --folds 5 --workers 2
     """
     from isoconv.cli.bad import tell_skipped
     from isoconv.cli.ending import finish
-    from isoconv.cli.runs import load_parts, new_run, run_facts
+    from isoconv.cli.folds import check_folds, train_folds
+    from isoconv.cli.runs import folds_folder, load_parts, new_run, run_facts
     from isoconv.nn import models
-    from isoconv.train import Callback, EarlyStopping, Run, Trainer
+    from isoconv.train import Callback, Run, Trainer
     from isoconv.train.start import Start
 
     model, epochs, patience = (settings.pop(name) for name in BESIDE)
@@ -111,6 +137,24 @@ def train(
     elif normalise is not None:
         raise ArgumentError(f"--normalise is for a model that --from names; got {normalise}")
 
+    how: dict[str, Any] = {"size": sides, "depth": depth}
+    if given["start"] is not None:
+        how = {"reading": given["start"].reading(sides, depth)}
+    how |= {"seed": split_seed, "skip_bad": skip_bad, "cache": cache}
+    check_folds(folds, workers, test)
+    if folds is not None:
+        trainer = Trainer(model, progress=progress(), **given)
+        with folds_folder(out, data, model) as place, called(seed="--split-seed"):
+            splits = load_parts(data, validation=0, test=0, **how)
+            tell_skipped(splits.skipped, place / "fold-1" / "skipped.csv")
+            chosen = validation > 0 or splits.validation is not None
+            train_folds(
+                trainer, data, splits, place, folds=folds, seed=split_seed, validation=validation,
+                epochs=epochs, stopping=_stopping(patience, splits, chosen, given["loss"]),
+                workers=workers or 1, as_json=as_json,
+            )  # fmt: skip
+        return
+
     class Announcement(Callback):
         """Says which run it is once nothing is refused any more."""
 
@@ -118,23 +162,13 @@ def train(
             say(f"{_in_words(splits)}; run {printable(run.folder or '')}")
 
     trainer = Trainer(model, progress=progress(), callbacks=(Announcement(),), **given)
-    how: dict[str, Any] = {"size": sides, "depth": depth}
-    if given["start"] is not None:
-        how = {"reading": given["start"].reading(sides, depth)}
     with new_run(out, data, model) as folder:
         with called(seed="--split-seed"):
             splits = load_parts(
-                data, validation=validation, test=test, seed=split_seed, skip_bad=skip_bad,
-                cache=cache, **how,
-            )  # fmt: skip
+                data, validation=validation, test=0.1 if test is None else test, **how
+            )
         tell_skipped(splits.skipped, folder.skipped_file)
-        of_places = splits.train.of_places
-        better = "val_iou" if of_places else "val_loss"
-        metric = "loss" if splits.validation is None else better
-        with called(patience="--early-stopping"):
-            stopping = None if patience is None else EarlyStopping(patience, metric)
-        if of_places:
-            say(_made_small(given["loss"], metric, patience))
+        stopping = _stopping(patience, splits, splits.validation is not None, given["loss"])
         with json_alone():
             run = trainer.fit(
                 splits,
@@ -146,6 +180,28 @@ def train(
         values = finish(run, splits, report, given["threads"], given["target"])
         if as_json:
             print_json(values)
+
+
+def _stopping(
+    patience: int | None, splits: Splits, chosen: bool, loss: str
+) -> EarlyStopping | None:
+    """When the training is to end before; says by what, where that is not the loss.
+
+    Args:
+        patience: as a person said it.
+        splits: what is learned from.
+        chosen: whether there is a part to choose by.
+        loss: what is minimised.
+    """
+    from isoconv.train import EarlyStopping
+
+    of_places = splits.train.of_places
+    metric = ("val_iou" if of_places else "val_loss") if chosen else "loss"
+    with called(patience="--early-stopping"):
+        stopping = None if patience is None else EarlyStopping(patience, metric)
+    if of_places:
+        say(_made_small(loss, metric, patience))
+    return stopping
 
 
 def _in_words(splits: Splits) -> str:

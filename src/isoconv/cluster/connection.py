@@ -159,7 +159,10 @@ class Connection:
         """Those of some references whose values, or failures, are there within so many seconds."""
         if not references:
             return []
-        done, _ = self.ray.wait(references, num_returns=len(references), timeout=seconds)
+        # What is waited for stays where it is.
+        done, _ = self.ray.wait(
+            references, num_returns=len(references), timeout=seconds, fetch_local=False
+        )
         return list(done)
 
     def close(self) -> None:

@@ -92,10 +92,13 @@ class ClusterExecutor:
             self._open.callback(self._own.close)
             self._size = 4 * self._own.plan.sums.size
             room = self._size * (3 + len(step.slots))
-            for array in data.values():
+            # Rows of a file are read for it: the store needs all of them.
+            whole = {name: np.ascontiguousarray(each) for name, each in data.items()}
+            for array in whole.values():
                 room += array.nbytes
             put = self._connection.put
-            arrays = (storage.digest(data), tuple(data), *(put(each) for each in data.values()))
+            arrays = (storage.digest(whole), tuple(whole), *map(put, whole.values()))
+            del whole, array
             self._roster = Roster(
                 self._connection, kind, cpus, threads, (put(step), settings, arrays), room,
                 self._news.append, self._admit,
@@ -305,12 +308,16 @@ class ClusterExecutor:
                 return None
             step.hand_out(members)
             try:
-                if not self._auditor.runs(step, where):
-                    continue
+                if self._auditor.share:
+                    self._leave(step.late(self._patience), where)
+                    if not self._auditor.runs(step, where):
+                        continue
                 step.add()
                 if not self._auditor.sums(step, where):
                     continue
-                row = step.update(members, self._version + 1, hyper)
+                step.update(members, self._version + 1, hyper)
+                self._leave(step.late(self._patience), where)
+                row = step.row()
             except LostError as error:
                 row = self._mend(step, where)
                 lost += len(self._roster.ready) == len(members)
@@ -320,6 +327,17 @@ class ClusterExecutor:
             self._version += 1
         step.done()
         return row
+
+    def _leave(self, late: Sequence[Member], where: str) -> None:
+        """Wait no longer for those who give no answer.
+
+        Raises:
+            LostError: there are such.
+        """
+        for member in late:
+            self._roster.drop(member, f"gives no answer in {where}")
+        if late:
+            raise LostError("no answer")
 
     def _mend(self, step: SharedStep, where: str) -> Array | None:
         """After a death: the metrics, if a worker made the update; None if the step goes on."""

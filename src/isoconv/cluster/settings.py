@@ -27,9 +27,10 @@ class Cluster:
     Args:
         address: ``"auto"`` for the cluster that this machine is part of, or ``"host:port"``.
         cpus: processors of a worker; None for all of its node.
-        audit: share of the runs of shards that a second worker does too, from 0 to 1; a worker
-            whose sums are wrong is named and put aside.
-        patience: seconds for which workers are waited for where there are none.
+        audit: share of the work that is done twice, from 0 to 1; a worker whose sums are wrong is
+            named and put aside.
+        patience: seconds for which workers are waited for, where there are none or one gives no
+            answer.
 
     Raises:
         ArgumentError: a setting outside its range.

@@ -33,7 +33,7 @@ class Folds(Sequence[Splits]):
     Args:
         data: what is dealt out; of `Splits` the training part. A validation part of theirs is that
             of every fold, and a test part is left alone.
-        count: how many folds, from 2 to the number of samples.
+        folds: how many, from 2 to the number of samples.
         seed: by which samples are dealt out, and held out for validation; 0 ≤ seed < 2**64.
         validation: fraction of each training part to hold out for early stopping and the best
             epoch; 0 for none.
@@ -57,7 +57,7 @@ class Folds(Sequence[Splits]):
     def __init__(
         self,
         data: Dataset | Splits,
-        count: int = 5,
+        folds: int = 5,
         *,
         seed: int = 0,
         validation: float = 0.0,
@@ -65,7 +65,7 @@ class Folds(Sequence[Splits]):
         own = data if isinstance(data, Splits) else None
         whole = data if own is None else own.train
         self._data = check_kind("data", whole, Dataset, "a Dataset or Splits")
-        self._count = check_count("count", count, least=2)
+        self._count = check_count("folds", folds, least=2)
         self._seed = check_count("seed", seed, least=0, below=2**64)
         self._share = check_number("validation", validation, least=0, below=1)
         self._chosen = None if own is None else own.validation
@@ -74,17 +74,16 @@ class Folds(Sequence[Splits]):
         whole = self._data
         self._labels = whole.labels if whole.classes and not whole.of_places else None
         self._pictures = sample_digests(whole)
-        self._place = dealt(self._labels, len(whole), count, seed, self._pictures)
-        for fold in range(count):
+        self._place = dealt(self._labels, len(whole), folds, seed, self._pictures)
+        for fold in range(folds):
             _, held, test = self._numbers(fold)
-            for name, part, wanted in (
-                ("count", test, True), ("validation", held, validation > 0)
-            ):  # fmt: skip
-                if wanted and not len(part):
-                    rule = "leave each fold a sample, copies of one picture staying together"
-                    got = f"{count} folds of {counted(len(whole), 'sample')}"
-                    more = f", {validation:g} of what is left for validation" if validation else ""
-                    raise refusal(name, rule, count, got=got + more)
+            got = f"{folds} folds of {counted(len(whole), 'sample')}"
+            if not len(test):
+                rule = "leave each fold a sample, copies of one picture staying together"
+                raise refusal("folds", rule, folds, got=got)
+            if validation and not len(held):
+                rule = "hold out a sample beside each fold, or be 0 for none"
+                raise refusal("validation", rule, validation, got=f"{validation:g} with {got}")
         self.notes = tuple(self._told())
 
     def __len__(self) -> int:

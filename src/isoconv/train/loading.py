@@ -190,7 +190,7 @@ def _file_of(folder: RunFolder, best: bool, epoch: int | None) -> Path:
     """
     if not folder.run_file.exists():
         raise CheckpointError(
-            f"a run is a folder with run.json; {folder.path} has none",
+            f"a run is a folder with run.json; {folder.path} {folder.has_no_run}",
             path=folder.path,
         )
     if epoch is not None:
