@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from tests.run.steps import SAMPLES, SHAPE, digest, engine_for, make_data, make_step, rates
+from tests.run.steps import BATCH, SAMPLES, SHAPE, digest, engine_for, make_data, make_step, rates
 
 from isoconv.errors import NotEnoughMemoryError
 from isoconv.graph.operation import Array
@@ -32,7 +32,13 @@ class Watched(Rows):
 
     def expect(self, numbers: Array) -> None:
         """Notes."""
+        assert len(numbers) <= self.at_once
         self.expected += numbers.tolist()
+
+    @property
+    def at_once(self) -> int:
+        """A batch, of which one call would do several."""
+        return BATCH
 
 
 def scattered(array: Array) -> Watched:

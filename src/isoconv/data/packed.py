@@ -245,6 +245,11 @@ class PackedRows(Rows):
         self.file.check_unchanged()
         self.file.check_bytes(*self._places(self.numbers))
 
+    @property
+    def at_once(self) -> int:
+        """No more than may be held."""
+        return max(1, HELD // max(self._each, PAGE))
+
     def expect(self, numbers: Numbers) -> None:
         """These images of the file are read next."""
         self.file.touch(max(self._each, PAGE) * len(numbers))
