@@ -24,7 +24,7 @@ class Watched(Rows):
     def __init__(self, base: Array, numbers: Array) -> None:
         super().__init__(base, numbers)
         self.expected: list[int] = []
-        self.asked = 0
+        self.asked = self.most = 0
 
     def ready(self) -> None:
         """Counts."""
@@ -32,7 +32,7 @@ class Watched(Rows):
 
     def expect(self, numbers: Array) -> None:
         """Notes."""
-        assert len(numbers) <= self.at_once
+        self.most = max(self.most, len(numbers))
         self.expected += numbers.tolist()
 
     @property
@@ -121,6 +121,7 @@ def test_training_reads_rows_where_they_lie(threads: int) -> None:
         for each in rows.values():
             assert each.asked
             assert each.expected == NUMBERS[order].tolist()
+            assert each.most == BATCH
 
 
 def test_predictions_read_rows_where_they_lie() -> None:
