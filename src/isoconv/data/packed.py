@@ -321,7 +321,7 @@ def _read(path: Path, splits: Sequence[Split], request: Request) -> dict[Split, 
             paths=paths[own],
             reading=layout.reading,
             numbered=layout.numbered if layout.class_names else data.numbered,
-            notes=(*part.notes, *notes),
+            notes=(*map(printable, part.notes), *notes),
             skipped=layout.skipped,
         )
     return {split: found[split] for split in splits}
