@@ -41,12 +41,8 @@ from isoconv import nn
 from isoconv.exchange import save_onnx
 from isoconv.run.ceilings import Ceilings, measure_ceilings
 
-__all__ = ["MEASUREMENTS", "NAMES"]
+__all__ = ["MEASUREMENTS", "NAMES", "step_request"]
 
-SHARD = 32
-"""Images of a shard in training, as the trainer has it."""
-BATCHES = 4
-"""Batches that lie ready for a training step."""
 
 Rows = Iterator[dict[str, Any]]
 
@@ -81,7 +77,7 @@ def pointwise(crew: Crew) -> Rows:
 def steps(crew: Crew) -> Rows:
     """Training steps beside all others."""
     for together in _together(_chosen(crew, STEPS)):
-        request, arrays = _step_request(together[0])
+        request, arrays = step_request(together[0])
         for step, sides in _compared(crew, "step", together, request, arrays):
             yield row_of(f"{step.name} [{step.batch}]", sides, step.goal)
 
@@ -107,7 +103,7 @@ def scaling(crew: Crew) -> Rows:
     seconds = 0.1 if crew.setting.quick else 1.0
     ceilings = [measure_ceilings(count, seconds=seconds) for count in [*_THREADS.values()] * 3]
     for step in _chosen(crew, STEPS):
-        request, arrays = _step_request(step)
+        request, arrays = step_request(step)
         entries = [Entry(name, ISOCONV, "", count) for name, count in _THREADS.items()]
         sides = crew.measure("step", entries, request, arrays)
         one, two = (sides[name].timing.median for name in _THREADS)
@@ -137,7 +133,7 @@ def order(crew: Crew) -> Rows:
         # Differences of a few percent: more turns than beside libraries that do other things.
         pace = replace(pace, blocks=3 * pace.blocks)
     for step in _chosen(crew, ORDERED):
-        request, arrays = _step_request(step)
+        request, arrays = step_request(step)
         entries = [
             Entry(peer.label(variant), peer, variant, crew.setting.threads)
             for peer in (ISOCONV, REASSOCIATED)
@@ -155,9 +151,9 @@ def memory(crew: Crew) -> Rows:
     """Peak resident memory of processes that train ResNet-20."""
     step = next(step for step in STEPS if step.network == "resnet20")
     # Kernels are compiled beforehand, as from the second training on.
-    _peak(crew, ISOCONV, "", *_step_request(replace(step, batch=32), batches=1))
+    _peak(crew, ISOCONV, "", *step_request(replace(step, batch=32, batches=1)))
     for batch, goal in ((128, 2.0), (1024, 5.0)):
-        request, arrays = _step_request(replace(step, batch=batch), batches=1)
+        request, arrays = step_request(replace(step, batch=batch, batches=1))
         values = {}
         for peer in (ISOCONV, *(peer for peer in crew.chosen() if peer.name == "torch")):
             for variant in peer.variants:
@@ -296,17 +292,18 @@ def _arrays(random: np.random.RandomState, shapes: dict[str, tuple[int, ...]]) -
     return {name: random.randn(*shape).astype(np.float32) for name, shape in shapes.items()}
 
 
-def _step_request(step: Step, batches: int = BATCHES) -> tuple[dict[str, Any], dict[str, Array]]:
+def step_request(step: Step) -> tuple[dict[str, Any], dict[str, Array]]:
+    """A training step and what it takes: weights, images and labels."""
     random = np.random.RandomState(0)
-    model = build(step.network, 10, step.input_shape)
-    count = step.batch * batches
+    model = build(step.network, step.classes, step.input_shape)
+    count = step.batch * step.batches
+    places = model.summary(step.input_shape).rows[-1].output[:-1]
     arrays = {
         **model.weights,
         "images": random.randn(count, *step.input_shape).astype(np.float32),
-        "labels": random.randint(0, 10, count).astype(np.int32),
+        "labels": random.randint(0, step.classes, (count, *places)).astype(np.int32),
     }
-    request = {**asdict(step), "classes": 10, "shard": SHARD, "description": describe(model)}
-    return request, arrays
+    return {**asdict(step), "description": describe(model)}, arrays
 
 
 def _prediction_request(

@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from isoconv import nn
+from isoconv import load, nn
+from isoconv.nn.convolution import Algorithm
+from isoconv.nn.settings import padding_pairs, per_axis
 
 __all__ = ["NETWORKS", "build", "describe"]
 
@@ -69,13 +71,45 @@ def _normalised(
 
 
 def _ready(name: str) -> Callable[[int, Shape], nn.Sequential]:
-    """A ready model without its dropout, whose random numbers differ between libraries."""
+    """A ready model that drops nothing: the random numbers differ between libraries."""
 
     def make(classes: int, shape: Shape) -> nn.Sequential:
         model = nn.models.create(name, classes, shape)
-        return nn.Sequential(*(step for step in model if not isinstance(step, nn.Dropout)))
+        for _, module in model.named_modules():
+            if isinstance(module, _DROPPING):
+                module.rate = 0.0
+        return model
 
     return make
+
+
+_DROPPING = (nn.Dropout, nn.StochasticDepth)
+
+
+def unet(classes: int, shape: Shape, algorithm: Algorithm = "direct") -> nn.Sequential:
+    """The ready U-Net, its 3×3 convolutions with this algorithm."""
+    model = nn.models.unet(classes, shape)
+    for _, module in model.named_modules():
+        if isinstance(module, nn.Conv2d) and module.kernel_size == 3:
+            module.algorithm = algorithm
+    return model
+
+
+def tuned(classes: int, shape: Shape) -> nn.Sequential:
+    """EfficientNet-Lite0 with its published weights, but a new head, to be trained as a whole.
+
+    Batch normalisation uses its published statistics, which stay.
+    """
+    model = _ready("efficientnet_lite0")(classes, shape).build(shape, seed=0)
+    for _, module in model.named_modules():
+        if isinstance(module, nn.BatchNorm):
+            module.frozen = True
+    published = load("efficientnet-lite0").weights
+    model.load_weights({
+        name: published[name] if published[name].shape == array.shape else array
+        for name, array in model.weights.items()
+    })  # fmt: skip
+    return model
 
 
 NETWORKS: dict[str, Callable[[int, Shape], nn.Sequential]] = {
@@ -83,6 +117,9 @@ NETWORKS: dict[str, Callable[[int, Shape], nn.Sequential]] = {
     "lenet": lambda _, __: lenet(),
     "resnet50": lambda classes, _: resnet50(classes),
     "resnet50_winograd": lambda classes, _: resnet50(classes, "winograd"),
+    "unet": unet,
+    "unet_winograd": lambda classes, shape: unet(classes, shape, "winograd"),
+    "efficientnet_lite0_tuned": tuned,
     **{
         name: _ready(name)
         for name in (
@@ -100,7 +137,8 @@ NETWORKS: dict[str, Callable[[int, Shape], nn.Sequential]] = {
 
 def build(name: str, classes: int, shape: Shape) -> nn.Sequential:
     """A network with its first weights."""
-    return NETWORKS[name](classes, shape).build(shape, seed=0)
+    model = NETWORKS[name](classes, shape)
+    return model if model.input_shape else model.build(shape, seed=0)
 
 
 def describe(model: nn.Sequential) -> Description:
@@ -116,6 +154,8 @@ def _steps(
     found: Description = []
     flattened: Shape | None = None
     for place, step in steps:
+        if isinstance(step, _DROPPING):
+            continue
         name = f"{prefix}{place}"
         described = _step(step, name, outputs, shape)
         if isinstance(step, nn.Flatten):
@@ -125,21 +165,38 @@ def _steps(
             described["flattened"] = list(flattened)
             flattened = None
         found.append(described)
-        inside = [row for row in outputs if row == name or row.startswith(f"{name}.")]
-        shape = outputs[inside[-1]] if inside else shape
+        if isinstance(step, nn.Branches):
+            ends = [_inside(f"{name}.{branch}", outputs)[-1] for branch in range(len(step))]
+            shape = (*shape[:-1], sum(outputs[end][-1] for end in ends))
+        else:
+            shape = outputs[_inside(name, outputs)[-1]]
     return found
+
+
+def _inside(name: str, outputs: dict[str, Shape]) -> list[str]:
+    """The layer of a name, or those inside it."""
+    return [row for row in outputs if row == name or row.startswith(f"{name}.")]
 
 
 def _step(step: Any, name: str, outputs: dict[str, Shape], shape: Shape) -> dict[str, Any]:
     if isinstance(step, (nn.Conv2d, nn.DepthwiseConv2d)):
         groups = step.groups if isinstance(step, nn.Conv2d) else shape[-1]
+        sizes = per_axis("kernel_size", step.kernel_size, 2)
+        strides = per_axis("stride", step.stride, 2)
+        padding, _ = padding_pairs(step.padding, shape[:2], sizes, strides, (1, 1))
         return {
-            "op": "conv", "name": name, "kernel": step.kernel_size, "stride": step.stride,
-            "padding": step.padding, "groups": groups,
-            "bias": step.bias, "channels": shape[-1], "filters": outputs[name][-1],
+            "op": "conv", "name": name, "kernel": sizes[0], "stride": strides[0],
+            "padding": list(padding), "groups": groups, "bias": step.bias,
+            "channels": shape[-1], "filters": outputs[name][-1],
+        }  # fmt: skip
+    if isinstance(step, nn.ConvTranspose2d):
+        return {
+            "op": "conv_transpose", "name": name, "kernel": step.kernel_size,
+            "stride": step.stride, "channels": shape[-1], "filters": step.filters,
         }  # fmt: skip
     if isinstance(step, nn.BatchNorm):
-        return {"op": "batch_norm", "name": name, "channels": shape[-1], "eps": step.eps}
+        return {"op": "batch_norm", "name": name, "channels": shape[-1], "eps": step.eps,
+                "frozen": step.frozen}  # fmt: skip
     if isinstance(step, nn.MaxPool2d):
         stride = step.kernel_size if step.stride is None else step.stride
         return {"op": "max_pool", "kernel": step.kernel_size, "stride": stride,
@@ -159,11 +216,19 @@ def _step(step: Any, name: str, outputs: dict[str, Shape], shape: Shape) -> dict
         }  # fmt: skip
     if isinstance(step, nn.Sequential):
         return {"op": "sequence", "body": _steps(enumerate(step), f"{name}.", outputs, shape)}
-    plain = {nn.ReLU: "relu", nn.Flatten: "flatten", nn.GlobalAvgPool2d: "global_avg_pool"}
+    if isinstance(step, nn.Branches):
+        return {"op": "branches", "bodies": [
+            _steps(enumerate(_sequential(branch)), f"{name}.{place}.", outputs, shape)
+            for place, branch in enumerate(step)
+        ]}  # fmt: skip
+    plain = {
+        nn.ReLU: "relu", nn.ReLU6: "relu6", nn.Flatten: "flatten",
+        nn.GlobalAvgPool2d: "global_avg_pool",
+    }  # fmt: skip
     return {"op": plain[type(step)]}
 
 
 def _sequential(module: Any) -> nn.Sequential:
     if not isinstance(module, nn.Sequential):
-        raise TypeError(f"the body of a residual block must be a Sequential; got {module!r}")
+        raise TypeError(f"what is inside a block must be a Sequential; got {module!r}")
     return module

@@ -80,7 +80,7 @@ def function_rows() -> Iterator[tuple[str, ...]]:
 def model_rows() -> Iterator[tuple[str, ...]]:
     """A row for each ready model, with the figures for images of its documentation's size."""
     found = []
-    for name, make in nn.models.MODELS.items():
+    for name, make in nn.models.ALL_MODELS.items():
         given = re.search(r"\.summary\((\([\d, ]+\))\)", text_of(make))
         if given is None:
             raise SystemExit(f"the example of {name} sums up no model")

@@ -25,7 +25,7 @@ from isoconv.graph.passes import check_passes
 __all__ = ["browser", "kept", "new_page", "page"]
 
 TESTS = Path(__file__).parent
-QUICKLY_COMPILED = {"explain", "graph", "nn", "report", "run", "serve", "train", "wrong"}
+QUICKLY_COMPILED = {"cluster", "explain", "graph", "nn", "report", "run", "serve", "train", "wrong"}
 """Rooms whose tests compile many kernels and run each for a moment; `shipped` ones are left out."""
 
 

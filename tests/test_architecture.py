@@ -23,7 +23,7 @@ MOST_LINES = 600
 CORE = (
     "onward", "wording", "printable", "cards", "errors", "checks", "memory", "rows", "files",
     "cores", "private", "progress", "signals", "arithmetic", "graph", "ops", "compile", "run", "nn",
-    "train", "exchange", "cli",
+    "train", "exchange", "cluster", "cli",
 )  # fmt: skip
 ALLOWED = {room: frozenset(CORE[:place]) for place, room in enumerate(CORE)}
 ALLOWED["data"] = ALLOWED["ops"] | {"ops"}
@@ -47,7 +47,7 @@ WINGS = (
 """The wings of compile/ from the lowest up; those of one row do not know one another."""
 
 RESULTS = ("arithmetic", "graph", "ops", "compile", "run", "nn", "train", "exchange",
-           "explain")  # fmt: skip
+           "cluster", "explain")  # fmt: skip
 """Rooms on the path to a result."""
 
 BORROWED = frozenset(

@@ -67,4 +67,5 @@ PEERS = (
           environment=(("DEV", "CPU"), ("PATH", _WITH_CLANG))),
     _peer("onnxruntime", "onnxruntime_library", "predict", "imported"),
     _peer("openvino", "openvino_library", "predict", "imported"),
+    _peer("tflite", "tflite_library", "imported"),
 )  # fmt: skip

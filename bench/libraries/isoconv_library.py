@@ -52,6 +52,7 @@ class IsoconvLibrary(Library):
         shape = images.shape[1:]
         start = time.perf_counter()
         model = build(request["network"], request["classes"], shape)
+        model.load_weights({name: arrays[name] for name in model.weights})
         optimizer = ic.optim.SGD(0.01, momentum=0.9)
         step = build_step(model, Preparation(shape, "float32"), Loss(), optimizer)
         engine = TrainingEngine(

@@ -61,17 +61,24 @@ def forward(description: list[dict[str, Any]], weights: Weights, x: Any, states:
     for step in description:
         kind = step["op"]
         if kind == "conv":
-            pairs = [(step["padding"], step["padding"])] * 2
+            pairs = [tuple(step["padding"])] * 2
             x = lax.conv_general_dilated(
                 x, weights[f"{step['name']}.weight"], [step["stride"]] * 2, pairs,
                 dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=step["groups"],
             )  # fmt: skip
             if step["bias"]:
                 x = x + weights[f"{step['name']}.bias"]
+        elif kind == "conv_transpose":
+            x = weights[f"{step['name']}.bias"] + lax.conv_transpose(
+                x, weights[f"{step['name']}.weight"], [step["stride"]] * 2, "VALID",
+                dimension_numbers=("NHWC", "HWIO", "NHWC"), transpose_kernel=True,
+            )  # fmt: skip
         elif kind == "batch_norm":
             x = _batch_norm(step, weights, x, states)
         elif kind == "relu":
             x = jnp.maximum(x, 0)
+        elif kind == "relu6":
+            x = jnp.clip(x, 0, 6)
         elif kind == "max_pool":
             sides = (1, step["kernel"], step["kernel"], 1)
             strides = (1, step["stride"], step["stride"], 1)
@@ -85,6 +92,9 @@ def forward(description: list[dict[str, Any]], weights: Weights, x: Any, states:
             x = x @ weights[f"{step['name']}.weight"] + weights[f"{step['name']}.bias"]
         elif kind == "sequence":
             x = forward(step["body"], weights, x, states)
+        elif kind == "branches":
+            found = [forward(body, weights, x, states) for body in step["bodies"]]
+            x = jnp.concatenate(found, axis=-1)
         else:
             inner = forward(step["body"], weights, x, states)
             x = inner + forward(step["shortcut"], weights, x, states)
@@ -92,12 +102,15 @@ def forward(description: list[dict[str, Any]], weights: Weights, x: Any, states:
 
 
 def _batch_norm(step: dict[str, Any], weights: Weights, x: Any, states: Weights) -> Any:
-    mean = jnp.mean(x, axis=(0, 1, 2))
-    variance = jnp.mean(jnp.square(x - mean), axis=(0, 1, 2))
     name = step["name"]
-    for part, value in (("running_mean", mean), ("running_var", variance)):
-        key = f"{name}.{part}"
-        states[key] = KEPT * weights[key] + (1 - KEPT) * lax.stop_gradient(value)
+    if step["frozen"]:
+        mean, variance = weights[f"{name}.running_mean"], weights[f"{name}.running_var"]
+    else:
+        mean = jnp.mean(x, axis=(0, 1, 2))
+        variance = jnp.mean(jnp.square(x - mean), axis=(0, 1, 2))
+        for part, value in (("running_mean", mean), ("running_var", variance)):
+            key = f"{name}.{part}"
+            states[key] = KEPT * weights[key] + (1 - KEPT) * lax.stop_gradient(value)
     scale = weights[f"{name}.weight"] * lax.rsqrt(variance + step["eps"])
     return (x - mean) * scale + weights[f"{name}.bias"]
 
@@ -106,7 +119,7 @@ def _loss(learned: Weights, rest: Weights, description: Any, x: Any, y: Any) -> 
     states: Weights = {}
     scores = forward(description, {**rest, **learned}, x, states)
     logs = jax.nn.log_softmax(scores)
-    return -jnp.mean(jnp.take_along_axis(logs, y[:, None], axis=1)), states
+    return -jnp.mean(jnp.take_along_axis(logs, y[..., None], axis=-1)), states
 
 
 def _update(

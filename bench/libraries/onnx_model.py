@@ -79,7 +79,7 @@ class _Maker:
                 inputs.append(self._constant(f"{step['name']}.bias"))
             return self._node(
                 "Conv", inputs, kernel_shape=[step["kernel"]] * 2, strides=[step["stride"]] * 2,
-                pads=[step["padding"]] * 4, group=step["groups"],
+                pads=[side for side in step["padding"] for _ in range(2)], group=step["groups"],
             )  # fmt: skip
         if kind == "batch_norm":
             parts = ("weight", "bias", "running_mean", "running_var")

@@ -64,7 +64,12 @@ class Network:
         self._description = description
         self._layers: dict[str, Any] = {}
         for step in _flat(description):
-            make = {"conv": _conv, "batch_norm": _batch_norm, "linear": _linear}.get(step["op"])
+            make = {
+                "conv": _conv,
+                "conv_transpose": _conv_transpose,
+                "batch_norm": _batch_norm,
+                "linear": _linear,
+            }.get(step["op"])
             if make is not None:
                 self._layers[step["name"]] = make(step, weights)
 
@@ -78,7 +83,9 @@ class Network:
         ]
 
     def __call__(self, x: Any) -> Any:
-        return self._steps(self._description, x)
+        scores = self._steps(self._description, x)
+        # The classes of a map, too, are to stand last.
+        return scores.permute(0, 2, 3, 1) if len(scores.shape) == 4 else scores
 
     def _steps(self, description: list[dict[str, Any]], x: Any) -> Any:
         for step in description:
@@ -87,6 +94,8 @@ class Network:
                 x = self._layers[step["name"]](x)
             elif kind == "relu":
                 x = x.relu()
+            elif kind == "relu6":
+                x = x.relu6()
             elif kind == "max_pool":
                 x = x.max_pool2d((step["kernel"],) * 2, step["stride"], padding=step["padding"])
             elif kind == "global_avg_pool":
@@ -95,6 +104,9 @@ class Network:
                 x = x.flatten(1)
             elif kind == "sequence":
                 x = self._steps(step["body"], x)
+            elif kind == "branches":
+                first, *others = (self._steps(body, x) for body in step["bodies"])
+                x = first.cat(*others, dim=1)
             else:
                 x = self._steps(step["body"], x) + self._steps(step["shortcut"], x)
         return x
@@ -104,6 +116,8 @@ def _flat(description: list[dict[str, Any]]) -> list[dict[str, Any]]:
     found = []
     for step in description:
         found += [step, *_flat(step.get("body", [])), *_flat(step.get("shortcut", []))]
+        for body in step.get("bodies", []):
+            found += _flat(body)
     return found
 
 
@@ -111,9 +125,18 @@ def _tensor(array: Array) -> Any:
     return Tensor(np.ascontiguousarray(array)).realize()
 
 
+def _conv_transpose(step: dict[str, Any], weights: dict[str, Array]) -> Any:
+    layer = nn.ConvTranspose2d(step["channels"], step["filters"], step["kernel"], step["stride"])
+    layer.weight = _tensor(weights[f"{step['name']}.weight"].transpose(3, 2, 0, 1))
+    layer.bias = _tensor(weights[f"{step['name']}.bias"])
+    return layer
+
+
 def _conv(step: dict[str, Any], weights: dict[str, Array]) -> Any:
+    before, after = step["padding"]
     layer = nn.Conv2d(
-        step["channels"], step["filters"], step["kernel"], step["stride"], step["padding"],
+        step["channels"], step["filters"], step["kernel"], step["stride"],
+        (before, after, before, after),
         groups=step["groups"], bias=step["bias"],
     )  # fmt: skip
     layer.weight = _tensor(weights[f"{step['name']}.weight"].transpose(3, 2, 0, 1))
@@ -126,6 +149,10 @@ def _batch_norm(step: dict[str, Any], weights: dict[str, Array]) -> Any:
     layer = nn.BatchNorm(step["channels"], step["eps"])
     for part in ("weight", "bias"):
         setattr(layer, part, _tensor(weights[f"{step['name']}.{part}"]))
+    if step["frozen"]:
+        parts = ("running_mean", "running_var")
+        statistics = tuple(_tensor(weights[f"{step['name']}.{part}"]) for part in parts)
+        layer.calc_stats, layer.track_running_stats = lambda _: statistics, False
     return layer
 
 

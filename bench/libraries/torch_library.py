@@ -213,6 +213,26 @@ class Residual(torch.nn.Module):  # type: ignore[misc]
         return self.body(x) + self.shortcut(x)
 
 
+class Branches(torch.nn.Module):  # type: ignore[misc]
+    """Several results of the same value, side by side on the channels."""
+
+    def __init__(self, bodies: list[Any]) -> None:
+        super().__init__()
+        self.bodies = torch.nn.ModuleList(bodies)
+
+    def forward(self, x: Any) -> Any:
+        """Joined."""
+        return torch.cat([body(x) for body in self.bodies], 1)
+
+
+class FrozenBatchNorm2d(torch.nn.BatchNorm2d):  # type: ignore[misc]
+    """Uses its running statistics in training, too, where they stay."""
+
+    def train(self, mode: bool = True) -> Any:  # noqa: ARG002 - as PyTorch calls it
+        """Stay as in inference."""
+        return super().train(False)
+
+
 def build(description: list[dict[str, Any]], weights: dict[str, Array]) -> Any:
     """A network from its description, with these weights."""
     return torch.nn.Sequential(*(_step(step, weights) for step in description))
@@ -221,10 +241,19 @@ def build(description: list[dict[str, Any]], weights: dict[str, Array]) -> Any:
 def _step(step: dict[str, Any], weights: dict[str, Array]) -> Any:
     kind = step["op"]
     if kind == "conv":
+        before, after = step["padding"]
         conv = torch.nn.Conv2d(
-            step["channels"], step["filters"], step["kernel"], step["stride"], step["padding"],
-            groups=step["groups"], bias=step["bias"],
+            step["channels"], step["filters"], step["kernel"], step["stride"],
+            before if before == after else 0, groups=step["groups"], bias=step["bias"],
         )  # fmt: skip
+        _load(conv, step, weights, lambda w: w.transpose(3, 2, 0, 1))
+        if before == after:
+            return conv
+        return torch.nn.Sequential(torch.nn.ZeroPad2d((before, after, before, after)), conv)
+    if kind == "conv_transpose":
+        conv = torch.nn.ConvTranspose2d(
+            step["channels"], step["filters"], step["kernel"], step["stride"]
+        )
         return _load(conv, step, weights, lambda w: w.transpose(3, 2, 0, 1))
     if kind == "linear":
         linear = torch.nn.Linear(step["inputs"], step["outputs"])
@@ -237,7 +266,8 @@ def _step(step: dict[str, Any], weights: dict[str, Array]) -> Any:
 
         return _load(linear, step, weights, turned)
     if kind == "batch_norm":
-        norm = torch.nn.BatchNorm2d(step["channels"], step["eps"])
+        make = FrozenBatchNorm2d if step["frozen"] else torch.nn.BatchNorm2d
+        norm = make(step["channels"], step["eps"])
         with torch.no_grad():
             for part in ("weight", "bias", "running_mean", "running_var"):
                 name = f"{step['name']}.{part}"
@@ -249,11 +279,13 @@ def _step(step: dict[str, Any], weights: dict[str, Array]) -> Any:
         return Residual(build(step["body"], weights), shortcut)
     if kind == "sequence":
         return build(step["body"], weights)
+    if kind == "branches":
+        return Branches([build(body, weights) for body in step["bodies"]])
     if kind == "max_pool":
         return torch.nn.MaxPool2d(step["kernel"], step["stride"], step["padding"])
     if kind == "global_avg_pool":
         return torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
-    return {"relu": torch.nn.ReLU, "flatten": torch.nn.Flatten}[kind]()
+    return {"relu": torch.nn.ReLU, "relu6": torch.nn.ReLU6, "flatten": torch.nn.Flatten}[kind]()
 
 
 def _load(module: Any, step: dict[str, Any], weights: dict[str, Array], turn: Any) -> Any:
@@ -274,7 +306,7 @@ def _first_losses(model: Any, x: Any, y: Any, shard: int) -> list[float]:
         optimizer.zero_grad(set_to_none=True)
         total = 0.0
         for part, labels in zip(x.split(shard), y.split(shard), strict=True):
-            loss = functional.cross_entropy(model(part), labels, reduction="sum") / len(x)
+            loss = functional.cross_entropy(model(part), labels, reduction="sum") / y.numel()
             loss.backward()
             total += loss.item()
         optimizer.step()

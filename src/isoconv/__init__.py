@@ -15,6 +15,7 @@ from isoconv.onward import late_names
 # begin of names that `python -m scripts.public_names` writes
 if TYPE_CHECKING:
     from isoconv import data, errors, exchange, nn, optim, schedule, symbols, train
+    from isoconv.cluster.settings import Cluster
     from isoconv.explain.inspect import inspect
     from isoconv.explain.numbers import explain
     from isoconv.explain.saliency import grad_cam, input_gradient, occlusion
@@ -55,22 +56,24 @@ if TYPE_CHECKING:
     from isoconv.nn.arrays import gradients
     from isoconv.ops.geometry import output_size, same_padding
     from isoconv.train.callbacks import EarlyStopping
+    from isoconv.train.cross_validation import cross_validate
     from isoconv.train.loading import load
     from isoconv.train.metrics import evaluate
     from isoconv.train.trainer import Trainer
 
 __all__ = [
-    "EarlyStopping", "Trainer", "__version__", "avg_pool1d", "avg_pool2d", "avg_pool3d",
+    "Cluster", "EarlyStopping", "Trainer", "__version__", "avg_pool1d", "avg_pool2d", "avg_pool3d",
     "batch_norm", "bce_with_logits", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
-    "conv_transpose2d", "conv_transpose3d", "cross_entropy", "data", "errors", "evaluate",
-    "exchange", "explain", "explore", "gelu", "global_avg_pool", "global_max_pool", "grad_cam",
-    "gradients", "input_gradient", "inspect", "layer_norm", "leaky_relu", "linear", "load",
-    "log_softmax", "matmul", "max_pool1d", "max_pool2d", "max_pool3d", "mse", "nn", "occlusion",
-    "optim", "output_size", "power", "relu", "resize", "same_padding", "schedule", "sigmoid",
-    "silu", "softmax", "symbols", "tanh", "train", "upsample",
+    "conv_transpose2d", "conv_transpose3d", "cross_entropy", "cross_validate", "data", "errors",
+    "evaluate", "exchange", "explain", "explore", "gelu", "global_avg_pool", "global_max_pool",
+    "grad_cam", "gradients", "input_gradient", "inspect", "layer_norm", "leaky_relu", "linear",
+    "load", "log_softmax", "matmul", "max_pool1d", "max_pool2d", "max_pool3d", "mse", "nn",
+    "occlusion", "optim", "output_size", "power", "relu", "resize", "same_padding", "schedule",
+    "sigmoid", "silu", "softmax", "symbols", "tanh", "train", "upsample",
 ]  # fmt: skip
 
 _PLACES: dict[str, tuple[str, ...]] = {
+    "isoconv.cluster.settings": ("Cluster",),
     "isoconv.data": ("data",),
     "isoconv.errors": ("errors",),
     "isoconv.exchange": ("exchange",),
@@ -99,6 +102,7 @@ _PLACES: dict[str, tuple[str, ...]] = {
     "isoconv.symbols": ("symbols",),
     "isoconv.train": ("train",),
     "isoconv.train.callbacks": ("EarlyStopping",),
+    "isoconv.train.cross_validation": ("cross_validate",),
     "isoconv.train.loading": ("load",),
     "isoconv.train.metrics": ("evaluate",),
     "isoconv.train.trainer": ("Trainer",),

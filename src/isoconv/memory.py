@@ -18,7 +18,15 @@ from pathlib import Path
 from isoconv.checks import check_count
 from isoconv.errors import ArgumentError, NotEnoughMemoryError
 
-__all__ = ["available_memory", "check_memory", "memory_told", "readable", "set_limit", "size_of"]
+__all__ = [
+    "available_memory",
+    "check_memory",
+    "limit_now",
+    "memory_told",
+    "readable",
+    "set_limit",
+    "size_of",
+]
 
 _MODEST = 32 * 2**20
 """Bytes for which nobody asks how much there is: asking takes longer than many a computation."""
@@ -61,6 +69,11 @@ def set_limit(size: int | None) -> int | None:
     global _limit
     before, _limit = _limit, None if size is None else check_count("the limit of memory", size)
     return before
+
+
+def limit_now() -> int | None:
+    """The limit of this process, as `set_limit` was told; None for what the machine has."""
+    return _limit
 
 
 def size_of(text: str) -> int:

@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-__all__ = ["called", "either", "named", "offered", "setting", "spoken_on_the_command_line"]
+__all__ = [
+    "called",
+    "either",
+    "named",
+    "offered",
+    "setting",
+    "spoken_on_the_command_line",
+    "spoken_options",
+]
 
 # Of the process, for threads that read files make messages as well.
 _speakers: list[Mapping[str, str]] = []
@@ -32,6 +40,11 @@ def spoken_on_the_command_line(options: Mapping[str, str]) -> Iterator[None]:
         yield
     finally:
         _speakers.pop()
+
+
+def spoken_options() -> Mapping[str, str] | None:
+    """The options of the command line that speaks; None where messages speak of Python."""
+    return _speakers[-1] if _speakers else None
 
 
 @contextmanager

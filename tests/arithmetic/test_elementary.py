@@ -14,6 +14,7 @@ from isoconv.arithmetic import elementary, trigonometric
 from isoconv.errors import DTypeError
 
 ORACLES: dict[str, Callable[[Any], Any]] = {
+    "atan": mpmath.atan,
     "cos": mpmath.cos,
     "cos_turns": lambda x: mpmath.cospi(2 * x),
     "erf": mpmath.erf,
@@ -34,6 +35,7 @@ LOWEST = {"log": 0.0, "log1p": -1.0, "rsqrt": 0.0}
 INF, NAN = float("inf"), float("nan")
 SPECIAL = {
     # at: -inf, -0.0, 0.0, inf
+    "atan": (-1.5707963267948966, -0.0, 0.0, 1.5707963267948966),
     "cos": (NAN, 1.0, 1.0, NAN),
     "cos_turns": (NAN, 1.0, 1.0, NAN),
     "erf": (-1.0, -0.0, 0.0, 1.0),
@@ -280,6 +282,7 @@ def raised_to(exponent: float) -> Callable[[np.ndarray], np.ndarray]:
 
 
 FAST_ORACLES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "atan": np.arctan,
     "cos": np.cos,
     "cos_turns": lambda x: np.cos(2 * np.pi * (x - np.rint(x))),
     "erf": special.erf,

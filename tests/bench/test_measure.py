@@ -14,12 +14,14 @@ from bench.__main__ import main
 from bench.crew import Crew, Entry, Setting, chosen
 from bench.libraries import ISOCONV, Peer
 from bench.libraries.isoconv_library import IsoconvLibrary
-from bench.measure import steps
+from bench.measure import step_request, steps
 from bench.networks import NETWORKS, build, describe
 from bench.results import read, row_of, write
 from bench.timing import Pace, WorkerEndedError, WorkerError, WorkerTimeoutError, alternate
+from bench.worker import SHOWN
 from bench.workloads import DIRECTIONS, LAYERS, SIMPLE, Layer, Simple, Step
 
+import isoconv as ic
 from isoconv.graph.operation import Array
 from isoconv.run.ceilings import Ceilings
 
@@ -129,7 +131,9 @@ def test_imported_networks(tmp_path: Path) -> None:
         np.testing.assert_allclose(prepared.results["scores"], expected, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["tiny", "lenet", "resnet20", "mobilenetv2"])
+@pytest.mark.parametrize(
+    "name", ["tiny", "lenet", "resnet20", "mobilenetv2", "unet", "efficientnet_lite0_tuned"]
+)
 def test_descriptions_carry_all_weights(name: str) -> None:
     """Every weight belongs to a step of the description, with the size that it says."""
     shape = (28, 28, 1) if name in ("tiny", "lenet") else (32, 32, 3)
@@ -140,7 +144,12 @@ def test_descriptions_carry_all_weights(name: str) -> None:
         for step in steps:
             gather(step.get("body", []))
             gather(step.get("shortcut", []))
-            if step["op"] == "conv":
+            for body in step.get("bodies", []):
+                gather(body)
+            if step["op"] == "conv_transpose":
+                kernel = (step["kernel"], step["kernel"])
+                sizes[f"{step['name']}.weight"] = (*kernel, step["filters"], step["channels"])
+            elif step["op"] == "conv":
                 kernel = (step["kernel"], step["kernel"])
                 inputs = step["channels"] // step["groups"]
                 sizes[f"{step['name']}.weight"] = (*kernel, inputs, step["filters"])
@@ -154,6 +163,34 @@ def test_descriptions_carry_all_weights(name: str) -> None:
     gather(describe(model))
     weights = {key: a.shape for key, a in model.weights.items() if key.endswith(".weight")}
     assert sizes == weights
+
+
+def test_tuned_begins_from_what_was_published() -> None:
+    """All but the head is as published, and a step changes every weight but no statistics."""
+    shape = (32, 32, 3)
+    model = build("efficientnet_lite0_tuned", 3, shape)
+    published = ic.load("efficientnet-lite0").weights
+    other = [name for name, a in model.weights.items() if not np.array_equal(a, published[name])]
+    assert other == ["24.weight", "24.bias"]
+    arrays = numbers({"images": (4, *shape)}) | dict(model.weights)
+    arrays["labels"] = np.zeros(4, np.int32)
+    request = {"network": "efficientnet_lite0_tuned", "classes": 3, "batch": 4, "shard": 2,
+               "threads": 1, "weights": True}  # fmt: skip
+    found = IsoconvLibrary().step(request, arrays).results[SHOWN]
+    learned = [array for name, array in model.weights.items() if "running" not in name]
+    assert found.size == sum(array.size for array in learned)
+    changed = np.split(found, np.cumsum([array.size for array in learned])[:-1])
+    same = [np.array_equal(a.ravel(), b) for a, b in zip(learned, changed, strict=True)]
+    assert not any(same)
+    assert all(step.get("frozen", True) for step in describe(model))
+
+
+def test_labels_of_every_pixel() -> None:
+    """A network with a result for each pixel learns from a label for each, of its own classes."""
+    step = Step("small", "unet", 2, (16, 32, 3), classes=2, shard=1, batches=1)
+    _, arrays = step_request(step)
+    assert arrays["labels"].shape == (2, 16, 32)
+    assert set(arrays["labels"].ravel()) == {0, 1}
 
 
 def test_resnet50_has_its_parameters() -> None:

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+from isoconv import nn
 from isoconv.cli import app
 from isoconv.report.roofline import draw_roofline
 from isoconv.run import ceilings as measured
@@ -43,6 +44,16 @@ def test_training_step(tmp_path: Path) -> None:
     assert "of this machine's peak" in text
     with Image.open(picture) as image:
         assert min(image.size) > 500
+
+
+def test_step_of_a_map(tmp_path: Path) -> None:
+    """A network with a result for each pixel learns a label for each."""
+    path = tmp_path / "map.safetensors"
+    nn.Sequential(nn.Conv2d(2, 3, padding=1)).build((8, 4, 1), seed=0).save(path)
+    words = ["bench", "--model", str(path), "--batch-size", "2", "--turns", "1", "--threads", "1"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0, result.output
+    assert "gradient by weight" in result.stdout
 
 
 def test_inference() -> None:

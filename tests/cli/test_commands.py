@@ -360,11 +360,20 @@ def test_demo_learns(tmp_path: Path) -> None:
     assert (tmp_path / "demo" / "own.txt").read_text() == "mine"
 
 
-def test_summary_of_a_published_name_says_that_it_is_untrained() -> None:
-    """A ready model of a published name is said to be untrained, with its shapes; others not."""
+def test_summary_of_a_published_name_says_that_it_is_untrained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A ready model of a published name is said to be untrained, with its shapes; others not.
+
+    It is said whether the published weights are here, too.
+    """
+    monkeypatch.setattr("isoconv.exchange.published.where", lambda *_: None)
     shown = succeed("summary", "resnet18", "--input", "32x32x3", "--classes", "7")
     assert "untrained, made for images of 32x32x3 and 7 classes" in str(shown)
-    assert "224x224x3 and 1,000 classes" in str(shown)
+    wanted = "224x224x3 and 1,000 classes, and not here: isoconv models fetch resnet18"
+    assert wanted in str(shown)
+    monkeypatch.setattr("isoconv.exchange.published.where", lambda *_: Path("kept/18.pth"))
+    assert "1,000 classes, and in kept/18.pth, and not shown" in succeed("summary", "resnet18")
     assert "untrained" not in str(succeed("summary", "lenet5"))
 
 
@@ -380,3 +389,20 @@ def test_a_file_of_weights_that_was_cut_is_said_to_be(tmp_path: Path) -> None:
     cut = tmp_path / "cut.pt"
     cut.write_bytes(b"PK\x03\x04" + bytes(600))
     assert "cut off or damaged" in fail("summary", str(cut))
+
+
+def test_what_is_no_model_is_not_called_damaged_weights(place: Path, tmp_path: Path) -> None:
+    """A text in the place of a model is said to be none, and what models are read from."""
+    text = tmp_path / "text.txt"
+    text.write_text("some words of no model at all")
+    said = fail("predict", text, "picture.png")
+    assert "is no .safetensors file; a model is that, a run folder, a file of PyTorch's" in said
+    assert "header" not in said
+
+
+def test_a_run_is_named_when_it_begins(place: Path, tmp_path: Path) -> None:
+    """Settings that are refused come before a run is named."""
+    words = ("train", place / "bars.npz", "--model", "lenet5", "--batch-size", 16)
+    result = call(*words, "--shard-size", 32, "--out", tmp_path / "run")
+    assert "--shard-size must be at most --batch-size" in result.stderr
+    assert "run" not in result.stdout

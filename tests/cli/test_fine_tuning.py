@@ -57,9 +57,18 @@ def test_a_model_goes_on_with_a_folder(start: Path, pictures: Path, tmp_path: Pa
     assert described["record"]["trained_on"]["reading"]["size"] == [10, 12]
     assert described["settings"]["freeze"] == "all"
     assert described["facts"]["from"]["model"] == str(start)
+    # What is there by now in its place has no say: the run has the first weights itself.
+    start.write_bytes(b"another file")
     assert succeed("verify", out, "--threads", 1).startswith("identical: ")
     assert "epoch 3/3" in succeed("resume", out, "--epochs", 3, "--no-report")
     assert succeed("verify", out).startswith("identical: ")
+    kept = out / "checkpoints" / "epoch-00000.safetensors"
+    first = kept.read_bytes()
+    kept.unlink()
+    said = fail("verify", out)
+    assert "began with weights of its own, sha256 " in said
+    assert "checkpoints/epoch-00000.safetensors, which holds them, is not there" in said
+    kept.write_bytes(first)
     # A run is what the next one begins from; its head stays for the same classes.
     again = succeed(*words[:3], out, "--size", "12", *words[4:], "--freeze", "none")
     assert "24 images of 12x12x1" in again

@@ -133,6 +133,19 @@ def test_different_is_1(run: Path, place: Path) -> None:
     assert "first difference: epoch 1, step 3\n  step 3: loss receipt 0x" in said
 
 
+def test_workers_change_no_word_of_the_answer(run: Path, place: Path) -> None:
+    """True and untrue: the same on standard output; how it is divided on standard error."""
+    forge(run, lambda receipt: receipt["settings"]["optimizer"].update(beta1=0.8))
+    (run / "run.json").unlink()
+    for folder, code in ((place / "run0", 0), (run, 1)):
+        words = ("verify", folder, "--data", place / "data.npz", "--threads", 1)
+        alone, several = command.call(*words), command.call(*words, "--workers", 2)
+        assert several.stdout == alone.stdout
+        assert (several.exit_code, alone.exit_code) == (code, code)
+        assert "3 epochs in 3 pieces, each from a kept checkpoint: 2 proc" in several.stderr
+        assert alone.stderr == ""
+
+
 def test_nothing_can_be_said_is_2(run: Path, place: Path) -> None:
     """Each reason is told, and nothing in the folder changes."""
     receipt = (run / "receipt.json").read_bytes()

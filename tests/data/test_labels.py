@@ -166,7 +166,7 @@ def test_labels_of_places(tmp_path: Path) -> None:
     refused: list[tuple[Any, Any, str]] = [
         (masks - 1, None, "places must lie in 0 … 65535, or be -1 for none; sample 0 has -2"),
         (masks.astype(np.uint64) + 2**16, None, "sample 0 has"),
-        (masks, ["a", "b"], "class names need one label for each image"),
+        (masks, ["a", "b"], "labels of places must lie in 0 … 1"),
         (masks[:, :3], None, r"labels must be class numbers or names of shape \(N,\)"),
     ]  # fmt: skip
     for labels, names, rule in refused:

@@ -60,8 +60,8 @@ def main() -> None:
         if TIMM.get(name, name) in timm.list_models():
             made["timm"] = timm.create_model(TIMM.get(name, name), num_classes=10)
         layouts = {layout: digest(shapes(network)) for layout, network in made.items()}
-        layout, network = next(iter(made.items()))
-        known[name] = {"names": layouts, "layout": layout, "result": result(network)}
+        results = {layout: result(network) for layout, network in made.items()}
+        known[name] = {"names": layouts, "results": results}
     path = Path(__file__).with_name("published.json")
     rows = [f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in known.items()]
     path.write_text("{\n" + ",\n".join(rows) + "\n}\n", "utf-8")

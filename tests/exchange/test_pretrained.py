@@ -22,7 +22,9 @@ from isoconv.errors import (
     DownloadError,
     MissingExtraError,
 )
+from isoconv.exchange.torch_file import weights_in
 from isoconv.exchange.torch_weights import shapes_of
+from isoconv.graph.operation import Array
 from isoconv.nn.models import published
 
 PHOTOGRAPHS = Path(__file__).parent / "photographs"
@@ -105,7 +107,7 @@ def test_a_file_tells_which_model_it_is_of(tmp_path: Path) -> None:
     """A published file is known with all else; of another one a warning says what is assumed."""
     file = exchange.fetch_pretrained("efficientnet_lite0")
     assert ic.load(file).describe() == exchange.pretrained("efficientnet_lite0").describe()
-    model = nn.models.create("mobilenet_v3_small", 7, SHAPE).build(SHAPE)
+    model = nn.models.create("mobilenet_v2", 7, SHAPE).build(SHAPE)
     exchange.save_torch(model, tmp_path / "x.safetensors", "timm")
     (tmp_path / "x.safetensors").rename(tmp_path / "x.pth")
     with pytest.warns(DataWarning, match=r"x\.pth does not say how pictures are normalised"):
@@ -122,6 +124,39 @@ def test_a_file_tells_which_model_it_is_of(tmp_path: Path) -> None:
         ic.load(tmp_path / "x.pth")
 
 
+def test_a_thousand_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of an unknown file it is told that they are taken for ImageNet's; a published one is known.
+
+    By the very bytes that are read: another file may take the place of the one that was looked at.
+    """
+    file = offer(monkeypatch, tmp_path)
+    known, read = exchange.pretrained("squeezenet1_1", tmp_path), file.read_bytes()
+    other = nn.models.create("squeezenet1_1", 1000, SHAPE).build(SHAPE)
+    exchange.save_torch(other, tmp_path / "other.safetensors")
+    unknown = (tmp_path / "other.safetensors").read_bytes()
+
+    def replaced(content: bytes, path: Path) -> dict[str, Array]:
+        path.write_bytes(unknown)
+        return weights_in(content, path)
+
+    monkeypatch.setattr("isoconv.exchange.published.weights_in", replaced)
+    for load in (
+        exchange.published.load_weights,
+        lambda _: exchange.pretrained("squeezenet1_1", tmp_path),
+    ):
+        file.write_bytes(read)
+        assert load(file).describe() == known.describe()
+    with pytest.warns(DataWarning) as told:
+        found = ic.load(file.rename(tmp_path / "x.pth"))
+    assert found.class_names == known.class_names
+    normalised, classes = map(str, (each.message for each in told))
+    assert "x.pth does not say how pictures are normalised" in normalised
+    assert classes == (
+        f"{tmp_path}/x.pth does not name its classes: its 1,000 results are taken for those of "
+        "ImageNet's classes, in their usual order"
+    )
+
+
 def test_what_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other names are refused with those there are; without the package its extra is named."""
     with pytest.raises(ArgumentError, match=r"one of .*efficientnet_lite0.*; got 'lenet5'"):
@@ -135,8 +170,8 @@ def test_what_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_all_files_are_pinned() -> None:
     """Each has 8 digits of its SHA-256 or more, and comes encrypted or in a package."""
-    for name, entry in published.PUBLISHED.items():
-        assert name in nn.models.MODELS
+    for entry in published.PUBLISHED.values():
+        assert entry.model in nn.models.MODELS
         assert len(entry.file.sha256) >= 8
         assert int(entry.file.sha256, 16)
         assert entry.package or entry.file.servers

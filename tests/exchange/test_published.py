@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from tests.exchange.published import SIDE, digest, images, values
 
 from isoconv import exchange, nn
+from isoconv.errors import DataWarning
 from isoconv.exchange.torch_weights import shapes_of
 
 KNOWN: dict[str, dict[str, Any]] = json.loads(
@@ -18,7 +20,7 @@ KNOWN: dict[str, dict[str, Any]] = json.loads(
 )
 """From torchvision and timm, see `make_published`."""
 SHAPE = (SIDE, SIDE, 3)
-QUICK = ("squeezenet1_1",)
+QUICK = ("squeezenet1_1", "mobilenet_v3_small")
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -30,14 +32,25 @@ def test_names_and_shapes(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[] if n in QUICK else pytest.mark.exhaustive) for n in KNOWN]
+    ("name", "layout"),
+    [
+        pytest.param(name, layout, marks=[] if name in QUICK else pytest.mark.exhaustive)
+        for name, entry in KNOWN.items()
+        for layout in entry["results"]
+    ],
 )
-def test_results(name: str) -> None:
-    """With the same weights a network gives what PyTorch's gives."""
-    layout = KNOWN[name]["layout"]
+def test_results(name: str, layout: str) -> None:
+    """With the same weights a network gives what PyTorch's gives, unless a warning says why not."""
     model = nn.models.create(name, 10, SHAPE)
     weights = {each: values(each, shape) for each, shape in shapes_of(model, SHAPE, layout).items()}
-    exchange.load_into(model, weights, layout, input_shape=SHAPE)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", DataWarning)
+        exchange.load_into(model, weights, layout, input_shape=SHAPE)
     found = model.predict(images(), finish="none")[0]
-    wanted = np.array(KNOWN[name]["result"])
-    np.testing.assert_allclose(found, wanted, atol=1e-4 * np.abs(wanted).max())
+    wanted = np.array(KNOWN[name]["results"][layout])
+    furthest = np.abs(found - wanted).max() / np.abs(wanted).max()
+    assert [str(each.message).split(" where")[0] for each in told] == (
+        ["the network whose names these are (timm's) adds 1e-05 to variances"]
+        if furthest > 1e-4
+        else []
+    )

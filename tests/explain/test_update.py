@@ -130,15 +130,21 @@ def test_next_step_of_a_run_is_that_of_its_folder(
     rule, clip = OPTIMIZERS[optimizer]
     shape, count = (6, 6, 2), 5
     images, labels = photos(shape, count)
+    layers = (
+        nn.Conv2d(4, 3), nn.BatchNorm(), nn.ReLU(), nn.Flatten(), nn.Dropout(0.2), nn.Linear(3)
+    )  # fmt: skip
 
     def fitted(folder: str, *callbacks: Callback) -> Any:
-        model = nn.Sequential(
-            nn.Conv2d(4, 3), nn.BatchNorm(), nn.ReLU(), nn.Flatten(), nn.Dropout(0.2), nn.Linear(3)
-        )
+        model = nn.Sequential(*copy.deepcopy(layers))
+        subject: dict[str, Any] = {"start" if tuned else "model": model}
+        if tuned:
+            # Only what has learned is frozen.
+            before = ic.Trainer(model, batch_size=count, seed=SEED + 1, progress=False)
+            before.fit((images, labels), epochs=1)
         trainer = ic.Trainer(
-            model, optimizer=rule, schedule=ic.schedule.Cosine(), batch_size=count, shard_size=2,
+            optimizer=rule, schedule=ic.schedule.Cosine(), batch_size=count, shard_size=2,
             augmentation=None, clip_norm=clip, seed=SEED, progress=False, callbacks=callbacks,
-            label_smoothing=0.1, **tuned,
+            label_smoothing=0.1, **subject, **tuned,
         )  # fmt: skip
         return trainer.fit((images, labels), epochs=3, out=tmp_path / folder)
 

@@ -284,6 +284,14 @@ def _folders() -> Iterator[Seed]:
         for number in range(2)
     }
     yield Seed("folder", "floats", floats)
+    masks = {
+        "classes.json": b'{"0": "ground", "1": "tree", "7": "road"}',
+        "images/1.png": png(ramp(6, 7, 3, 255), 8),
+        "images/2.jpg": _saved(_image("RGB"), "JPEG"),
+        "masks/1.png": png(ramp(6, 7, 1, 1), 8),
+        "masks/2_mask.png": _saved(Image.new("P", _image("RGB").size, 7), "PNG"),
+    }
+    yield Seed("folder", "masks", masks)
 
 
 def _torch() -> Iterator[Seed]:

@@ -147,6 +147,25 @@ def test_statistics_share_a_pass() -> None:
     assert group.stored == group.sums
 
 
+def test_what_a_sum_alone_reads_is_made_in_its_pass() -> None:
+    """The products that a scale's gradient adds up are not stored behind the convolution."""
+    norm = nn.BatchNorm2d(frozen=True)
+    model = nn.Sequential(nn.Conv2d(3, 1), norm, nn.ReLU6(), nn.Conv2d(4, 3))
+    traced = nn.trace_model(model, (6, 6, 2), training=True)
+    b = traced.builder
+    seed = b.input("dataset", "seed", b.spec(traced.output).shape)
+    wanted = {b[i].attrs.name: i for i in range(len(b)) if b[i].op == "input"}
+    parts = [wanted["0.weight"], wanted["1.weight"], wanted["1.bias"]]
+    flows = differentiate(b, {traced.output: seed}, parts)
+    graph = b.graph([(str(place), flows[place]) for place in parts])
+    groups = fuse(graph)
+    check_legal(graph, groups)
+    (behind,) = (g for g in groups if g.anchor >= 0 and graph[g.anchor].op == "conv_grad_input")
+    assert [graph[i].op for i in behind.stored] == ["clip_grad", "mul"]
+    (summing,) = (g for g in groups if g.sums)
+    assert [graph[i].op for i in summing.nodes] == ["mul", "sum", "sum"]
+
+
 def test_a_root_does_not_take_in_what_it_reads() -> None:
     """The gradient of max(y) needs y before it; the group of y cannot become its epilogue."""
     b = GraphBuilder()

@@ -13,6 +13,7 @@ from isoconv import nn
 __all__ = [
     "JOINED",
     "LAYERS",
+    "alone",
     "bind",
     "layer_of",
     "public_layers",
@@ -83,6 +84,9 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
     "LocalResponseNorm": (nn.LocalResponseNorm(4, 0.5, 0.25, 2.0, before=1), (5, 4, 6)),
     "MaxPool1d": (nn.MaxPool1d(2, 3, 1, 2, True, "indices"), (9, 2)),
     "MaxPool2d": (nn.MaxPool2d((2, 3), (3, 1), 1, (1, 2), True, "indices"), (9, 8, 2)),
+    "MaxUnpool1d": (nn.MaxUnpool1d(3, 2, 1, 20), (9, 2)),
+    "MaxUnpool2d": (nn.MaxUnpool2d((2, 3), (3, 1), (0, 1), (26, 9)), (9, 8, 2)),
+    "MaxUnpool3d": (nn.MaxUnpool3d(2, (1, 2, 1), 1, (7, 6, 5)), (7, 6, 5, 2)),
     "MaxPool3d": (nn.MaxPool3d(2, (1, 2, 1), 1, 2, True, "indices"), (7, 6, 5, 2)),
     "Network": (
         nn.Network(
@@ -149,6 +153,13 @@ def takes_several(kind: type[nn.Module]) -> bool:
     """Whether a layer joins several tensors: no chain of layers leads to it."""
     _, first, *_ = inspect.signature(kind.forward).parameters.values()
     return first.kind is inspect.Parameter.VAR_POSITIONAL
+
+
+def alone(layer: nn.Module) -> nn.Module:
+    """A model of one tensor that is a layer, which gets it twice where it takes two."""
+    if isinstance(layer, nn.MaxUnpool1d | nn.MaxUnpool2d | nn.MaxUnpool3d):
+        return nn.Network((("y", layer, "x", "x"),), ("x",), "y")
+    return layer
 
 
 def settings_of(kind: type[nn.Module]) -> tuple[Field[Any], ...]:

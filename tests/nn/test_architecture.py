@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.nn.layers import layer_of, public_layers, takes_several
+from tests.nn.layers import alone, layer_of, public_layers, takes_several
 
 import isoconv as ic
 from isoconv import nn
@@ -51,7 +51,7 @@ def test_every_layer_comes_back(name: str) -> None:
     """Every setting of every public layer is in the record."""
     layer, shape = layer_of(public_layers()[name])
     assert type(layer).__name__ == name
-    same(layer, shape)
+    same(alone(layer), shape)
 
 
 @pytest.mark.parametrize("name", JOINING)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.nn.array_calls import CASES
-from tests.nn.layers import JOINED, bind, layer_of, public_layers, sections, takes_several
+from tests.nn.layers import JOINED, alone, bind, layer_of, public_layers, sections, takes_several
 
 import isoconv as ic
 from isoconv import nn
@@ -40,9 +40,9 @@ def test_a_layer_has_the_shapes_that_it_says(name: str) -> None:
     """Axes that are named the same have the same size; others are settings, or products of both."""
     kind = LAYERS[name]
     layer, shape = layer_of(kind) if not takes_several(kind) else (kind(), JOINED)
-    trace = nn.Trace(layer, training=True)
-    x = trace.images(shape)
-    output = layer(x, x) if takes_several(kind) else layer(x)
+    model = alone(layer)
+    x = nn.Trace(model, training=True).images(shape)
+    output = model(x, x) if takes_several(kind) else model(x)
     found = documented(kind)
     sizes = bind(found["Input shape"], shape, {})
     if "``(" in found["Output shape"]:

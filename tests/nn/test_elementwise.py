@@ -60,8 +60,17 @@ CASES: dict[str, tuple[Callable[[Any, Any], nn.Tensor], Callable[[Array, Array],
     "expm1": (lambda x, _: F.expm1(x), lambda x, _: np.expm1(x)),
     "log": (lambda x, _: F.log(x), lambda x, _: np.log(x)),
     "log1p": (lambda x, _: F.log1p(x), lambda x, _: np.log1p(x)),
+    "sinh": (lambda x, _: F.sinh(x), lambda x, _: np.sinh(x)),
+    "cosh": (lambda x, _: F.cosh(x), lambda x, _: np.cosh(x)),
+    "asinh": (lambda x, _: F.asinh(x), lambda x, _: np.arcsinh(x)),
+    "acosh": (lambda x, _: F.acosh(x), lambda x, _: np.arccosh(x)),
+    "atanh": (lambda x, _: F.atanh(x), lambda x, _: np.arctanh(x)),
+    "asin": (lambda x, _: F.asin(x), lambda x, _: np.arcsin(x)),
+    "acos": (lambda x, _: F.acos(x), lambda x, _: np.arccos(x)),
+    "atan": (lambda x, _: F.atan(x), lambda x, _: np.arctan(x)),
 }  # fmt: skip
-INEXACT = ("power of a number", "exp", "expm1", "log", "log1p")
+INEXACT = ("power of a number", "exp", "expm1", "log", "log1p", "sinh", "cosh", "asinh", "acosh",
+           "atanh", "asin", "acos", "atan")  # fmt: skip
 
 
 def test_values() -> None:

@@ -144,6 +144,7 @@ def test_the_shape_may_be_left_out() -> None:
     """Every function works without an input shape."""
     for name, function in models.MODELS.items():
         assert function(10, None).summary((224, 224, 3)).parameters > 0, name
+    assert {*models.ALL_MODELS} == {*models.MODELS, *models.MAP_MODELS}
 
 
 def test_unknown_names_list_the_known_ones() -> None:
@@ -227,6 +228,18 @@ def test_conditions_behind_a_sum_are_no_trouble() -> None:
     images = np.arange(8 * 2 * 2, dtype=np.uint8).reshape(8, 2, 2, 1)
     trainer = Trainer(model, batch_size=8, progress=False)
     assert len(trainer.fit((images, [0, 1] * 4), epochs=1).history) == 1
+
+
+def test_small_unet() -> None:
+    """A result for each pixel of pictures of any size; levels as the size allows; it predicts."""
+    for sides, levels in (((128, 128), 3), ((45, 71), 3), ((9, 30), 1), ((3, 2), 0)):
+        model = models.create("small_unet", 5, (*sides, 3))
+        summary = model.summary((*sides, 3))
+        assert summary.rows[-1].output == (*sides, 5)
+        assert [row.kind for row in summary.rows].count("MaxPool2d") == levels
+    with pytest.raises(ArgumentError, match="classes must be"):
+        models.small_unet(0)
+    assert models.small_unet(2).summary((128, 128, 3)).parameters < 31_030_658 / 50
 
 
 def test_unet() -> None:

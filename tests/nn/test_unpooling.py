@@ -37,7 +37,7 @@ def test_layers() -> None:
     """A network of named layers: values and their places go two ways and meet again."""
     steps = (
         ("values", nn.MaxPool2d(2), "x"), ("places", nn.MaxPool2d(2, result="indices"), "x"),
-        ("back", nn.Apply(functional.max_unpool2d, (2,)), "values", "places"),
+        ("back", nn.MaxUnpool2d(2), "values", "places"),
     )  # fmt: skip
     x = np.random.default_rng(3).standard_normal((2, 6, 4, 3)).astype(np.float32)
     y = nn.Network(steps, ("x",), "back").build((6, 4, 3)).predict(x, finish="none")

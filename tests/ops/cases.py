@@ -26,7 +26,7 @@ class Given:
     @property
     def is_float(self) -> bool:
         """Whether gradients may flow into it."""
-        return self.values in ("normal", "positive", "share", "distinct")
+        return self.values in ("normal", "positive", "share", "part", "beyond", "distinct")
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,8 @@ def _binary_cases() -> list[Case]:
 
 def _unary_cases() -> list[Case]:
     plain = ["neg", "square", "exp", "relu", "sigmoid", "tanh", "erf", "gelu", "silu", "abs",
-             "hardswish", "gelu_tanh", "mish", "softsign", "expm1"]  # fmt: skip
+             "hardswish", "gelu_tanh", "mish", "softsign", "expm1", "sinh", "cosh",
+             "asinh", "atan"]  # fmt: skip
     cases = [Case(op, (X,)) for op in plain]
     cases += [Case(op, (X,), constants=(0,)) for op in ("sign", "floor", "round")]
     cases += [Case("full_like", (X,), ops.Constant(0.3), constants=(0,))]
@@ -172,6 +173,14 @@ def _unary_cases() -> list[Case]:
         Case("clip_grad", (X, Y), ops.Bounds(-0.7, 0.4), constants=(0,)),
         Case("hardswish_grad", (X, Y)),
         *(Case(f"{op}_grad", (X, Y)) for op in ("gelu", "gelu_tanh", "mish", "silu", "softsign")),
+        *(Case(f"{op}_grad", (X, Y)) for op in ("sinh", "cosh", "asinh", "atan")),
+        *(Case(op, (given(7, values="part"),)) for op in ("asin", "acos", "atanh")),
+        *(
+            Case(f"{op}_grad", (given(7, values="part"), given(7)))
+            for op in ("asin", "acos", "atanh")
+        ),
+        Case("acosh", (given(7, values="beyond"),)),
+        Case("acosh_grad", (given(7, values="beyond"), given(7))),
         Case("softplus", (X,), ops.Softplus(2.0, 1.5)),
         Case("softplus_grad", (X, Y), ops.Softplus(2.0, 1.5)),
         Case("elu", (X,), ops.Elu(1.3, 0.8, 0.6)),
@@ -254,6 +263,7 @@ def _other_cases() -> list[Case]:
         Case("lookup", (given(5, values="labels"),), ops.Lookup((0.5, 2.0, -1.25))),
         Case("one_hot", (given(5, values="normal"),), ops.OneHot(3, "float64"), constants=(0,)),
         Case("augment", (given(5, 6, 2, values="bytes"), given(9, values="table")), ops.Augment()),
+        Case("augment", (given(5, 6, values="labels"), given(9, values="table")), ops.Augment(-1)),
         Case(
             "augment",
             (given(5, 6, 2, values="bytes"), given(9, values="turns")),
@@ -309,6 +319,10 @@ def make_array(item: Given, dtype: str, rng: np.random.Generator) -> np.ndarray:
             return rng.integers(-2, 25, shape).astype(dtype)
         case "positive":
             return rng.uniform(0.5, 2.0, shape).astype(dtype)
+        case "part":
+            return rng.uniform(-0.8, 0.8, shape).astype(dtype)
+        case "beyond":
+            return rng.uniform(1.2, 4.0, shape).astype(dtype)
         case "share":
             return rng.uniform(0.0, 1.0, shape).astype(dtype)
         case "distinct":

@@ -138,7 +138,8 @@ def test_one_image_does_not_see_the_others() -> None:
 @pytest.mark.parametrize(
     ("x", "rows", "error", "message"),
     [
-        (TensorSpec((4, 4, 1), "int32"), None, DTypeError, "x must be uint8 or float32"),
+        (TensorSpec((4, 4, 1), "int64"), None, DTypeError, "x must be uint8, float32 or int32"),
+        (TensorSpec((4, 4, 1), "int32"), None, ShapeError, r"must have axes \(H, W\)"),
         (TensorSpec((4, 4)), None, ShapeError, r"x must have axes \(H, W, C\)"),
         (TensorSpec((4, 4, 1), batched=False), None, ShapeError, "must have an image axis"),
         (TensorSpec((4, 4, 1)), TensorSpec((7,)), ShapeError, "table must have the columns dy, dx"),
@@ -149,6 +150,21 @@ def test_wrong_inputs_are_refused(x: Any, rows: Any, error: Any, message: str) -
     """Each message names the operation, the rule and the inputs."""
     with pytest.raises(error, match=f"augment: .*{message}"):
         operation("augment").infer(Augment(), x, rows or TensorSpec((9,)))
+
+
+def test_labels_are_copied() -> None:
+    """Labels of places stay whole numbers, go as pixels do, and have the fill outside."""
+    labels = PICTURE.astype(np.int32)[None] * 10_000_000
+    moved = augment(labels, row(dx=1, flip=1, cut_y1=1, cut_x1=1), Augment(-1.0))
+    assert moved.dtype == np.int32
+    assert moved[0].tolist() == (np.array(single(Augment(-1e-7), dx=1, flip=1, cut_y1=1,
+                                                 cut_x1=1)) * 1e7).round().tolist()  # fmt: skip
+    infer, spec = operation("augment").infer, TensorSpec((4, 5), "int32")
+    assert infer(Augment(-1.0), spec, TensorSpec((9,))) == spec
+    with pytest.raises(DTypeError, match="never mixed"):
+        infer(Augment(-1.0, interpolate=True), spec, TensorSpec((9,)))
+    with pytest.raises(ArgumentError, match="whole number of 32 bits"):
+        infer(Augment(0.5), spec, TensorSpec((9,)))
 
 
 def test_result_is_float32() -> None:

@@ -222,6 +222,11 @@ def wide_silu(x: Array) -> Array:
     return slope
 
 
+def wide(slope: Callable[[Array], Array], x: Array) -> Array:
+    """A slope that is computed in float64 and rounded."""
+    return slope(x.astype(float)).astype(np.float32)
+
+
 SLOPES: dict[str, tuple[Any, Callable[[Array, Array, Array], Array]]] = {
     # name: settings, dx from x, y and dy
     "neg": (None, lambda x, y, dy: -dy),
@@ -255,6 +260,18 @@ SLOPES: dict[str, tuple[Any, Callable[[Array, Array, Array], Array]]] = {
         1 / ((1 + abs(x.astype(float))) * (1 + abs(x.astype(float))))).astype(np.float32) * dy),
     "elu": (ops.Elu(1.3, 0.8, 0.6), lambda x, y, dy: np.where(
         x > 0, 1.3, elementary.exp(x.astype(float) * 0.6) * (0.8 * 0.6)).astype(np.float32) * dy),
+    "sinh": (None, lambda x, y, dy: wide(
+        lambda v: 0.5 * (elementary.exp(abs(v)) + 1 / elementary.exp(abs(v))), x) * dy),
+    "cosh": (None, lambda x, y, dy: wide(
+        lambda v: np.sign(v) * 0.5 * (elementary.expm1(abs(v)) + elementary.expm1(abs(v))
+                                      / (elementary.expm1(abs(v)) + 1)), x) * dy),
+    "asinh": (None, lambda x, y, dy: wide(lambda v: 1 / np.sqrt(1 + v * v), x) * dy),
+    "acosh": (None, lambda x, y, dy: wide(
+        lambda v: 1 / (np.sqrt(v - 1) * np.sqrt(v + 1)), x) * dy),
+    "atanh": (None, lambda x, y, dy: wide(lambda v: 1 / ((1 - v) * (1 + v)), x) * dy),
+    "asin": (None, lambda x, y, dy: wide(lambda v: 1 / np.sqrt((1 - v) * (1 + v)), x) * dy),
+    "acos": (None, lambda x, y, dy: wide(lambda v: -1 / np.sqrt((1 - v) * (1 + v)), x) * dy),
+    "atan": (None, lambda x, y, dy: wide(lambda v: 1 / (1 + v * v), x) * dy),
     "scale": (ops.Constant(0.7), lambda x, y, dy: dy * np.float32(0.7)),
     "offset": (ops.Constant(0.7), lambda x, y, dy: dy),
     "raised": (ops.Constant(2.3), lambda x, y, dy: dy * (

@@ -42,6 +42,10 @@ ORACLES = {
     "gelu_tanh": lambda x: x * special.expit(2 * np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)),
     "mish": lambda x: x * np.tanh(np.log1p(np.exp(x))),
     "softsign": lambda x: x / (1 + np.abs(x)),
+    "sinh": np.sinh,
+    "cosh": np.cosh,
+    "asinh": np.arcsinh,
+    "atan": np.arctan,
     "relu": lambda x: np.maximum(x, 0),
     "square": lambda x: x**2,
     "neg": lambda x: -x,
@@ -76,6 +80,28 @@ def test_values(op: str, dtype: str) -> None:
     expected = (ORACLES | POSITIVE_ORACLES)[op](x.astype(np.float64))
     tolerance = 1e-7 if dtype == "float32" else 5e-13
     np.testing.assert_allclose(run(op, x, dtype=dtype), expected, rtol=tolerance, atol=1e-15)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_hyperbolic_functions_and_inverses(dtype: str) -> None:
+    """Near 0 and at the ends of what they take they are accurate, and beyond NaN."""
+    small, most = np.finfo(dtype).tiny, np.finfo(dtype).max
+    both = np.array([-INF, -most, -3, -1e-5, -small, -0.0, 0, small, 1e-5, 3, most, INF, NAN])
+    inside = np.array([-1.5, -1, -0.9, -1e-6, -0.0, 0, 1e-6, 0.5, 1 - 1e-6, 1, 1.5, NAN])
+    above = np.array([-2, 0, 1 - 1e-6, 1, 1 + 1e-6, 1.5, 3e8, most, INF, NAN])
+    cases: dict[str, tuple[Any, Array]] = {
+        "sinh": (np.sinh, both), "cosh": (np.cosh, both), "asinh": (np.arcsinh, both),
+        "atan": (np.arctan, both), "asin": (np.arcsin, inside), "acos": (np.arccos, inside),
+        "atanh": (np.arctanh, inside), "acosh": (np.arccosh, above),
+    }  # fmt: skip
+    tolerance = 1.2e-7 if dtype == "float32" else 1e-15
+    for op, (oracle, values) in cases.items():
+        x = values.astype(dtype)
+        with np.errstate(all="ignore"):
+            found = run(op, x, dtype=dtype)
+            wanted = oracle(x.astype(np.float64)).astype(dtype)
+        np.testing.assert_allclose(found, wanted, rtol=tolerance, err_msg=op)
+        assert (np.signbit(found) == np.signbit(wanted))[~np.isnan(wanted)].all(), op
 
 
 def test_binary_cross_entropy() -> None:

@@ -187,9 +187,11 @@ def test_winograd(
 
 UNARY = ("neg", "square", "exp", "log", "sqrt", "reciprocal", "relu", "sigmoid", "tanh", "erf",
          "gelu", "silu", "abs", "clip", "hardswish", "gelu_tanh", "mish", "softsign", "softplus",
-         "elu", "expm1", "floor", "full_like", "log1p", "round", "sign")  # fmt: skip
+         "elu", "expm1", "floor", "full_like", "log1p", "round", "sign", "sinh", "cosh", "asinh",
+         "acosh", "atanh", "asin", "acos", "atan")  # fmt: skip
 GRADIENTS = ("relu", "gelu", "silu", "clip", "hardswish", "gelu_tanh", "mish", "softsign",
-             "softplus", "elu")  # fmt: skip
+             "softplus", "elu", "sinh", "cosh", "asinh", "acosh", "atanh", "asin", "acos",
+             "atan")  # fmt: skip
 BINARY = ("add", "sub", "mul", "div", "maximum", "minimum", "power", "greater",
           "greater_equal", "equal",
           *(f"{name}_grad" for name in GRADIENTS))  # fmt: skip
@@ -245,6 +247,8 @@ def test_augmentation(sides: tuple[int, int], interpolate: bool, fill: float, se
         table[:, 7:] = (1, 0)
     check_operation("augment", ops.Augment(float(np.float32(fill)), interpolate=interpolate),
                     images, table)  # fmt: skip
+    table[:, 7:] = (1, 0)
+    check_operation("augment", ops.Augment(-1.0), images[..., 0].astype(np.int32), table)
 
 
 @often

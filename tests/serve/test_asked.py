@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
+from contextlib import suppress
 from typing import Any
 
 import hypothesis.strategies as st
@@ -12,7 +14,7 @@ from hypothesis import given, settings
 
 from isoconv import nn
 from isoconv.errors import ArgumentError, IsoconvError
-from isoconv.serve.asked import array_images, document, picture_bytes
+from isoconv.serve.asked import array_images, document, picture_bytes, room
 
 MODEL = nn.Sequential(nn.Flatten(), nn.Linear(2)).build((2, 1, 1))
 
@@ -74,3 +76,20 @@ def test_many_axes() -> None:
     images = {"base64": "AA==", "dtype": "uint8", "shape": [2**30] * 1_000_000}
     with pytest.raises(ArgumentError, match="at most 8 axes; got 1,000,000"):
         array_images(MODEL, {"images": images})
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["[]", "{}", "0", "1.5", "1000", "[0]", "[0,0,0]", "[[[[[[[0]]]]]]]", "[[[1],[0]],[[1],[2]]]",
+     '"ab"', '{"a":0}', '"\U0001f40d"', "[0,0,0,0,0]"],
+)  # fmt: skip
+def test_room(unit: str) -> None:
+    """No request in JSON takes more memory than is told before it is read."""
+    text = '{"images": [' + ",".join([unit] * (200_000 // len(unit))) + "]}"
+    content = text.encode()
+    tracemalloc.start()
+    with suppress(IsoconvError):
+        array_images(MODEL, document(content))
+    taken = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert taken < room(content) < 100 * len(content)

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from isoconv import nn
-from isoconv.data import Augmentation
+from isoconv.data import Augmentation, table
 from isoconv.graph.ir import DType, Graph
+from isoconv.graph.operation import operation
 from isoconv.graph.verify import verify
+from isoconv.ops import Augment
 from isoconv.ops.interpret import interpret
 from isoconv.train.graphs import Normalisation, Preparation, build_evaluation, build_step
 from isoconv.train.losses import Loss
@@ -81,6 +83,34 @@ def test_augmentation_that_does_nothing_is_left_out() -> None:
         step = build_step(classifier(), preparation, Loss(), SGD(0.1))
         assert ("augmentation" in inputs(step.shard)) == wanted
         assert "augmentation" not in inputs(build_evaluation(classifier(), preparation, Loss()))
+
+
+def test_labels_of_places_are_moved_as_their_images() -> None:
+    """Loss and gradients are those of the images and labels that the reference moves."""
+    changes, draw = (
+        Augmentation(crop_padding=2, flip=True, shift=1, cutout=2),
+        np.random.default_rng(3),
+    )
+    model = nn.Sequential(nn.Conv2d(4, 3, padding=1), nn.Conv2d(3, 1)).build((6, 7, 2))
+    images = draw.integers(0, 256, (9, 6, 7, 2)).astype(np.uint8)
+    labels = draw.integers(-1, 3, (9, 6, 7)).astype(np.int32)
+    rows = table(changes, 5, 1, np.arange(9), 6, 7)
+    move = operation("augment").reference
+    moved = {
+        "images": move(Augment(changes.fill), images, rows, images=9),
+        "labels": move(Augment(-1.0), labels, rows, images=9),
+    }
+    assert (moved["labels"] == -1).sum() > (labels == -1).sum()
+    for loss in (Loss(), Loss("focal"), Loss("dice")):
+        step = build_step(model, Preparation((6, 7, 2), "uint8", None, changes), loss, SGD(0.1))
+        given = {**model.weights, "inverse_batch": np.array(1 / 9, np.float32)}
+        found = interpret(
+            step.shard, {**given, "images": images, "labels": labels, "augmentation": rows}, 9
+        )
+        still = build_step(model, Preparation((6, 7, 2), "float32"), loss, SGD(0.1))
+        expected = interpret(still.shard, {**given, **moved}, 9)
+        for name, array in expected.items():
+            np.testing.assert_array_equal(found[name], array)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])

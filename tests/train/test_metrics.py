@@ -155,8 +155,9 @@ def test_maps_of_classes() -> None:
         focal, rel=1e-5
     )
     hot = (labels[..., None] == np.arange(3)).astype(float)
-    both = (2 * found.probabilities * hot).sum((1, 2)) + 1
-    size = (found.probabilities + hot).sum((1, 2)) + 1
+    said = found.probabilities * hot.sum(-1, keepdims=True)
+    both = (2 * said * hot).sum((1, 2)) + 1
+    size = (said + hot).sum((1, 2)) + 1
     assert evaluate(model, (pixels, labels), loss="dice", **given).loss == pytest.approx(
         float((1 - both / size).mean()), rel=1e-5
     )

@@ -649,7 +649,7 @@ def test_bad_data_is_named() -> None:
 
 @pytest.mark.parametrize("loss", ["cross_entropy", "focal", "dice"])
 def test_a_map_is_learned_from_masks(loss: Any) -> None:
-    """Squares are told from what is around them; nothing moves images without their masks."""
+    """Squares are told from what is around them; masks move with images, or nothing moves."""
     draw = np.random.default_rng(4)
     masks = np.zeros((32, 12, 12), np.int64)
     for mask, (row, column) in zip(masks, draw.integers(0, 7, (32, 2)), strict=True):
@@ -660,8 +660,13 @@ def test_a_map_is_learned_from_masks(loss: Any) -> None:
     made = Trainer(model, loss=loss, optimizer=AdamW(0.05), batch_size=8, progress=False)
     rows = [row["top1"] for row in made.fit((pixels, masks), epochs=12).history]
     assert rows[-1] > max(0.9, rows[0])
+    moved = make(model, augmentation=Augmentation(2, flip=True, cutout=3), loss=loss)
+    assert moved.fit((pixels, masks), epochs=1).history[-1]["top1"] > 0.9
+    with pytest.raises(ArgumentError, match="turn no images, for their labels are of places"):
+        make(model, augmentation=Augmentation(rotation=9)).fit((pixels, masks), epochs=1)
+    floats = np.zeros((32, 12, 12, 2), np.float32)
     with pytest.raises(ArgumentError, match="leave images where they are") as caught:
-        make(model, augmentation=Augmentation(flip=True)).fit((pixels, masks), epochs=1)
+        make(model, augmentation=Augmentation(flip=True), loss="mse").fit((pixels, floats))
     assert caught.value.argument == "augmentation"
     with pytest.raises(ArgumentError, match="has labels of places: give a Module"):
         Trainer("lenet5", progress=False).fit((pixels, masks), epochs=1)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from tests.nn.array_calls import takes_one
-from tests.nn.layers import JOINED, layer_of, public_layers, settings_of, takes_several
+from tests.nn.layers import JOINED, alone, layer_of, public_layers, settings_of, takes_several
 from tests.wrong.calls import Call, Table
 
 from isoconv import nn
@@ -59,12 +59,18 @@ def layer(
     kind: type[nn.Module], shape: tuple[int, ...], settings: dict[str, Any]
 ) -> Callable[[Any], Call]:
     """A layer that is made and built."""
-    return lambda _: Call(kind, _then=lambda made: made.build(shape), **settings)
+    return lambda _: Call(kind, _then=lambda made: alone(made).build(shape), **settings)
 
 
 def forward(made: nn.Module, shape: tuple[int, ...]) -> Callable[[Any], Call]:
     """A layer's forward on a tensor."""
-    return lambda _: Call(made.forward, x=nn.Trace(made, training=True).images(shape))
+
+    def make(_: Any) -> Call:
+        tensor = nn.Trace(made, training=True).images(shape)
+        more: dict[str, Any] = {} if alone(made) is made else {"indices": tensor}
+        return Call(made.forward, x=tensor, **more)
+
+    return make
 
 
 def unpooling(rank: int) -> Callable[[Any], Call]:
@@ -399,6 +405,6 @@ CALLS: Table = {
     **{
         f"nn.models.{name}": model(getattr(models, name))
         for name in models.__all__
-        if name not in ("MODELS", "create")
+        if name not in ("ALL_MODELS", "MAP_MODELS", "MODELS", "create")
     },
 }  # fmt: skip

@@ -142,6 +142,9 @@ CALLS: Table = {
     "isoconv.EarlyStopping.stops": lambda _: Call(
         ic.EarlyStopping().stops, history=[{"val_loss": 1.0}]
     ),
+    "isoconv.Cluster": lambda _: Call(
+        ic.Cluster, address="auto", cpus=2, audit=0.5, patience=1.5
+    ),
     "isoconv.Trainer": lambda _: Call(
         Trainer, model=network(), freeze=["0"], backbone_lr=0.1,
         _then=lambda made: made.settings(),

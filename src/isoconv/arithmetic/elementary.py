@@ -7,8 +7,8 @@ sides of each selection are computed, so the same sequence serves vectors;
 ``compile/native/elementary.py`` emits it as machine code from the constants below.
 
 The error is below 1 unit in the last place in float32 for every argument. In float64 it is below
-1 unit for exp, log, log1p and power, 2 for sigmoid, erf, rsqrt, sines and cosines, 3 for expm1 and
-tanh; in the subnormal range that of power is below 1.5.
+1 unit for exp, log, log1p and power, 2 for atan, sigmoid, erf, rsqrt, sines and cosines, 3 for
+expm1 and tanh; in the subnormal range that of power is below 1.5.
 
 Coefficients are in increasing powers; polynomials are evaluated by Horner's rule from the last.
 They were computed with 300-bit arithmetic and then rounded to float64; the stated errors are those
@@ -31,10 +31,17 @@ from isoconv.arithmetic.bits import (
     whole_part,
     with_sign,
 )
-from isoconv.arithmetic.trigonometric import cos_core, cos_turns_core, sin_core, sin_turns_core
+from isoconv.arithmetic.trigonometric import (
+    HALF_PI,
+    cos_core,
+    cos_turns_core,
+    sin_core,
+    sin_turns_core,
+)
 from isoconv.errors import DTypeError
 
 __all__ = [
+    "atan",
     "cos",
     "cos_turns",
     "erf",
@@ -59,6 +66,18 @@ EXP = (
 )  # fmt: skip
 """(exp(r) - 1 - r) / r² in powers of r for |r| ≤ ln(2) / 2, degree 9: 1/2, then Chebyshev
 interpolation of the rest. Error of r + r² p(r): 8.1e-17 of expm1(r), 3.4e-17 of exp(r)."""
+
+ATAN = (
+    -0.3333333333333333, 0.19999999999999993, -0.14285714285711518, 0.11111111110754729,
+    -0.0909090906700999, 0.07692306736000173, -0.06666642020055166, 0.058819252531928636,
+    -0.05258041554277979, 0.04719395030027433, -0.04104436265755082, 0.030635704112969498,
+    -0.01391822929102443,
+)  # fmt: skip
+"""(atan(t) / t - 1) / t² in powers of t² for |t| ≤ tan(π/8), degree 12: Chebyshev interpolation.
+Error: 1.3e-17 of atan(t)."""
+ATAN_BOUNDS = (0.41421356237309503, 2.414213562373095)
+"""tan(π/8) and tan(3π/8)."""
+QUARTER_PI = 0.7853981633974483
 
 LOG = (
     0.666666666666667, 0.39999999999899444, 0.2857142862600327, 0.22222211130259878,
@@ -195,6 +214,19 @@ def erf(x: ArrayLike) -> Any:
         0.8427007929497149
     """
     return _apply("erf", _erf, x)
+
+
+def atan(x: ArrayLike) -> Any:
+    """Arc tangent: ``c + (t + t z p(z))`` with ``z = t²`` and the sign of x.
+
+    c is 0 and t is |x| up to tan(π/8); π/4 and ``(|x| - 1) / (|x| + 1)`` up to tan(3π/8); π/2 and
+    ``-1 / |x|`` beyond.
+
+    Example:
+        >>> atan(1.0)
+        0.7853981633974483
+    """
+    return _apply("atan", _atan, x)
 
 
 def sin(x: ArrayLike) -> Any:
@@ -362,6 +394,16 @@ def _erf(x: Array) -> Array:
     u = np.where(size > ERF_END, ERF_END, size) - 1.0
     large = 1.0 - _exp(-polynomial(ERFC, u))
     return with_sign(np.where(size < 1.0, small, large), x)
+
+
+def _atan(x: Array) -> Array:
+    size = np.abs(x)
+    near, far = ATAN_BOUNDS
+    base = np.where(size > far, HALF_PI, np.where(size > near, QUARTER_PI, 0.0))
+    t = np.where(size > near, (size - 1.0) / (size + 1.0), size)
+    t = np.where(size > far, -1.0 / size, t)
+    z = t * t
+    return with_sign(base + (t + t * (z * polynomial(ATAN, z))), x)
 
 
 def _high(x: Array) -> Array:

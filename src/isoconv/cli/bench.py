@@ -108,7 +108,9 @@ def _training(
 
     shape = model.input_shape or ()
     step = build_step(model, Preparation(shape, "float32"), Loss(), SGD(0.1, momentum=0.9))
-    data = {"images": _images(model, batch_size), "labels": np.zeros(batch_size, np.int32)}
+    places = {node.attrs.name: node.spec.shape for _, node in step.shard.inputs("dataset")}
+    labels = np.zeros((batch_size, *places["labels"]), np.int32)
+    data = {"images": _images(model, batch_size), "labels": labels}
     shard_size = batch_size if model.over_batch else 32
     engine = ProfiledTraining(
         step, data, batch_size=batch_size, shard_size=shard_size, threads=threads, target=target

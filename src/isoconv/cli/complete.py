@@ -81,9 +81,9 @@ def model_names(incomplete: str) -> list[str]:
         >>> model_names("le")
         ['lenet5']
     """
-    from isoconv.nn.models import MODELS
+    from isoconv.nn.models import ALL_MODELS
 
-    return _beginning(incomplete, MODELS)
+    return _beginning(incomplete, ALL_MODELS)
 
 
 def data_names(incomplete: str) -> list[str]:

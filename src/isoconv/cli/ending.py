@@ -26,8 +26,16 @@ def result_lines(title: str, evaluation: Evaluation, images: int) -> list[str]:
     from isoconv.train.scores import TOP_FIVE_FROM
 
     hits = int(evaluation.confusion.diagonal().sum())
-    accuracy = f"{title} accuracy {evaluation.top1 or 0.0:.2%} ({hits:,} of {images:,} images)"
-    if evaluation.top5 is not None and len(evaluation.confusion) >= TOP_FIVE_FROM:
+    if evaluation.of_places:
+        pixels = int(evaluation.confusion.sum())
+        accuracy = (
+            f"{title} mean IoU {evaluation.iou or 0.0:.2%}, pixel accuracy "
+            f"{hits / max(pixels, 1):.2%} ({hits:,} of {pixels:,} pixels of {images:,} images)"
+        )
+    else:
+        accuracy = f"{title} accuracy {evaluation.top1 or 0.0:.2%} ({hits:,} of {images:,} images)"
+    places = evaluation.of_places
+    if evaluation.top5 is not None and len(evaluation.confusion) >= TOP_FIVE_FROM and not places:
         accuracy += f", among the first five {evaluation.top5:.2%}"
     loss = evaluation.judged_by
     kind = loss.words
@@ -120,13 +128,11 @@ def scored_part(
 
 def _doubts(run: Run, scored: Scored) -> list[str]:
     """What else speaks against a run's figures, a line each."""
-    from isoconv.train.words import by_heart
-
     if not run.history:
         return []
     learned = int(run.description["data"]["train"]["samples"])
     row = run.history[run.kept_epoch - 1]
-    line = by_heart(scored.scores, scored.title, row, learned)
+    line = scored.by_heart(row, learned)
     return [line] if line else []
 
 
@@ -160,7 +166,9 @@ def measured_part(
     if part == "test" and known is not None:
         return part, data, known
     loss = from_plain(description["settings"]["loss"])
-    measured = evaluate(model, data, loss=loss, threads=threads, target=target)
+    measured = evaluate(
+        model, data, loss=loss, threads=threads, target=target, probabilities=not data.of_places
+    )
     return part, data, measured
 
 

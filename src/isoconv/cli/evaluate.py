@@ -100,7 +100,7 @@ def evaluate(
     """
     from isoconv.cli.bad import load_to_measure
     from isoconv.cli.runs import class_names_of, classifier_at
-    from isoconv.cli.scored import Scored, csv_rows, write_csv
+    from isoconv.cli.scored import Scored, write_csv
     from isoconv.data.classes import in_classes
     from isoconv.data.folders import only_class
     from isoconv.nn.inference import reading_of
@@ -141,7 +141,10 @@ def evaluate(
     def measured(part: Dataset) -> Evaluation:
         from isoconv.train import evaluate as measure
 
-        return measure(model, part, loss=loss, scale=1, threads=threads, target=target)
+        return measure(
+            model, part, loss=loss, scale=1, threads=threads, target=target,
+            probabilities=not part.of_places,
+        )  # fmt: skip
 
     def scored(title: str, part: Dataset, parts: Sequence[str]) -> Scored:
         found = measured(part)
@@ -160,7 +163,7 @@ def evaluate(
         fresh = [part for part in chosen.parts if part != "train"]
         others = scored("not trained on:", chosen.others, fresh)
     if csv == STANDARD:
-        for row in csv_rows(found):
+        for row in found.rows():
             print_row(row)
         return
     if as_json:
@@ -216,7 +219,7 @@ def _as_trained(model: Module, data: Dataset, scale: float | None) -> Dataset:
     """
     import numpy as np
 
-    from isoconv.nn.inference import checked_images
+    from isoconv.nn.images import checked_images
 
     images, trained = checked_images(model, data.images, scale), model.trained_on
     if trained is not None and images.dtype != trained.dtype:

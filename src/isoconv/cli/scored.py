@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from isoconv.data import Dataset, Samples, Skipped
     from isoconv.train import Answer, Evaluation, Scores
 
-__all__ = ["UNKNOWN", "Scored", "csv_rows", "majority_of", "plain_skipped", "write_csv"]
+__all__ = ["UNKNOWN", "Scored", "majority_of", "plain_skipped", "share_of", "write_csv"]
 
 CSV_COLUMNS = ("path", "true", "predicted", "probability", "part")
 UNKNOWN = "unknown"
@@ -24,7 +24,7 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What was measured on some images, and what to call it.
+    """What was measured on some images, and what to call it; `of` knows of which kind it is.
 
     Attributes:
         title: of the part, as it begins a line.
@@ -63,10 +63,18 @@ class Scored:
             parts: for each image the part of the run that held it, "" for none, or `UNKNOWN`.
             majority: the most frequent class in training, if that is known.
         """
+        from isoconv.errors import DataError
         from isoconv.train import score
 
+        made: type[Scored] = cls
+        if evaluation.of_places:
+            from isoconv.cli.scored_places import ScoredPlaces
+
+            made = ScoredPlaces
+            if not evaluation.confusion.any():
+                raise DataError(f"{data.name}: a pixel with a label is needed to measure; got none")
         scores = score(evaluation.confusion, majority)
-        return cls(title, data, evaluation, scores, names, parts)
+        return made(title, data, evaluation, scores, names, parts)
 
     def answers(self, *, mistakes: bool = False) -> list[Answer]:
         """What was said of each image, or of those that were mistaken."""
@@ -77,7 +85,7 @@ class Scored:
     def print_classes(self) -> None:
         """Print a line for each class, and the means over them."""
         rows = [
-            (name, f"{each.images:,}", *map(_share, (each.precision, each.recall, each.f1)))
+            (name, f"{each.images:,}", *map(share_of, (each.precision, each.recall, each.f1)))
             for name, each in zip(self.names, self.scores.classes, strict=True)
         ]
         titles = ("class", "images", "precision", "recall", "F1")
@@ -100,6 +108,17 @@ class Scored:
         from isoconv.train.words import worth
 
         return worth(self.scores, printable(repr(self.names[self.scores.baseline.number])))
+
+    def by_heart(self, row: dict[str, Any], images: int) -> str:
+        """That the model knows its training images far better, if so; "".
+
+        Args:
+            row: of the history, of the epoch whose weights were measured.
+            images: that were learned from.
+        """
+        from isoconv.train.words import by_heart
+
+        return by_heart(self.scores, self.title, row, images)
 
     def print_mistakes(self, most: int) -> None:
         """Print the mistakes by file, the most certain ones first."""
@@ -157,7 +176,7 @@ class Scored:
         }
 
     def plain_answers(self, *, mistakes: bool = False) -> list[dict[str, Any]]:
-        """What was said of each image, as plain values; see `csv_rows` for the same as CSV."""
+        """What was said of each image, as plain values; see `rows` for the same as CSV."""
         return [
             {
                 "path": each.path or None,
@@ -168,6 +187,13 @@ class Scored:
             }
             for each in self.answers(mistakes=mistakes)
         ]
+
+    def rows(self) -> Iterator[tuple[str, ...]]:
+        """What was said of each image as rows of a table, below one with the columns' names."""
+        yield CSV_COLUMNS
+        for each in self.answers():
+            names = self.names[each.true], self.names[each.predicted]
+            yield (_place(each), *names, str(each.probability), self.parts[each.sample])
 
 
 def majority_of(samples: Samples | None, names: Sequence[str]) -> int | None:
@@ -191,14 +217,6 @@ def plain_skipped(skipped: Sequence[Skipped]) -> list[dict[str, str]]:
     return [{"path": each.path, "reason": each.reason} for each in skipped]
 
 
-def csv_rows(scored: Scored) -> Iterator[tuple[str, ...]]:
-    """What was said of each image as rows of a table, below one with the columns' names."""
-    yield CSV_COLUMNS
-    for each in scored.answers():
-        names = scored.names[each.true], scored.names[each.predicted]
-        yield (_place(each), *names, str(each.probability), scored.parts[each.sample])
-
-
 def write_csv(path: Path, scored: Scored) -> None:
     """Write what was said of each image into a file, whole or not at all.
 
@@ -210,7 +228,7 @@ def write_csv(path: Path, scored: Scored) -> None:
     """
     from isoconv.train.files import write_bytes
 
-    content = "".join(map(csv_line, csv_rows(scored)))
+    content = "".join(map(csv_line, scored.rows()))
     # Names of files need not be valid text.
     whole = content.encode("utf-8", "surrogateescape")
     place = path.resolve()
@@ -221,7 +239,8 @@ def write_csv(path: Path, scored: Scored) -> None:
     say(f"each image's answer {printable(path)}")
 
 
-def _share(value: float | None) -> str:
+def share_of(value: float | None) -> str:
+    """A share in per cent; a dash where there is none."""
     return "-" if value is None else f"{value:.1%}"
 
 

@@ -109,14 +109,17 @@ def _of_training(model: Module) -> list[str]:
 
 def _of_published(name: str, model: Module, classes: int) -> list[str]:
     """That an untrained model is not the published one of its name, whose shapes are others."""
+    from isoconv.cli.models import weights_of
     from isoconv.nn.models.published import PUBLISHED
+    from isoconv.printable import printable
 
     entry = PUBLISHED.get(name)
     if entry is None or model.trained_on is not None:
         return []
     sides = "x".join(map(str, model.input_shape or ()))
+    place, way = weights_of(name)
+    where = f"not here: {way}" if place is None else f"in {printable(place)}, and not shown"
     return [
         f"untrained, made for images of {sides} and {classes:,} classes; the published weights "
-        f"are for {entry.size}x{entry.size}x3 and 1,000 classes, and not shown here "
-        "(isoconv models list says whether they were fetched)"
+        f"are for {entry.size}x{entry.size}x3 and 1,000 classes, and {where}"
     ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from contextvars import ContextVar
 from math import isfinite
 from pathlib import Path
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "JSON_WANTED",
+    "json_alone",
     "print_alone",
     "print_json",
     "print_row",
@@ -110,6 +112,13 @@ def _fitting(widths: Sequence[int], shorten: Collection[int], room: int) -> list
         found[widest] -= 1
         excess -= 1
     return found
+
+
+@contextmanager
+def json_alone() -> Iterator[None]:
+    """Within, what libraries print goes to standard error, where JSON is wanted."""
+    with redirect_stdout(sys.stderr) if JSON_WANTED.get() else nullcontext():
+        yield
 
 
 def progress() -> bool | Console:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -21,14 +21,16 @@ from isoconv.cli.options import (
     size_of,
     takes_settings,
 )
-from isoconv.cli.table import print_json, progress, say
+from isoconv.cli.table import json_alone, print_json, progress, say
 from isoconv.errors import ArgumentError
 from isoconv.printable import printable
 from isoconv.train.settings import ALL, BESIDE, SETTINGS
 from isoconv.wording import called
 
 if TYPE_CHECKING:
+    from isoconv.cluster.settings import Cluster
     from isoconv.data import Augmentation, Splits
+    from isoconv.train import EarlyStopping
     from isoconv.train.learning_rate import Schedule
     from isoconv.train.optim import Optimizer
 
@@ -52,11 +54,32 @@ def train(
         typer.Option(help="Fraction to hold out of training, if there is no validation part."),
     ] = 0.1,
     test: Annotated[
-        float, typer.Option(help="Fraction to hold out of training, if there is no test part.")
-    ] = 0.1,
+        float | None,
+        typer.Option(
+            help="Fraction to hold out of training, if there is no test part.  [default: 0.1]"
+        ),
+    ] = None,
     split_seed: Annotated[
         int, typer.Option(min=0, help="Which samples are held out; --seed has no say in it.")
     ] = 0,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            help="Cross-validation: a run for each of so many parts of the data, which learns from "
+            "the others and is tested with it.",
+            show_default=False,
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Train so many folds at the same time, each in a process of its own; changes no "
+            "bit.  [default: 1]",
+            show_default=False,
+        ),
+    ] = None,
     report: Report = True,
     as_json: AsJson = False,
     **settings: Any,
@@ -78,6 +101,10 @@ def train(
     says another size), its head is made new for these classes unless they are its own, and the rest
     stays as it is unless --freeze or --backbone-lr say otherwise.
 
+    With --folds the training part is dealt out, of each class as evenly as can be, and --out holds
+    a run for each fold. A test part is left alone then. What was interrupted goes on with the same
+    command and --out.
+
     Examples:
       isoconv train pets
       isoconv train fashion-sample
@@ -86,53 +113,99 @@ def train(
       isoconv train pets --from published.onnx --normalise imagenet
       isoconv train pets --from animals.safetensors --backbone-lr 0.0002 --lr 0.002
       isoconv train pets --size 128 --model resnet18 --optimizer sgd --lr 0.1 --warmup 1
+      isoconv train pets --cluster auto --audit 0.01
+      isoconv train pets --folds 5 --workers 2
     """
     from isoconv.cli.bad import tell_skipped
     from isoconv.cli.ending import finish
-    from isoconv.cli.runs import load_parts, new_run, run_facts
+    from isoconv.cli.folds import check_folds, train_folds
+    from isoconv.cli.runs import folds_folder, load_parts, new_run, run_facts
     from isoconv.nn import models
-    from isoconv.train import EarlyStopping, Trainer
+    from isoconv.train import Callback, Run, Trainer
     from isoconv.train.start import Start
 
     model, epochs, patience = (settings.pop(name) for name in BESIDE)
-    if model is not None and model not in models.MODELS:
+    if model is not None and model not in models.ALL_MODELS:
         models.create(model)
     sides, given = size_of(size), settings_of(settings)
     if given["start"] is not None:
         given["start"] = Start.of(given["start"], normalise)
     elif normalise is not None:
         raise ArgumentError(f"--normalise is for a model that --from names; got {normalise}")
-    trainer = Trainer(model, progress=progress(), **given)
+
     how: dict[str, Any] = {"size": sides, "depth": depth}
     if given["start"] is not None:
         how = {"reading": given["start"].reading(sides, depth)}
+    how |= {"seed": split_seed, "skip_bad": skip_bad, "cache": cache}
+    check_folds(folds, workers, test)
+    if folds is not None:
+        trainer = Trainer(model, progress=progress(), **given)
+        with folds_folder(out, data, model) as place, called(seed="--split-seed"):
+            splits = load_parts(data, validation=0, test=0, **how)
+            tell_skipped(splits.skipped, place / "fold-1" / "skipped.csv")
+            chosen = validation > 0 or splits.validation is not None
+            train_folds(
+                trainer, data, splits, place, folds=folds, seed=split_seed, validation=validation,
+                epochs=epochs, stopping=_stopping(patience, splits, chosen, given["loss"]),
+                workers=workers or 1, as_json=as_json,
+            )  # fmt: skip
+        return
+
+    class Announcement(Callback):
+        """Says which run it is once nothing is refused any more."""
+
+        def on_train_begin(self, run: Run) -> None:
+            say(f"{_in_words(splits)}; run {printable(run.folder or '')}")
+
+    trainer = Trainer(model, progress=progress(), callbacks=(Announcement(),), **given)
     with new_run(out, data, model) as folder:
         with called(seed="--split-seed"):
             splits = load_parts(
-                data, validation=validation, test=test, seed=split_seed, skip_bad=skip_bad,
-                cache=cache, **how,
-            )  # fmt: skip
+                data, validation=validation, test=0.1 if test is None else test, **how
+            )
         tell_skipped(splits.skipped, folder.skipped_file)
-        metric = "loss" if splits.validation is None else "val_loss"
-        with called(patience="--early-stopping"):
-            stopping = None if patience is None else EarlyStopping(patience, metric)
-        say(f"{_in_words(splits)}; run {printable(folder.path)}")
-        run = trainer.fit(
-            splits,
-            epochs=epochs,
-            out=folder,
-            early_stopping=stopping,
-            facts=run_facts(data),
-        )
+        stopping = _stopping(patience, splits, splits.validation is not None, given["loss"])
+        with json_alone():
+            run = trainer.fit(
+                splits,
+                epochs=epochs,
+                out=folder,
+                early_stopping=stopping,
+                facts=run_facts(data),
+            )
         values = finish(run, splits, report, given["threads"], given["target"])
         if as_json:
             print_json(values)
+
+
+def _stopping(
+    patience: int | None, splits: Splits, chosen: bool, loss: str
+) -> EarlyStopping | None:
+    """When the training is to end before; says by what, where that is not the loss.
+
+    Args:
+        patience: as a person said it.
+        splits: what is learned from.
+        chosen: whether there is a part to choose by.
+        loss: what is minimised.
+    """
+    from isoconv.train import EarlyStopping
+
+    of_places = splits.train.of_places
+    metric = ("val_iou" if of_places else "val_loss") if chosen else "loss"
+    with called(patience="--early-stopping"):
+        stopping = None if patience is None else EarlyStopping(patience, metric)
+    if of_places:
+        say(_made_small(loss, metric, patience))
+    return stopping
 
 
 def _in_words(splits: Splits) -> str:
     """What is trained on, chosen by and tested with."""
     train = splits.train
     height, width, channels = train.image_shape
+    classes = train.classes or int(train.labels.max()) + 1
+    of = f"with masks of {classes}" if train.of_places else f"in {classes}"
     others = [
         f"{len(part):,} {what}"
         for part, what in (
@@ -142,20 +215,33 @@ def _in_words(splits: Splits) -> str:
         if part is not None
     ]
     return (
-        f"{train.name}: {len(train):,} images of {height}x{width}x{channels} in {train.classes} "
+        f"{train.name}: {len(train):,} images of {height}x{width}x{channels} {of} "
         f"classes{', ' if others else ''}{', '.join(others)}"
     )
 
 
-def settings_of(told: Mapping[str, Any]) -> dict[str, Any]:
+def _made_small(loss: str, metric: str, patience: int | None) -> str:
+    """What is made small of masks, and what early stopping goes by."""
+    from isoconv.train.losses import LOSSES
+    from isoconv.train.words import called_best
+
+    said = f"each pixel has a class: the {LOSSES[loss].title} of an image's pixels is made small"
+    return said if patience is None else f"{said}; early stopping by the {called_best(metric)}"
+
+
+def settings_of(told: Mapping[str, Any], names: Iterable[str] = SETTINGS) -> dict[str, Any]:
     """The settings by what was told of their options.
+
+    Args:
+        told: values of options.
+        names: of the settings.
 
     Raises:
         ArgumentError: a value outside its range, or options that do not go together.
     """
     given = {}
-    for name, setting in SETTINGS.items():
-        words = [told[option.parameter] for option in setting.options_of(name)]
+    for name in names:
+        words = [told[option.parameter] for option in SETTINGS[name].options_of(name)]
         if words:
             given[name] = _MADE[name](*words) if name in _MADE else words[0]
     return given
@@ -163,6 +249,10 @@ def settings_of(told: Mapping[str, Any]) -> dict[str, Any]:
 
 def _augmentation(augment: str | None) -> Augmentation | Literal["auto"] | None:
     return "auto" if augment is None else augmentation_of(augment)
+
+
+def _loss(name: str | None) -> str:
+    return "cross_entropy" if name is None else name.replace("-", "_")
 
 
 def _optimizer(
@@ -217,8 +307,20 @@ def _freeze(layers: str | None) -> str | int | None:
     return int(layers) if layers is not None and layers.isdecimal() else layers
 
 
+def _executor(cluster: str | None, audit: float) -> Cluster | None:
+    """The cluster at this address; None if nothing was said of one."""
+    from isoconv.cluster.settings import Cluster
+
+    if cluster is None:
+        if audit:
+            raise ArgumentError(f"--audit is for --cluster; got --audit {audit} alone")
+        return None
+    with called(address="--cluster", audit="--audit"):
+        return Cluster(cluster, audit=audit)
+
+
 _MADE: Mapping[str, Callable[..., Any]] = {
-    "augmentation": _augmentation, "freeze": _freeze, "optimizer": _optimizer,
-    "schedule": _schedule,
+    "augmentation": _augmentation, "executor": _executor, "freeze": _freeze, "loss": _loss,
+    "optimizer": _optimizer, "schedule": _schedule,
 }  # fmt: skip
 """Settings that are made of what was told of their options."""

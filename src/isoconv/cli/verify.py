@@ -12,7 +12,7 @@ import typer
 
 from isoconv.cli.errors import DIFFERENT
 from isoconv.cli.options import AsJson, RunPath, TargetName, Threads
-from isoconv.cli.table import print_json, say
+from isoconv.cli.table import print_json, reading_progress, say
 from isoconv.errors import ArgumentError, CheckpointError
 
 if TYPE_CHECKING:
@@ -35,6 +35,14 @@ def verify(
             show_default=False,
         ),
     ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Train so many stretches again at the same time, each in a process of its own, "
+            "from the checkpoints that --keep-checkpoints kept.",
+        ),
+    ] = 1,
     as_json: AsJson = False,
     threads: Threads = None,
     target: TargetName = None,
@@ -51,6 +59,7 @@ def verify(
       isoconv verify runs/pets
       isoconv verify runs/pets --data other/pets --threads 1
       isoconv verify runs/pets --epochs 3-4
+      isoconv verify runs/pets --workers 4
     """
     from isoconv.cli.runs import data_of_run, parts_of_run
     from isoconv.train import Receipt
@@ -67,7 +76,18 @@ def verify(
     place = data or data_of_run(run, _description(run))
     # Which files were left out, the receipt alone says: it is held against what the source says.
     splits = parts_of_run(run, place, receipt.content, as_now=True)
-    found = verify_run(run, None, splits, epochs=span, threads=threads, target=target)
+    # The answer alone is for standard output.
+    shown = reading_progress()
+    found = verify_run(
+        run,
+        None,
+        splits,
+        epochs=span,
+        workers=workers,
+        threads=threads,
+        target=target,
+        progress=shown if workers > 1 or shown.is_terminal else False,
+    )
     say(str(found))
     if as_json:
         print_json(_plain(found))

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from isoconv.data.augment import Augmentation, table
     from isoconv.data.dataset import Dataset, normalisation
     from isoconv.data.download import default_folder, fetch
+    from isoconv.data.folding import Folds
     from isoconv.data.packed import check
     from isoconv.data.packing import pack
     from isoconv.data.pictures import Pictures, read_image, read_pictures
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from isoconv.data.splits import Splits
 
 __all__ = [
-    "Augmentation", "Dataset", "Pictures", "Reading", "Samples", "Skipped", "Source", "Splits",
-    "check", "default_folder", "fetch", "load", "load_splits", "normalisation", "pack",
+    "Augmentation", "Dataset", "Folds", "Pictures", "Reading", "Samples", "Skipped", "Source",
+    "Splits", "check", "default_folder", "fetch", "load", "load_splits", "normalisation", "pack",
     "read_image", "read_pictures", "table",
 ]  # fmt: skip
 
@@ -30,6 +31,7 @@ _PLACES: dict[str, tuple[str, ...]] = {
     "isoconv.data.augment": ("Augmentation", "table"),
     "isoconv.data.dataset": ("Dataset", "normalisation"),
     "isoconv.data.download": ("default_folder", "fetch"),
+    "isoconv.data.folding": ("Folds",),
     "isoconv.data.packed": ("check",),
     "isoconv.data.packing": ("pack",),
     "isoconv.data.pictures": ("Pictures", "read_image", "read_pictures"),

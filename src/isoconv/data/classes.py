@@ -47,9 +47,9 @@ def in_classes(data: Dataset, names: Sequence[str], whose: str) -> Dataset:
     if data.class_names == wanted:
         return data if not data.numbered else replace(data, numbered=False)
     # What belongs to no sample needs no match.
-    present = np.unique(data.labels).tolist()
+    present = np.unique(data.labels[data.labels >= 0]).tolist()
     if data.numbered:
-        if present[-1] >= len(wanted):
+        if present and present[-1] >= len(wanted):
             raise DataError(
                 f"{data.name}: labels are numbers of the {len(wanted)} classes of {whose}, "
                 f"0 … {len(wanted) - 1}; got {present[-1]} ({listed([*map(repr, wanted)])})"
@@ -64,7 +64,8 @@ def in_classes(data: Dataset, names: Sequence[str], whose: str) -> Dataset:
             f"{data.name}: every class must be one of {whose}; unknown: "
             f"{listed([*map(repr, unknown)])}; {whose} knows: {listed([*map(repr, wanted)])}"
         )
-    table = np.array([known.get(name, -1) for name in data.class_names], np.int32)
+    # A place without a label has -1, which is the last of the table.
+    table = np.array([*(known.get(name, -1) for name in data.class_names), -1], np.int32)
     labels = table[data.labels]
     labels.flags.writeable = False
     return replace(data, labels=labels, class_names=wanted)

@@ -22,7 +22,7 @@ from isoconv.checks import (
     shown,
     whole,
 )
-from isoconv.data.labels import class_labels, classes_hint, label_array, place_labels
+from isoconv.data.labels import MAX_CLASSES, class_labels, classes_hint, label_array, place_labels
 from isoconv.data.passes import head_of, known_of, little
 from isoconv.data.reading import Reading
 from isoconv.data.shown import dataset_card
@@ -51,7 +51,8 @@ class Dataset(Carded, card=dataset_card):
             numbers, all of them by ``numpy.asarray``.
         labels: int32 ``(N,)`` class numbers, int32 ``(N, H, W)`` class numbers of all places (-1
             where there is none), or float32 targets ``(N, ...)``; not writable.
-        class_names: one name for each class; empty for float targets.
+        class_names: one name for each class; empty for float targets, and for labels of places
+            whose classes nobody named.
         name: for messages and receipts.
         paths: where each sample stands in its source: the path of a picture within its folder, or
             part and number; empty when nobody said.
@@ -113,9 +114,9 @@ class Dataset(Carded, card=dataset_card):
                 of each place of an image, ``(N, H, W)``, -1 where there is none; or float targets
                 ``(N, …)`` for regression. Columns of tables are taken as NumPy makes arrays of
                 them.
-            class_names: one for each class, of images with one label each; by default the texts
-                among the labels, or ``"0"``, ``"1"``, … up to the largest label, of which none may
-                then be left out.
+            class_names: one for each class; by default the texts among the labels, or ``"0"``,
+                ``"1"``, … up to the largest label, of which none may then be left out; of labels of
+                places none.
             name: for messages and receipts.
             layout: ``"channels_last"`` says that images whose shape looks like ``(N, C, H, W)``
                 are ``(N, H, W, C)`` all the same.
@@ -145,8 +146,18 @@ class Dataset(Carded, card=dataset_card):
 
     @property
     def classes(self) -> int:
-        """Number of classes that have names; 0 for labels of places and float targets."""
+        """Number of classes that have names; 0 for float targets, or where nobody named them."""
         return len(self.class_names)
+
+    @property
+    def of_places(self) -> bool:
+        """Whether each place of an image has a class of its own."""
+        return self.labels.ndim > 1 and self.labels.dtype.kind == "i"
+
+    def class_counts(self) -> Array:
+        """How many samples there are of each class that has a name, or places, int64 ``(K,)``."""
+        found = self.labels[self.labels >= 0] if self.of_places else self.labels
+        return np.bincount(found, minlength=self.classes) if self.classes else np.zeros(0, np.int64)
 
     @property
     def has_maps(self) -> bool:
@@ -349,13 +360,10 @@ def labelled(
             argument="labels",
         )
     if targets.dtype.kind in "biu" and targets.shape == pictures.shape[:3]:
-        if class_names:
-            raise DataError(
-                "class names need one label for each image; got one for each of its places, "
-                f"{targets.shape[1:]}",
-                argument="class_names",
-            )
-        return Dataset(_frozen(pictures), _frozen(place_labels(targets)), (), name)
+        names = tuple(map(str, class_names or ()))
+        _check_names(names)
+        places = place_labels(targets, len(names) or MAX_CLASSES)
+        return Dataset(_frozen(pictures), _frozen(places), names, name)
     if targets.dtype.kind == "f":
         if class_names:
             raise DataError(

@@ -30,6 +30,7 @@ __all__ = [
     "look",
     "read",
     "reduction",
+    "stored_unit",
 ]
 
 Array = NDArray[Any]
@@ -320,8 +321,7 @@ def _is_transformed(stream: BinaryIO) -> bool:
 def _bytes(picture: OpenPicture) -> tuple[Image.Image, Array | None]:
     """The upright picture of a file of up to 8 bits a number, in mode L or RGB, and its opacity."""
     image = picture.image
-    args = image.tile[0][3] if image.tile else ""
-    unit = _UNITS.get(args, 1) if isinstance(args, str) and image.format == "PNG" else 1
+    unit = stored_unit(image)
     if _is_reduced(picture):
         picture.traits.add(Trait.REDUCED)
     picture.load(image)
@@ -334,6 +334,12 @@ def _bytes(picture: OpenPicture) -> tuple[Image.Image, Array | None]:
     image.info.pop("transparency", None)
     plain = image.convert(_BY_WAY_OF[image.mode]) if image.mode in _BY_WAY_OF else image
     return picture.upright(plain.convert("L" if image.mode in _GRAY else "RGB"), image), alpha
+
+
+def stored_unit(image: ImageFile.ImageFile) -> int:
+    """What Pillow multiplies the gray values of a file with that is to be decoded."""
+    args = image.tile[0][3] if image.tile else ""
+    return _UNITS.get(args, 1) if isinstance(args, str) and image.format == "PNG" else 1
 
 
 def _is_gray(image: ImageFile.ImageFile) -> bool:

@@ -20,8 +20,11 @@ __all__ = [
     "Listing",
     "OnlyClass",
     "classes_in",
+    "folders_in",
+    "holds_pictures",
     "list_folder",
     "only_class",
+    "part_named",
     "parts_of",
     "pictures_below",
 ]
@@ -92,7 +95,7 @@ def parts_of(path: Path) -> tuple[Split, ...]:
         return ()
     roots, _ = _roots(path)
     within = (folder for root in roots.values() for folder in _entered(root).folders)
-    return tuple(roots) if any(_holds_pictures(folder) for folder in within) else ()
+    return tuple(roots) if any(holds_pictures(folder) for folder in within) else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +161,25 @@ def classes_in(path: Path) -> set[str]:
     """
     roots = _roots(path)[0].values() if parts_of(path) else ()
     return {folder.name for root in roots for folder in _entered(root).folders}
+
+
+def folders_in(path: Path) -> list[Path]:
+    """The folders in a folder, links to such among them, but for hidden ones.
+
+    Raises:
+        DataFileError: it cannot be entered.
+    """
+    return _entered(path).folders
+
+
+def part_named(name: str) -> Split | None:
+    """The part that a folder of this name holds; None for another name.
+
+    Example:
+        >>> part_named("Val"), part_named("cats")
+        ('validation', None)
+    """
+    return next((part for part, names in NAMES.items() if name.lower() in names), None)
 
 
 def list_folder(path: Path, failures: Failures, classes: Collection[str] | None = None) -> Listing:
@@ -273,7 +295,8 @@ def _walk(folder: Path) -> Iterator[tuple[Path, _Found | DataFileError]]:
         yield here, found
 
 
-def _holds_pictures(folder: Path) -> bool:
+def holds_pictures(folder: Path) -> bool:
+    """Whether there are pictures in a folder or below it, by their endings."""
     # So may a folder that stays shut, which is named when the files are listed.
     return any(isinstance(found, DataFileError) or found.pictures for _, found in _walk(folder))
 
@@ -295,19 +318,20 @@ def _pictures(folder: Path, skipped: Counter[str], failures: Failures) -> list[P
 def _roots(path: Path) -> tuple[dict[Split, Path], list[str]]:
     """The folder that holds the class folders of each part, and what is to be told of it."""
     folders = _entered(path).folders
-    part_of = {name: part for part, names in NAMES.items() for name in names}
     named: dict[Split, list[Path]] = {}
     flat: list[Path] = []
-    others = [folder for folder in folders if folder.name.lower() not in part_of]
+    others: list[Path] = []
     for folder in folders:
-        if folder.name.lower() in part_of:
-            if _entered(folder).folders:
-                named.setdefault(part_of[folder.name.lower()], []).append(folder)
-            else:
-                flat.append(folder)
+        part = part_named(folder.name)
+        if part is None:
+            others.append(folder)
+        elif _entered(folder).folders:
+            named.setdefault(part, []).append(folder)
+        else:
+            flat.append(folder)
     if "train" in named or (named and not others):
         return _as_parts(path, named, flat, others)
-    if not others and any(_holds_pictures(folder) for folder in flat):
+    if not others and any(holds_pictures(folder) for folder in flat):
         raise file_error(
             path,
             f"folders of classes below {listed([each.name for each in flat])}",

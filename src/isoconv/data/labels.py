@@ -187,11 +187,12 @@ def class_labels(
     return labels.astype(np.int32), names
 
 
-def place_labels(labels: Array) -> Array:
+def place_labels(labels: Array, classes: int = MAX_CLASSES) -> Array:
     """Class numbers of the places of images, int32 ``(N, H, W)``; -1 where there is none.
 
     Args:
         labels: whole numbers or flags.
+        classes: how many there are.
 
     Raises:
         DataError: another number; names the first image that has one.
@@ -201,17 +202,17 @@ def place_labels(labels: Array) -> Array:
         [[[1, 0]]]
     """
     # Before the comparison, for what is unsigned has no -1.
-    numbers = labels.astype(np.int64)
-    wrong = ((numbers < -1) | (numbers >= MAX_CLASSES)).reshape(len(labels), -1)
+    numbers = labels if labels.dtype == np.int32 else labels.astype(np.int64)
+    wrong = ((numbers < -1) | (numbers >= classes)).reshape(len(labels), -1)
     if wrong.any():
         sample = int(wrong.any(axis=1).argmax())
         raise DataError(
-            f"labels of places must lie in 0 … {MAX_CLASSES - 1}, or be -1 for none; sample "
+            f"labels of places must lie in 0 … {classes - 1}, or be -1 for none; sample "
             f"{sample} has {int(labels[sample].reshape(-1)[wrong[sample]][0])}",
             argument="labels",
             row=sample,
         )
-    return numbers.astype(np.int32)
+    return numbers.astype(np.int32, copy=False)
 
 
 def _numbers_of(labels: list[str], names: tuple[str, ...] | None) -> tuple[Array, tuple[str, ...]]:

@@ -22,12 +22,24 @@ from isoconv.data.folders import Listing, classes_in, list_folder, parts_of
 from isoconv.data.reader import Reader
 from isoconv.data.reading import Reading
 from isoconv.data.skipped import Skipped
-from isoconv.data.survey import resolve
+from isoconv.data.survey import Usual, resolve, usual_size
 from isoconv.errors import ArgumentError, DataFileError, MissingExtraError
 from isoconv.memory import memory_told
 from isoconv.printable import listed, printable
 
-__all__ = ["PICTURES", "PictureFiles", "Pictures", "check_no_paths", "read_image", "read_pictures"]
+__all__ = [
+    "PICTURES",
+    "PictureFiles",
+    "Pictures",
+    "check_no_paths",
+    "class_names",
+    "datasets_of",
+    "decoded",
+    "noted",
+    "read_image",
+    "read_pictures",
+    "without_holes",
+]
 __public__ = {
     "isoconv.data": ["Pictures", "read_image", "read_pictures"],
     "isoconv.data.formats": ["PICTURES"],
@@ -259,7 +271,7 @@ def _read_listed(
     needed = splits if request.reading.resolved else tuple(listing.files)
     failures.total += len([file for part in needed for file in own[part]])
     with open_cache(request.cache) as cache:
-        reading, images, notes = _decoded(own, needed, splits, request, failures, cache)
+        reading, images, notes = decoded(own, needed, splits, request, failures, cache)
     readable = {part: set(failures.readable(files)) for part, files in own.items()}
     return datasets_of(
         path,
@@ -307,25 +319,38 @@ def datasets_of(
     return {part: replace(data, skipped=skipped) for part, data in found.items()}
 
 
-def _decoded(
+def decoded(
     own: dict[Split, list[Path]],
     needed: Sequence[Split],
     splits: Sequence[Split],
     request: Request,
     failures: Failures,
     cache: PictureCache | None,
+    usual: Usual = usual_size,
 ) -> tuple[Reading, dict[Split, Array], list[str]]:
     """The pictures of some parts, with their reading and what is to be told of them.
 
     What follows from the files follows from those that are read to their end: a file that is left
     out has no say, as if it were not there.
+
+    Args:
+        own: the files of each part.
+        needed: parts that have a say in what is left to guess.
+        splits: parts whose pictures are wanted.
+        request: what is asked of them.
+        failures: gathers what cannot be read.
+        cache: as `Reader` has it.
+        usual: the size of pictures when nobody says one.
+
+    Raises:
+        DataFileError, MissingExtraError: as `resolve`.
     """
     files = [file for part in needed for file in own[part]]
     counting = Counting(request.progress)
     while True:
         reading, wanted, notes = request.reading, request.reading, list[str]()
         if not wanted.resolved:
-            found = resolve(failures.readable(files), wanted, failures, cache, counting)
+            found = resolve(failures.readable(files), wanted, failures, cache, counting, usual)
             reading, wanted, notes = found.reading, found.wanted, found.notes
         reading = replace(reading, dtype=reading.dtype or "uint8")
         reader = Reader(reading, wanted, cache=cache, counting=counting)

@@ -54,7 +54,7 @@ class Sample(NamedTuple):
 
     Attributes:
         part: ``"train"``, ``"validation"`` or ``"test"``.
-        class_name: of its class; "" for float targets.
+        class_name: of its class; "" for float targets and labels of places.
         sha256: of the decoded image, see `sample_digests`.
         path: where it stands in its source.
     """
@@ -198,7 +198,8 @@ def _checked(data: object) -> Dataset:
 
 def _rows(part: str, data: Dataset) -> list[Sample]:
     names = data.class_names
-    classes = [names[label] for label in data.labels.tolist()] if names else repeat("")
+    of_images = names and not data.of_places
+    classes = [names[label] for label in data.labels.tolist()] if of_images else repeat("")
     paths = data.paths or map(str, range(len(data)))
     return [*map(Sample._make, zip(repeat(part), classes, sample_digests(data), paths))]
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from isoconv.cards import Card, Table, first_and_last, sides
 from isoconv.data.tally import counted
 
@@ -27,6 +25,7 @@ def dataset_card(data: Dataset) -> Card:
     """Name, images, classes with their numbers of images, and notes.
 
     Example:
+        >>> import numpy as np
         >>> from isoconv.data import Dataset
         >>> data = Dataset.from_arrays(np.zeros((3, 4, 4), np.uint8), ["a", "b", "a"])
         >>> print(dataset_card(data).text())
@@ -38,7 +37,7 @@ def dataset_card(data: Dataset) -> Card:
     table = None
     if counts:
         rows = [(name, f"{count:,}") for name, count in zip(data.class_names, counts, strict=True)]
-        table = _shortened(("class", "images"), rows)
+        table = _shortened(("class", "places" if data.of_places else "images"), rows)
     return Card(
         f"Dataset {data.name!r}",
         (("images", _images(data)), ("classes" if counts else "targets", _labels(data, counts)),
@@ -75,7 +74,7 @@ def _images(data: Dataset) -> str:
 def _counts(data: Dataset) -> list[int]:
     if not data.class_names:
         return []
-    found: list[int] = np.bincount(data.labels, minlength=data.classes).tolist()
+    found: list[int] = data.class_counts().tolist()
     return found
 
 
@@ -84,6 +83,12 @@ def _labels(data: Dataset, counts: list[int]) -> str:
     if not data.class_names:
         return f"{data.labels.dtype} of shape {data.labels.shape}"
     names = data.class_names
+    if data.of_places:
+        total = max(sum(counts), 1)
+        pairs = zip(names, counts, strict=True)
+        told = [f"{name} {count / total:.1%}" for name, count in pairs]
+        first, left, last = first_and_last(told, _NAMED)
+        return f"{len(names):,}, of places: " + ", ".join([*first, *(["…"] if left else []), *last])
     if len(set(counts)) == 1:
         head, told = f"{len(names):,} of {counts[0]:,} each: ", list(names)
     else:

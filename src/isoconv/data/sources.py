@@ -201,7 +201,7 @@ def load_splits(
     lacking = [part for part, share in shares.items() if part not in parts and share]
     if lacking:
         train = parts["train"]
-        labels = train.labels if train.classes else None
+        labels = train.labels if train.classes and not train.of_places else None
         fractions = [shares[part] for part in lacking]
         rest, *held = held_out(labels, len(train), fractions, seed, sample_digests(train))
         for part, numbers in zip(lacking, held, strict=True):
@@ -209,7 +209,7 @@ def load_splits(
                 raise ArgumentError(
                     f"{setting(part, f'{shares[part]:g}')} must hold out a sample, or be 0 for "
                     f"none; {_title(source)} has {counted(len(train), 'sample')} to train on, of "
-                    f"{counted(max(train.classes, 1), 'class', 'classes')}",
+                    f"{counted(1 if labels is None else train.classes, 'class', 'classes')}",
                     argument=part,
                     value=shares[part],
                 )
@@ -316,7 +316,10 @@ def _whole(source: Source, request: Request, folder: Path | str | None) -> Datas
 def _check_counted(source: Source, loaded: dict[Split, Dataset]) -> None:
     """See that class numbers that nobody named count from 0 over all parts, none left out."""
     if not isinstance(source, Dataset) and all(part.numbered for part in loaded.values()):
-        check_counted(np.concatenate([part.labels for part in loaded.values()]), _title(source))
+        check_counted(
+            np.concatenate([part.labels[part.labels >= 0] for part in loaded.values()]),
+            _title(source),
+        )
 
 
 def _check_parts(source: Source, loaded: dict[Split, Dataset]) -> None:

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from isoconv.cards import Carded
 from isoconv.checks import check_kind, check_mapping
 from isoconv.data.dataset import Dataset
@@ -107,8 +105,15 @@ def _warnings(parts: dict[str, Dataset], samples: Samples) -> list[str]:
     for part, data in parts.items():
         if not data.classes:
             continue
-        counts = np.bincount(data.labels, minlength=data.classes).tolist()
-        named = zip(data.class_names, counts, strict=True)
+        named = zip(data.class_names, data.class_counts().tolist(), strict=True)
+        if data.of_places:
+            lost = [cut(printable(name), 200) for name, count in named if not count]
+            if lost:
+                found.append(
+                    f"{counted(len(lost), 'class', 'classes')} without a place in the {part} part: "
+                    f"{listed(lost)}"
+                )
+            continue
         few = [f"{cut(printable(name), 200)} ({count})" for name, count in named if count < 2]
         if few:
             found.append(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from isoconv.arithmetic.philox import Purpose, permutation
 from isoconv.errors import ArgumentError
 
-__all__ = ["held_out"]
+__all__ = ["dealt", "held_out"]
 
 Array = NDArray[Any]
 
@@ -73,6 +73,49 @@ def held_out(
     if pictures is not None and any(fraction > 0 and not len(part) for fraction, part in held):
         return held_out(labels, samples, fractions, seed)
     return parts
+
+
+def dealt(
+    labels: Array | None,
+    samples: int,
+    folds: int,
+    seed: int,
+    pictures: Sequence[str] | None = None,
+) -> Array:
+    """For each sample the number of the fold that it belongs to: so many of each class to each.
+
+    A class's samples come in the random order of `held_out`, class by class. Each goes with its
+    copies to the fold that has the fewest samples of the class so far, of these to the one that has
+    the fewest of all, of these to the first.
+
+    Args:
+        labels: class numbers ``(N,)``; None takes all samples for one class.
+        samples: N.
+        folds: how many.
+        seed: 0 ≤ seed < 2**64.
+        pictures: one text for each sample, the same for copies; None tells none apart.
+
+    Returns:
+        int64 ``(N,)``, from 0.
+
+    Example:
+        >>> fold = dealt(np.array([0, 0, 0, 0, 1, 1]), 6, 2, seed=0)
+        >>> sorted(fold[:4].tolist()), sorted(fold[4:].tolist())
+        ([0, 0, 1, 1], [0, 1])
+    """
+    place = np.zeros(samples, np.int64)
+    classes = np.zeros(samples, np.int64) if labels is None else labels
+    sizes = [0] * folds
+    for number in np.unique(classes).tolist():
+        members = np.flatnonzero(classes == number)
+        order = members[permutation(len(members), seed, Purpose.SPLITS, 0, int(number))]
+        own = [0] * folds
+        for group in _groups(order.tolist(), pictures):
+            fold = min(range(folds), key=lambda fold: (own[fold], sizes[fold], fold))
+            place[group] = fold
+            own[fold] += len(group)
+            sizes[fold] += len(group)
+    return place
 
 
 def _groups(order: Sequence[int], pictures: Sequence[str] | None) -> list[list[int]]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from math import gcd
 from pathlib import Path
 
 from isoconv.data.cache import Marks, PictureCache
@@ -20,14 +21,18 @@ from isoconv.data.threads import Take, each_in_order
 from isoconv.printable import printable
 from isoconv.wording import offered, setting
 
-__all__ = ["Resolved", "resolve", "usual_size"]
+__all__ = ["Resolved", "Usual", "resolve", "usual_map_size", "usual_size"]
 
 Size = tuple[int, int]
+Usual = Callable[[Counter[Size]], Size | None]
+"""The size to which pictures of these sizes are scaled when nobody says one."""
 
 LEFT_ALONE = 64
 """The largest side of pictures of one size that are not scaled when nobody says a size."""
 SIDES = (32, 48, 64)
 """Sides of the squares that others are scaled to."""
+MAP_SIDES = (32, 48, 64, 96, 128)
+"""Likewise of pictures whose places have labels: what is small is to be seen still."""
 
 
 @dataclass(slots=True)
@@ -86,6 +91,39 @@ def usual_size(sizes: Counter[Size]) -> Size | None:
     return side, side
 
 
+def usual_map_size(sizes: Counter[Size]) -> Size | None:
+    """`usual_size` of pictures whose places have labels; None if they stay as they are.
+
+    Pictures of one size with sides of at most 128 stay as they are. Others of one shape (height by
+    width) become those of that shape whose longer side is 128, each side the nearest multiple of 8
+    (of two the greater one), or stay as large as the smallest of them. Pictures of several shapes
+    become a square: its side is the largest of 32, 48, 64, 96 and 128 that is no larger than the
+    middle one of the shorter sides; 32 if all of these are larger.
+
+    Example:
+        >>> usual_map_size(Counter({(480, 640): 9}))
+        (96, 128)
+        >>> usual_map_size(Counter({(90, 70): 3, (300, 200): 1}))
+        (64, 64)
+    """
+    most = MAP_SIDES[-1]
+    if len(sizes) == 1 and max(max(size) for size in sizes) <= most:
+        return None
+    shapes = {tuple(side // gcd(*size) for side in size) for size in sizes}
+    if len(shapes) == 1:
+        smallest = min(sizes)
+        longer = max(smallest)
+        if longer <= most:
+            return smallest
+        height, width = (
+            max(8, 8 * ((2 * (most // 8) * side + longer) // (2 * longer))) for side in smallest
+        )
+        return height, width
+    middle = _middle(sizes)
+    side = max((side for side in MAP_SIDES if side <= middle), default=MAP_SIDES[0])
+    return side, side
+
+
 def _middle(sizes: Counter[Size]) -> int:
     """The middle one of the shorter sides, the lower of two."""
     shorter = sorted(min(size) for size in sizes.elements())
@@ -98,6 +136,7 @@ def resolve(
     failures: Failures,
     cache: PictureCache | None = None,
     counting: Counting = SILENT,
+    usual: Usual = usual_size,
 ) -> Resolved:
     """The reading of some files with nothing left to guess, and what is to be told of it.
 
@@ -107,6 +146,7 @@ def resolve(
         failures: gathers files that cannot be read.
         cache: remembers what headers tell, if there is one.
         counting: tells how far it has come.
+        usual: the size of pictures when nobody says one.
 
     Raises:
         DataFileError: not one file can be read, or the files do not go together; see `Failures`.
@@ -141,7 +181,7 @@ def resolve(
         failures.raise_any()
     notes: list[str] = []
     if wanted.size is None:
-        fit, note = _size(survey)
+        fit, note = _size(survey, usual)
         wanted = replace(wanted, size=fit)
         notes += note
     size = wanted.size or next(iter(survey.sizes))
@@ -198,10 +238,10 @@ def _largest(path: Path, take: Take, cache: PictureCache | None) -> tuple[int, i
     return stored.most, stored.bits
 
 
-def _size(survey: _Survey) -> tuple[Size | None, list[str]]:
+def _size(survey: _Survey, usual: Usual) -> tuple[Size | None, list[str]]:
     """What pictures are scaled to where nobody said it, and the note that says so."""
     sizes = Counter({size: len(paths) for size, paths in survey.sizes.items()})
-    fit = usual_size(sizes)
+    fit = usual(sizes)
     if fit is None or set(sizes) == {fit}:
         return None, []
     height, width = next(iter(sizes))

@@ -11,7 +11,7 @@ from isoconv.checks import check_choice
 from isoconv.data.reading import Reading
 from isoconv.errors import ShapeError
 from isoconv.nn import Module
-from isoconv.nn.inference import warn_outside
+from isoconv.nn.images import warn_outside
 from isoconv.nn.models.published import IMAGENET
 from isoconv.nn.record import TrainedOn
 from isoconv.printable import printable

@@ -10,25 +10,26 @@ from pathlib import Path
 
 from isoconv.checks import check_choice, check_flag, check_path
 from isoconv.data.download import default_folder, fetch_file
-from isoconv.errors import CheckpointError, MissingExtraError, about, in_file, turned
+from isoconv.errors import CheckpointError, MissingExtraError, about, in_file
 from isoconv.exchange.preparing import prepared_as_said, prepared_by
-from isoconv.exchange.torch_file import load_torch
+from isoconv.exchange.torch_file import weights_in, whole_file
 from isoconv.exchange.torch_weights import load_into, ready_model
-from isoconv.files import PIECE, open_file
 from isoconv.nn import Module, models, trace_model
+from isoconv.nn.images import warn_outside
 from isoconv.nn.models.published import PUBLISHED, Published
 from isoconv.printable import printable
 
-__all__ = ["fetch_pretrained", "load_weights", "pretrained", "where"]
+__all__ = ["classes_as_imagenet", "fetch_pretrained", "load_weights", "pretrained", "where"]
 __public__ = {"isoconv.exchange": ["fetch_pretrained", "pretrained"]}
 
 
 def pretrained(name: str | Path, folder: str | Path | None = None) -> Module:
-    """A ready model with the weights that its publisher trained on ImageNet.
+    """A ready model with the weights that a publisher trained on ImageNet.
 
     It has the 1,000 class names, and knows how pictures are read and normalised: ``predict_files``
     answers at once. A picture is scaled until it covers 224×224, and its centre is taken;
-    torchvision measured its networks on pictures that were scaled a seventh further.
+    torchvision measured its networks on pictures that were scaled a seventh further. Beside its own
+    name, a model may have weights under that of timm's: ``"resnet50.a1_in1k"``.
 
     ``efficientnet_lite0`` comes with a package, isoconv's extra ``pretrained``. The files of the
     others are fetched by `fetch_pretrained` or ``isoconv models fetch``.
@@ -57,7 +58,8 @@ def pretrained(name: str | Path, folder: str | Path | None = None) -> Module:
         raise CheckpointError(
             f"the weights of {name} are not here: fetch them with: isoconv models fetch {name}"
         )
-    found = _sha256(path)
+    content = whole_file(path)
+    found = hashlib.sha256(content).hexdigest()
     if not found.startswith(entry.file.sha256):
         raise CheckpointError(
             f"{printable(path)} is not the published file: its SHA-256 must begin with "
@@ -65,8 +67,9 @@ def pretrained(name: str | Path, folder: str | Path | None = None) -> Module:
             path=path,
         )
     sides = (entry.size, entry.size, 3)
-    model = models.create(name, 1000, sides)
-    load_into(model, path, entry.layout, input_shape=sides)
+    model = models.create(entry.model, 1000, sides)
+    with in_file(path):
+        load_into(model, weights_in(content, path), entry.layout, input_shape=sides)
     prepared_by(model, entry.mean, entry.deviation)
     model.class_names = imagenet_names()
     return model
@@ -77,8 +80,8 @@ def load_weights(path: str | Path, *, normalise: str | None = None) -> Module:
 
     Which it is, names and shapes tell; the images are taken to be ``(224, 224, 3)``. Of a published
     file, known by its SHA-256, all else is known as well. How pictures are normalised for the
-    weights of another one the file does not say: a `DataWarning` says what is done. A thousand
-    classes are taken for ImageNet's.
+    weights of another one the file does not say, nor its classes: a `DataWarning` each says what is
+    done, and that a thousand classes are taken for ImageNet's.
 
     Args:
         path: of a file that `load_torch` reads.
@@ -89,18 +92,19 @@ def load_weights(path: str | Path, *, normalise: str | None = None) -> Module:
         CheckpointError: the file cannot be read, or holds the weights of no ready model.
     """
     path = check_path("path", path)
+    content = whole_file(path)
     with in_file(path):
-        model = ready_model(load_torch(path))
-    found = _sha256(path)
+        model = ready_model(weights_in(content, path))
+    found = hashlib.sha256(content).hexdigest()
     entry = next((e for e in PUBLISHED.values() if found.startswith(e.file.sha256)), None)
     if entry is not None and normalise is None:
         prepared_by(model, entry.mean, entry.deviation)
     else:
         prepared_as_said(model, path, normalise)
-    names = imagenet_names()
-    results = trace_model(model, model.input_shape or (), training=False).output_tensor.shape
-    if results == (len(names),):
-        model.class_names = names
+    if entry is not None:
+        model.class_names = imagenet_names()
+    else:
+        classes_as_imagenet(model, path)
     return model
 
 
@@ -156,6 +160,23 @@ def imagenet_names() -> tuple[str, ...]:
     return tuple(text.splitlines())
 
 
+def classes_as_imagenet(model: Module, path: Path) -> None:
+    """Take 1,000 results for coloured pictures for those of ImageNet's classes, which is told.
+
+    Args:
+        model: a built model, out of a file that names no classes.
+        path: of the file, for the message.
+    """
+    names, shape = imagenet_names(), model.input_shape or ()
+    results = trace_model(model, shape, training=False).output_tensor.shape
+    if len(shape) == 3 and shape[-1] == 3 and results == (len(names),):
+        model.class_names = names
+        warn_outside(
+            f"{printable(path)} does not name its classes: its {len(names):,} results are taken "
+            "for those of ImageNet's classes, in their usual order"
+        )
+
+
 def _known(name: str | Path) -> str:
     spelled = str(name).replace("-", "_") if isinstance(name, (str, Path)) else name
     with about("name", name):
@@ -176,15 +197,3 @@ def _packaged(entry: Published) -> Path:
         f"{entry.file.name} comes with the package {entry.package.replace('_', '-')}: "
         "pip install 'isoconv[pretrained]'"
     )
-
-
-def _sha256(path: Path) -> str:
-    total = hashlib.sha256()
-    try:
-        with open_file(path) as file:
-            while piece := file.read(PIECE):
-                total.update(piece)
-    except OSError as error:
-        what = f"{printable(path)} cannot be read"
-        raise turned(error, CheckpointError, what, path=path) from error
-    return total.hexdigest()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
@@ -16,14 +18,14 @@ from isoconv.data.archive import DAMAGED, Bounded
 from isoconv.errors import ArgumentError, CheckpointError, IsoconvError, in_file, turned
 from isoconv.exchange.pickled import read_pickle
 from isoconv.exchange.torch_tensors import MAKERS, Storage, Tensor, array_of
-from isoconv.files import PIECE, open_file
+from isoconv.files import PIECE, open_file, read_file
 from isoconv.graph.operation import Array
 from isoconv.memory import check_memory
 from isoconv.nn import storage as safetensors
-from isoconv.nn.storage import listed
+from isoconv.nn.storage import Saved, listed
 from isoconv.printable import printable
 
-__all__ = ["load_torch"]
+__all__ = ["load_torch", "weights_in", "whole_file"]
 __public__ = {"isoconv.exchange": ["load_torch"]}
 
 MAGIC = 0x1950A86A20F9469CFC6C
@@ -87,27 +89,66 @@ def load_torch(path: str | Path, key: str | None = None) -> dict[str, Array]:
     """
     path = check_path("path", path)
     key = None if key is None else check_text("key", key)
-    what = f"{printable(path)} cannot be read as weights of PyTorch"
+    with _told(path), open_file(path) as file:
+        found = _weights(file, path, key)
+    return _of_safetensors(safetensors.read_saved(path), path, key) if found is None else found
+
+
+def whole_file(path: Path) -> bytes:
+    """The bytes of a file of PyTorch's, where they are asked for more than what `weights_in` reads.
+
+    Raises:
+        CheckpointError: the file cannot be read.
+        NotEnoughMemoryError: there is not enough memory for it.
+    """
+    with _told(path):
+        return read_file(path)
+
+
+def weights_in(content: bytes, path: Path) -> dict[str, Array]:
+    """The weights in the bytes of a file, which stands at a path for messages; see `load_torch`."""
+    with _told(path):
+        found = _weights(io.BytesIO(content), path, None)
+    return (
+        _of_safetensors(safetensors.saved_in(content, path), path, None) if found is None else found
+    )
+
+
+def _what(path: Path) -> str:
+    return f"{printable(path)} cannot be read as weights of PyTorch"
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What is wrong within the block is told of a file."""
     try:
-        with in_file(path), open_file(path) as file:
-            start = file.read(512)
-            file.seek(0)
-            if start.startswith(_ZIP):
-                return _from_zip(file, key, what)
-            if start.startswith(_PICKLE):
-                return _from_legacy(file, key, what)
-            if start[257:262] == _TAR:
-                raise ValueError("it is of a format from before 2017; save it again with PyTorch")
+        with in_file(path):
+            yield
     except IsoconvError:
         raise
     except zipfile.BadZipFile as error:
         # The file begins as an archive does: what is missing is its end.
-        text = f"{what}: it is cut off or damaged ({error})"
+        text = f"{_what(path)}: it is cut off or damaged ({error})"
         raise CheckpointError(text, path=path) from error
     except DAMAGED as error:
-        raise turned(error, CheckpointError, what, path=path) from error
-    arrays, _ = safetensors.read(path)
-    found = _at(_weights_in(arrays), key, what)
+        raise turned(error, CheckpointError, _what(path), path=path) from error
+
+
+def _weights(file: BinaryIO, path: Path, key: str | None) -> dict[str, Array] | None:
+    """The weights in an open file of PyTorch's own formats; None where it has another."""
+    start = file.read(512)
+    file.seek(0)
+    if start.startswith(_ZIP):
+        return _from_zip(file, key, _what(path))
+    if start.startswith(_PICKLE):
+        return _from_legacy(file, key, _what(path))
+    if start[257:262] == _TAR:
+        raise ValueError("it is of a format from before 2017; save it again with PyTorch")
+    return None
+
+
+def _of_safetensors(saved: Saved, path: Path, key: str | None) -> dict[str, Array]:
+    found = _at(_weights_in(saved.arrays), key, _what(path))
     return {
         name: array.astype(np.float32) if array.dtype == np.float16 else array
         for name, array in found.items()
@@ -118,8 +159,9 @@ def load_torch(path: str | Path, key: str | None = None) -> dict[str, Array]:
 
 
 def _from_zip(file: BinaryIO, key: str | None, what: str) -> dict[str, Array]:
+    size = file.seek(0, os.SEEK_END)
     with zipfile.ZipFile(cast(BinaryIO, Bounded(file))) as archive:
-        members = _members(archive, os.fstat(file.fileno()).st_size)
+        members = _members(archive, size)
         pickles = [name for name in members if name.count("/") == 1 and name.endswith("/data.pkl")]
         if len(pickles) != 1:
             raise ValueError("it is an archive without PyTorch's data.pkl")
@@ -216,7 +258,9 @@ def _places(
     file: BinaryIO, keys: list[str], storages: Mapping[str, Storage], order: str
 ) -> dict[str, int]:
     """Where the bytes of each storage begin."""
-    end = os.fstat(file.fileno()).st_size
+    start = file.tell()
+    end = file.seek(0, os.SEEK_END)
+    file.seek(start)
     found: dict[str, int] = {}
     for each in keys:
         head = file.read(8)

@@ -21,7 +21,7 @@ from isoconv.nn.models import (
     shufflenet,
 )
 
-__all__ = ["LAYOUTS", "OWN", "Place", "layouts_of", "older_spelling"]
+__all__ = ["LAYOUTS", "OWN", "Place", "layouts_of", "older_spelling", "otherwise"]
 
 OWN = "own"
 LAYOUTS = ("torchvision", "timm", "efficientnet_pytorch", OWN)
@@ -92,6 +92,17 @@ def layouts_of(model: Module) -> dict[str, Sequence[Place] | None]:
         for layout, rule in rules.items()
     }
     return {**found, OWN: None}
+
+
+def otherwise(model: Module, layout: str) -> str:
+    """What the network whose names a layout has does otherwise than the model; "" for nothing.
+
+    Example:
+        >>> from isoconv import nn
+        >>> otherwise(nn.models.create("mobilenet_v3_small"), "timm")
+        'adds 1e-05 to variances where this model adds 0.001'
+    """
+    return _OTHERWISE.get((_ready(model) or "", layout), "")
 
 
 def ready_names(names: Collection[str]) -> Iterator[tuple[str, str, str]]:
@@ -381,3 +392,12 @@ _RULES: Mapping[str, Mapping[str, Rule]] = {
     "convnext_tiny": {"torchvision": _convnext, "timm": _timm_convnext},
 }
 """Ready model → layout → the names of its layers."""
+
+_TIMM_V3 = "adds 1e-05 to variances where this model adds 0.001"
+_OTHERWISE = {
+    ("mobilenet_v3_large", "timm"): _TIMM_V3,
+    ("mobilenet_v3_small", "timm"): _TIMM_V3,
+    ("efficientnet_b0", "efficientnet_pytorch"): "adds 0.001 to variances where this model adds "
+    "1e-05, and pads as TensorFlow does",
+}
+"""What the network of a layout does otherwise than the ready model of the same arrays."""

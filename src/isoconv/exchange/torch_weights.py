@@ -19,10 +19,12 @@ from isoconv.exchange.torch_names import (
     Place,
     layouts_of,
     older_spelling,
+    otherwise,
     ready_names,
 )
 from isoconv.graph.operation import Array
 from isoconv.nn import BatchNorm, Module, Traced, models, trace_model
+from isoconv.nn.images import warn_outside
 from isoconv.nn.storage import listed, misfits, replace_file
 from isoconv.wording import either
 
@@ -69,6 +71,7 @@ def load_into(
 
     PyTorch's names of a ready model are those of torchvision's or timm's model of that name; any
     other model has its own: a `Sequential` those of PyTorch's ``nn.Sequential`` of the same layers.
+    Where that network computes something otherwise, a `DataWarning` says what.
 
     Args:
         model: any model.
@@ -120,8 +123,18 @@ def _put(model: Module, traced: Traced, given: Mapping[str, Array], layout: str 
         raise CheckpointError(f"weights must be finite numbers; there are others in {listed(wild)}")
     # Each is let go as it is turned, so that a large file is not there three times.
     del given
+    _warn_otherwise(model, best)
     values = {entry.name: entry.place.to_ours(arrays.pop(name)) for name, entry in table.items()}
     return model.place(traced.input_shape, values)
+
+
+def _warn_otherwise(model: Module, layout: str) -> None:
+    difference = otherwise(model, layout)
+    if difference:
+        warn_outside(
+            f"the network whose names these are ({layout}'s) {difference}: with the same weights "
+            "its results are others"
+        )
 
 
 def _matched(
@@ -171,8 +184,9 @@ def save_torch(model: Module, path: str | Path, layout: str | None = None) -> No
         text = "only a built model can be saved: call model.build(input_shape)"
         raise ArgumentError(text, argument="model", value=model)
     weights = model.weights
-    table = next(iter(_tables(model, trace_model(model, model.input_shape, training=False),
-                              layout).values()))  # fmt: skip
+    traced = trace_model(model, model.input_shape, training=False)
+    found, table = next(iter(_tables(model, traced, layout).items()))
+    _warn_otherwise(model, found)
     arrays: dict[str, Array] = {}
     for name, entry in table.items():
         arrays[name] = entry.place.to_torch(weights[entry.name])
@@ -205,7 +219,8 @@ def ready_model(weights: Mapping[str, Array]) -> Module:
     raise CheckpointError(
         "the weights are those of no ready model (isoconv models): names are "
         f"{listed(list(weights))}"
-        + either("; make the model and put them in with isoconv.exchange.load_into", "")
+        + either("; make", "; a program can make")
+        + " the model and put them in with isoconv.exchange.load_into"
     )
 
 

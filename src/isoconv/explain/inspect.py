@@ -16,7 +16,7 @@ from isoconv.explain.inspection import Inspection, LayerView
 from isoconv.explain.shards import ImageShards
 from isoconv.explain.subject import Subject
 from isoconv.nn import Module
-from isoconv.nn.inference import checked_images
+from isoconv.nn.images import checked_images
 from isoconv.train.losses import LOSSES, LossName
 from isoconv.train.run import Run
 

@@ -60,6 +60,7 @@ def fuse(graph: Graph, *, enabled: bool = True) -> tuple[Group, ...]:
         if node.op != "input":
             fusion.place(index)
     if enabled:
+        fusion.leave_to_sums()
         fusion.merge_sums()
     return fusion.build()
 
@@ -182,6 +183,45 @@ class _Fusion:
     def _reaches(self, start: _Draft, goal: _Draft) -> bool:
         """Whether `start` needs `goal`, directly or through others."""
         return start is goal or bool(start.needs & goal.bit)
+
+    # What only sums read ------------------------------------------------------------------------
+
+    def leave_to_sums(self) -> None:
+        """Move work behind an anchor that only a sum reads into the sum's pass.
+
+        An anchor takes no sums, so that it would store the value for that pass alone. The pass
+        makes it from what is stored anyway: a gradient and a normalised value are multiplied where
+        the products are added up, and not in the convolution that one of them comes from.
+        """
+        wanted = {index for _, index in self.graph.outputs}
+        readers: dict[int, list[int]] = {}
+        for index, node in enumerate(self.graph.nodes):
+            for source in node.inputs:
+                readers.setdefault(source, []).append(index)
+        for draft in self.drafts:
+            for index in [*reversed(draft.pointwise)] if draft.anchor >= 0 else []:
+                takers = {self.of[reader] for reader in readers.get(index, ())}
+                if index in wanted or len(takers) != 1:
+                    continue
+                (taker,) = takers
+                if not taker.sums or set(readers[index]) - set(taker.sums):
+                    continue
+                if all(
+                    self.of.get(source) is not draft
+                    or source in wanted
+                    or any(self.of[reader] is not draft for reader in readers[source])
+                    for source in self.graph[index].inputs
+                ):
+                    self._move(index, draft, taker)
+
+    def _move(self, index: int, draft: _Draft, taker: _Draft) -> None:
+        """Let a group that reads a value make it, of what comes before its group or is stored."""
+        draft.pointwise.remove(index)
+        taker.pointwise = sorted([*taker.pointwise, index])
+        self.of[index] = taker
+        for each in (draft, taker):
+            inputs = (source for node in each.members() for source in self.graph[node].inputs)
+            each.sources = {self.of[source] for source in inputs if source in self.of} - {each}
 
     # Sums over the same values in one pass ------------------------------------------------------
 

@@ -71,8 +71,10 @@ from isoconv.nn.shuffling import ChannelShuffle, PixelShuffle, PixelUnshuffle
 from isoconv.nn.smooth import CELU, ELU, SELU, Mish, Softplus, Softsign
 from isoconv.nn.summary import Summary
 from isoconv.nn.tensor import Tensor
-from isoconv.nn.trace import ParameterSpec, StateSpec, Trace, Traced, trace_model
+from isoconv.nn.trace import ParameterSpec, StateSpec, Trace
+from isoconv.nn.traced import Traced, trace_model
 from isoconv.nn.transposed import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
+from isoconv.nn.unpooling import MaxUnpool1d, MaxUnpool2d, MaxUnpool3d
 
 __all__ = [
     "CELU", "ELU", "GELU", "GLU", "SELU", "AdaptiveAvgPool1d", "AdaptiveAvgPool2d",
@@ -86,13 +88,13 @@ __all__ = [
     "Hardsigmoid", "Hardswish", "Hardtanh", "InstanceNorm", "InstanceNorm1d", "InstanceNorm2d",
     "InstanceNorm3d", "LPPool1d", "LPPool2d", "LPPool3d", "LayerNorm", "LayerScale", "LeakyReLU",
     "Linear", "LocalResponseNorm", "LogSoftmax", "MatMul", "MaxPool1d", "MaxPool2d", "MaxPool3d",
-    "Mish", "Module", "Multiply", "Network", "OneHot", "PReLU", "Pad", "ParameterSpec",
-    "PixelShuffle", "PixelUnshuffle", "QuantizedConv1d", "QuantizedConv2d", "QuantizedConv3d",
-    "QuantizedLinear", "RMSNorm", "ReLU", "ReLU6", "Reduce", "Reshape", "Residual", "Resize",
-    "Sequential", "SiLU", "Sigmoid", "Slice", "Softmax", "Softplus", "Softsign", "Squeeze",
-    "SqueezeExcitation", "StateSpec", "StochasticDepth", "Summary", "Tanh", "Tensor", "Threshold",
-    "TopK", "Trace", "Traced", "Transpose", "Unsqueeze", "Upsample", "ZeroPad1d", "ZeroPad2d",
-    "ZeroPad3d", "functional", "models", "trace_model",
+    "MaxUnpool1d", "MaxUnpool2d", "MaxUnpool3d", "Mish", "Module", "Multiply", "Network", "OneHot",
+    "PReLU", "Pad", "ParameterSpec", "PixelShuffle", "PixelUnshuffle", "QuantizedConv1d",
+    "QuantizedConv2d", "QuantizedConv3d", "QuantizedLinear", "RMSNorm", "ReLU", "ReLU6", "Reduce",
+    "Reshape", "Residual", "Resize", "Sequential", "SiLU", "Sigmoid", "Slice", "Softmax",
+    "Softplus", "Softsign", "Squeeze", "SqueezeExcitation", "StateSpec", "StochasticDepth",
+    "Summary", "Tanh", "Tensor", "Threshold", "TopK", "Trace", "Traced", "Transpose", "Unsqueeze",
+    "Upsample", "ZeroPad1d", "ZeroPad2d", "ZeroPad3d", "functional", "models", "trace_model",
 ]  # fmt: skip
 # end of names
 

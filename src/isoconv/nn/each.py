@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from isoconv.data.pictures import PictureFiles
 from isoconv.graph.operation import Array
 from isoconv.nn.inference import files_as_trained, predict_read
+from isoconv.nn.traced import trace_model
 
 if TYPE_CHECKING:
     from isoconv.nn.module import Module
@@ -44,6 +45,7 @@ def predict_each(
     threads: int | None = None,
     target: str | None = None,
     told: Callable[[str], None] | None = None,
+    finish: str | None = None,
 ) -> Iterator[FileResult]:
     """The results of `Module.predict_files` one after the other, in bounded memory.
 
@@ -56,6 +58,7 @@ def predict_each(
         threads: likewise.
         target: likewise.
         told: called in the end with what is to be told of the files that were read, line by line.
+        finish: as for `Module.predict`.
 
     Raises:
         ArgumentError: as `Module.predict_files`.
@@ -65,7 +68,7 @@ def predict_each(
         MissingExtraError: likewise.
     """
     files = files_as_trained(model, paths, scale, skip_bad=True)
-    return _each(model, files, scale, threads, target, told)
+    return _each(model, files, scale, threads, target, told, finish)
 
 
 def _each(
@@ -75,12 +78,20 @@ def _each(
     threads: int | None,
     target: str | None,
     told: Callable[[str], None] | None,
+    finish: str | None,
 ) -> Iterator[FileResult]:
-    size = max(1, min(BATCH, ROOM // prod(model.input_shape or (1,))))
+    shape = model.input_shape or (1,)
+    # Of results that are maps there are more numbers than of the pictures.
+    given = trace_model(model, shape, training=False).output_tensor.shape
+    size = max(1, min(BATCH, ROOM // max(prod(shape), prod(given))))
     for start in range(0, len(files.files), size):
         batch = files.files[start : start + size]
         read, images = files.read(batch)
-        results = predict_read(model, images, scale, threads=threads, target=target) if read else ()
+        results = (
+            predict_read(model, images, scale, threads=threads, target=target, finish=finish)
+            if read
+            else ()
+        )
         found = dict(zip(read, results, strict=True))
         reasons = {each.path: each.reason for each in files.skipped()}
         for path in batch:

@@ -7,8 +7,15 @@ from isoconv.nn.tensor import Tensor, apply, check_tensors, joined, raised
 
 __all__ = [
     "abs",
+    "acos",
+    "acosh",
     "add",
+    "asin",
+    "asinh",
+    "atan",
+    "atanh",
     "ceil",
+    "cosh",
     "divide",
     "erf",
     "exp",
@@ -24,6 +31,7 @@ __all__ = [
     "reciprocal",
     "round",
     "sign",
+    "sinh",
     "sqrt",
     "square",
     "subtract",
@@ -40,6 +48,18 @@ def abs(x: Tensor) -> Tensor:
         (4, 4, 2)
     """
     return apply("abs", x=x)
+
+
+@like(abs)
+def acos(x: Tensor) -> Tensor:
+    """``arccos(x)``, from 0 to π; NaN beyond -1 and 1."""
+    return apply("acos", x=x)
+
+
+@like(abs)
+def acosh(x: Tensor) -> Tensor:
+    """``log(x + √(x² - 1))``; NaN below 1."""
+    return apply("acosh", x=x)
 
 
 def add(x: Tensor | float, y: Tensor | float) -> Tensor:
@@ -62,9 +82,39 @@ def add(x: Tensor | float, y: Tensor | float) -> Tensor:
 
 
 @like(abs)
+def asin(x: Tensor) -> Tensor:
+    """``arcsin(x)``, from -π/2 to π/2; NaN beyond -1 and 1."""
+    return apply("asin", x=x)
+
+
+@like(abs)
+def asinh(x: Tensor) -> Tensor:
+    """``log(x + √(x² + 1))``."""
+    return apply("asinh", x=x)
+
+
+@like(abs)
+def atan(x: Tensor) -> Tensor:
+    """``arctan(x)``, from -π/2 to π/2."""
+    return apply("atan", x=x)
+
+
+@like(abs)
+def atanh(x: Tensor) -> Tensor:
+    """``log((1 + x) / (1 - x)) / 2``; infinite at -1 and 1, NaN beyond."""
+    return apply("atanh", x=x)
+
+
+@like(abs)
 def ceil(x: Tensor) -> Tensor:
     """The least whole number that is at least x; no gradient flows."""
     return neg(floor(neg(x)))
+
+
+@like(abs)
+def cosh(x: Tensor) -> Tensor:
+    """``(e^x + e^-x) / 2``."""
+    return apply("cosh", x=x)
 
 
 @like(add)
@@ -168,6 +218,12 @@ def round(x: Tensor) -> Tensor:
 def sign(x: Tensor) -> Tensor:
     """1.0 where x > 0, -1.0 where x < 0, else x; no gradient flows."""
     return apply("sign", x=x)
+
+
+@like(abs)
+def sinh(x: Tensor) -> Tensor:
+    """``(e^x - e^-x) / 2``."""
+    return apply("sinh", x=x)
 
 
 @like(abs)

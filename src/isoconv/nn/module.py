@@ -21,7 +21,7 @@ from isoconv.nn.shown import module_card, own_settings
 from isoconv.nn.snapshot import changed_together, note_change, whole
 from isoconv.nn.summary import Summary, summarize
 from isoconv.nn.tensor import Tensor
-from isoconv.nn.trace import trace_model
+from isoconv.nn.traced import trace_model
 from isoconv.onward import onward
 from isoconv.run.immutable import immutable_copy
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,9 +82,12 @@ ABSENT = object()
 """Stands for an entry that is not there."""
 
 
-class Schema:
+class Schema(ABC):
     """What a value must look like."""
 
+    __slots__ = ()
+
+    @abstractmethod
     def faults(self, value: Any, place: str) -> Iterator[Fault]:
         """What is wrong with a value.
 
@@ -91,7 +95,6 @@ class Schema:
             value: of plain kinds, as JSON has them.
             place: where it stands.
         """
-        raise NotImplementedError
 
 
 def check(what: str, value: Any, schema: Schema, path: Path | None = None) -> None:

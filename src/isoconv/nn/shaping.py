@@ -10,7 +10,7 @@ from isoconv.errors import ShapeError
 from isoconv.nn.module import Module
 from isoconv.nn.settings import PaddingSetting, axis_of, check_rank, padding_pairs
 from isoconv.nn.tensor import Tensor, apply, check_tensors
-from isoconv.ops import Padding, Slice
+from isoconv.ops import Broadcast, Padding, Slice
 
 __all__ = [
     "Flatten",
@@ -73,7 +73,7 @@ def concatenate(*parts: Tensor, axis: int = -1) -> Tensor:
     """Values side by side on one axis, the last (channels) unless another is named.
 
     Args:
-        *parts: with the same sides on all other axes.
+        *parts: with the same sides on all other axes; weights stand beside each image.
         axis: which, without that of the images; negative ones are counted from the end.
 
     Returns:
@@ -91,6 +91,9 @@ def concatenate(*parts: Tensor, axis: int = -1) -> Tensor:
     """
     named = entries("parts", parts)
     check_tensors("concatenate", **named)
+    if len({part.batched for part in parts}) > 1:
+        parts = tuple(part if part.batched else _for_each_image(part) for part in parts)
+        named = entries("parts", parts)
     first = parts[0].shape
     place = axis_of("axis", axis, len(first)) if first else 0
     if len(parts) == 1:
@@ -104,6 +107,10 @@ def concatenate(*parts: Tensor, axis: int = -1) -> Tensor:
             raise refusal(name, rule, part, ShapeError, got=f"{part.shape}")
     flat = {name: part.reshape(*part.shape[:place], -1) for name, part in named.items()}
     return apply("concat", **flat).reshape(*first[:place], -1, *first[place + 1 :])
+
+
+def _for_each_image(x: Tensor) -> Tensor:
+    return x.trace.add("broadcast", x, attrs=Broadcast(x.shape, True, False))
 
 
 def slice_channels(x: Tensor, start: int, stop: int) -> Tensor:

@@ -127,7 +127,8 @@ def digest(arrays: Mapping[str, Array]) -> str:
         if by_length:
             total.update(b"%d\n" % len(name.encode()))
         total.update(f"{name}\n{shape}\n{array.dtype.name}\n".encode())
-        total.update(little.tobytes())
+        # Bytes where they lie: a data set is not copied for its digest.
+        total.update(little.reshape(-1).view(np.uint8).data)
     return total.hexdigest()
 
 
@@ -236,14 +237,20 @@ def read(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
 
 def read_saved(path: Path) -> Saved:
     """Read all of a file; see `read`."""
-    what = f"{path} cannot be read as saved weights"
     try:
         content = read_file(path)
     except OSError as error:
+        what = f"{path} cannot be read as saved weights"
         raise CheckpointError(f"{what}: {error.strerror or error}", path=path) from error
+    return saved_in(content, path)
+
+
+def saved_in(content: bytes, path: Path) -> Saved:
+    """What the bytes of a file are; see `read`, which reads them from its path."""
     try:
         header, start = _header(content)
     except ValueError as error:
+        what = f"{path} cannot be read as saved weights"
         raise turned(error, CheckpointError, what, path=path) from error
     check(str(path), header, _Header(len(content) - start), path)
     record = _record(path, header.pop("__metadata__", {}))

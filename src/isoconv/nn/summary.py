@@ -11,7 +11,8 @@ from isoconv.cards import Carded
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.operation import operation
 from isoconv.nn.shown import summary_card
-from isoconv.nn.trace import Trace, trace_model
+from isoconv.nn.trace import Trace
+from isoconv.nn.traced import trace_model
 
 if TYPE_CHECKING:
     from rich.table import Table

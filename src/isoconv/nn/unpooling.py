@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 from isoconv.checks import refusal
 from isoconv.errors import ShapeError
 from isoconv.nn.alike import like
+from isoconv.nn.module import Module
 from isoconv.nn.pooling import window_of
 from isoconv.nn.settings import PaddingSetting, PerAxis, check_rank, padding_pairs, per_axis
 from isoconv.nn.tensor import Tensor, apply
 from isoconv.ops import Unpool
 
 __all__ = [
+    "MaxUnpool1d",
+    "MaxUnpool2d",
+    "MaxUnpool3d",
     "max_pool1d_with_indices",
     "max_pool2d_with_indices",
     "max_pool3d_with_indices",
@@ -18,7 +25,7 @@ __all__ = [
     "max_unpool2d",
     "max_unpool3d",
 ]
-__public__ = {"isoconv.nn.functional": ["*"]}
+__public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
 
 def _with_indices(
@@ -212,3 +219,88 @@ def max_unpool3d(
         (8, 8, 8, 2)
     """
     return _max_unpool(3, x, indices, kernel_size, stride, padding, output_size)
+
+
+@dataclass(eq=False, repr=False)
+class _MaxUnpool(Module):
+    rank: ClassVar[int]
+
+    kernel_size: PerAxis
+    stride: PerAxis | None = None
+    padding: PaddingSetting = 0
+    output_size: PerAxis | None = None
+
+    def forward(self, x: Tensor, indices: Tensor) -> Tensor:
+        """``(spatial..., C)`` and as many places to ``(spatial'..., C)``."""
+        return _max_unpool(
+            self.rank, x, indices, self.kernel_size, self.stride, self.padding, self.output_size
+        )
+
+
+class MaxUnpool2d(_MaxUnpool):
+    """`max_unpool2d` as a layer of two values: X, and the places that its elements are put at.
+
+    Places are what ``MaxPool2d(…, result="indices")`` gives.
+
+    Args:
+        kernel_size: of the pooling, one number or one per axis.
+        stride: of the pooling; None for the kernel size.
+        padding: of the pooling.
+        output_size: H', W' where that does not follow: one number or one per axis; None for
+            ``(H - 1)·S - 2P + K``.
+
+    Input shape:
+        ``(H, W, C)`` twice, float32.
+
+    Output shape:
+        ``(H', W', C)``.
+
+    Source:
+        Zeiler and Fergus 2013, "Visualizing and understanding convolutional networks".
+
+    Raises:
+        ShapeError: when traced: another rank, or places of another shape.
+        ArgumentError: when traced: a setting outside its allowed values.
+
+    Example:
+        >>> from isoconv import nn
+        >>> steps = (
+        ...     ("values", nn.MaxPool2d(2), "x"),
+        ...     ("places", nn.MaxPool2d(2, result="indices"), "x"),
+        ...     ("back", nn.MaxUnpool2d(2), "values", "places"),
+        ... )
+        >>> nn.Network(steps, ("x",), "back").summary((28, 28, 8)).rows[-1].output
+        (28, 28, 8)
+    """
+
+    rank = 2
+
+
+@like(MaxUnpool2d, rank=1)
+class MaxUnpool1d(_MaxUnpool):
+    """`max_unpool1d` as a layer of two values; see `MaxUnpool2d`.
+
+    Example:
+        >>> from isoconv import nn
+        >>> pool, places = nn.MaxPool1d(4), nn.MaxPool1d(4, result="indices")
+        >>> steps = ("y", pool, "x"), ("at", places, "x"), ("z", nn.MaxUnpool1d(4), "y", "at")
+        >>> nn.Network(steps, ("x",), "z").summary((100, 2)).rows[-1].output
+        (100, 2)
+    """
+
+    rank = 1
+
+
+@like(MaxUnpool2d, rank=3)
+class MaxUnpool3d(_MaxUnpool):
+    """`max_unpool3d` as a layer of two values; see `MaxUnpool2d`.
+
+    Example:
+        >>> from isoconv import nn
+        >>> pool, places = nn.MaxPool3d(2), nn.MaxPool3d(2, result="indices")
+        >>> steps = ("y", pool, "x"), ("at", places, "x"), ("z", nn.MaxUnpool3d(2), "y", "at")
+        >>> nn.Network(steps, ("x",), "z").summary((8, 8, 8, 2)).rows[-1].output
+        (8, 8, 8, 2)
+    """
+
+    rank = 3

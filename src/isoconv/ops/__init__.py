@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 # begin of names that `python -m scripts.public_names` writes
-from isoconv.ops import layer_norm, matmul
+from isoconv.ops import layer_norm, matmul, rows
 from isoconv.ops.activation import Bounds, LeakyRelu
 from isoconv.ops.conv import ConvGradInput
+from isoconv.ops.cross_entropy import CrossEntropy, Hits
 from isoconv.ops.dropout import Dropout
 from isoconv.ops.geometry import ConvGeometry, WindowGeometry
 from isoconv.ops.group_norm import GroupNorm
@@ -17,7 +18,6 @@ from isoconv.ops.pool import AvgPool, AvgPoolGrad
 from isoconv.ops.ranking import OneHot, TopK
 from isoconv.ops.reduce import Broadcast, CountAttrs, Sum, SumAxes
 from isoconv.ops.resample import Resample
-from isoconv.ops.rows import CrossEntropy, Hits
 from isoconv.ops.shape import Embed, Padding, Shape, Slice
 from isoconv.ops.smooth import Elu, Softplus
 from isoconv.ops.steps import Lookup
@@ -29,6 +29,6 @@ __all__ = [
     "ConvGeometry", "ConvGradInput", "Convert", "CountAttrs", "CrossEntropy", "Dropout", "Elu",
     "Embed", "Epsilon", "GroupNorm", "Hits", "LeakyRelu", "Lookup", "OneHot", "Padding",
     "Permutation", "Resample", "Shape", "Slice", "Softplus", "Sum", "SumAxes", "Take", "TopK",
-    "Unpool", "WindowGeometry", "WinogradOutput", "WinogradPatches", "layer_norm", "matmul",
+    "Unpool", "WindowGeometry", "WinogradOutput", "WinogradPatches", "layer_norm", "matmul", "rows",
 ]  # fmt: skip
 # end of names

@@ -1,4 +1,4 @@
-"""Augmentation of images: shifted, mirrored, turned and partly covered copies.
+"""Augmentation of images and of labels of their places: moved, turned and partly covered copies.
 
 The random choices are not made here: they come in a table with one row for each image (see
 `isoconv.data.augment`), so that the operation is a plain function of its inputs.
@@ -7,6 +7,7 @@ The random choices are not made here: they come in a table with one row for each
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +40,7 @@ class Augment:
 
     Attributes:
         fill: the value of pixels that come from outside the image or are cut out, in the units of
-            the images; rounded to float32.
+            the images; rounded to float32. Of labels a whole number.
         interpolate: False when no image is turned: pixels are copied, and the columns ``cos`` and
             ``sin`` are not read. True for turned images: each pixel is mixed from four.
 
@@ -62,18 +63,30 @@ class Augment:
             raise refusal("fill", "be a finite float32 number", self.fill)
 
 
-def _infer_augment(attrs: Augment, x: TensorSpec, table: TensorSpec) -> TensorSpec:  # noqa: ARG001
+def _infer_augment(attrs: Augment, x: TensorSpec, table: TensorSpec) -> TensorSpec:
     op = "augment"
-    if x.dtype not in ("uint8", "float32"):
-        raise dtype_error(op, "x must be uint8 or float32", x=x, table=table)
+    labels = x.dtype == "int32"
+    if not labels and x.dtype not in ("uint8", "float32"):
+        raise dtype_error(op, "x must be uint8, float32 or int32", x=x, table=table)
     require_dtype(op, "float32", table=table)
     require_batched(op, x=x, table=table)
-    if len(x.shape) != 3:
+    if labels and attrs.interpolate:
+        rule = "labels (int32) are copied and never mixed, as turning would"
+        raise dtype_error(op, rule, x=x, table=table)
+    if labels and not _is_label(attrs.fill):
+        raise refusal("fill", "be a whole number of 32 bits for labels (int32)", attrs.fill)
+    if labels and len(x.shape) != 2:
+        raise shape_error(op, "labels (int32) must have axes (H, W)", x=x, table=table)
+    if not labels and len(x.shape) != 3:
         raise shape_error(op, "x must have axes (H, W, C)", x=x, table=table)
     if table.shape != (len(TABLE_COLUMNS),):
         rule = f"table must have the columns {', '.join(TABLE_COLUMNS)}"
         raise shape_error(op, rule, x=x, table=table)
-    return TensorSpec(x.shape, "float32", batched=True)
+    return TensorSpec(x.shape, "int32" if labels else "float32", batched=True)
+
+
+def _is_label(fill: float) -> bool:
+    return fill == int(fill) and -(2**31) <= fill < 2**31
 
 
 def _augment(attrs: Augment, x: Array, table: Array, *, images: int) -> Array:
@@ -102,30 +115,40 @@ def _augment(attrs: Augment, x: Array, table: Array, *, images: int) -> Array:
     ``fill`` unless ``0 <= y < H`` and ``0 <= x < W``; the coordinates are whole numbers by then
     and taken as integers.
 
+    Labels of places are of one channel that is not written, and stay int32: what comes from outside
+    and what is covered has the label ``fill``.
+
     So the picture is first moved by ``(-dy, -dx)``, then turned clockwise about its centre by the
     angle of ``cos`` and ``sin``, then mirrored, then covered.
 
     Args:
         attrs: the settings.
-        x: uint8 or float32 ``(N, H, W, C)``.
+        x: uint8 or float32 ``(N, H, W, C)``, or int32 ``(N, H, W)``, labels.
         table: float32 ``(N, P)`` with the columns `TABLE_COLUMNS`.
         images: N.
 
     Returns:
-        float32 ``(N, H, W, C)``.
+        float32 ``(N, H, W, C)``, or int32 ``(N, H, W)``.
     """
+    if x.dtype == np.int32:
+        return _copies(attrs, x[..., None], table, images, np.int32)[..., 0]
+    return _copies(attrs, x, table, images, np.float32)
+
+
+def _copies(attrs: Augment, x: Array, table: Array, images: int, dtype: type[Any]) -> Array:
+    """What `_augment` says, of images with channels."""
     height, width = x.shape[1:3]
     columns = dict(zip(TABLE_COLUMNS, table.reshape(images, -1, 1, 1).swapaxes(0, 1), strict=True))
     whole = {name: columns[name].astype(np.int64) for name in TABLE_COLUMNS[:7]}
     i = np.arange(height).reshape(1, -1, 1)
     j = np.arange(width).reshape(1, 1, -1)
-    fill = np.float32(attrs.fill)
+    fill = dtype(attrs.fill)
 
     def tap(y: Array, x_: Array) -> Array:
         """Rows and columns of shape (N, H, W) to values of shape (N, H, W, C)."""
         inside = (y >= 0) & (y < height) & (x_ >= 0) & (x_ < width)
         rows, places = np.where(inside, y, 0), np.where(inside, x_, 0)
-        values = x[np.arange(images).reshape(-1, 1, 1), rows, places].astype(np.float32)
+        values = x[np.arange(images).reshape(-1, 1, 1), rows, places].astype(dtype)
         return np.where(inside[..., None], values, fill)
 
     m = np.where(whole["flip"] != 0, width - 1 - j, j)
@@ -147,13 +170,15 @@ def _augment(attrs: Augment, x: Array, table: Array, *, images: int) -> Array:
         result = tap(i + whole["dy"], m + whole["dx"])
     cut_rows = (i >= whole["cut_y0"]) & (i < whole["cut_y1"])
     cut_columns = (j >= whole["cut_x0"]) & (j < whole["cut_x1"])
-    return np.where((cut_rows & cut_columns)[..., None], fill, result)
+    found: Array = np.where((cut_rows & cut_columns)[..., None], fill, result)
+    return found
 
 
 def _terms_augment(asked: Asked) -> Term:
     """The formulas of `_augment` for one pixel, whose place in x the table's values say."""
-    attrs, (n, i, j, channel) = asked.attrs, asked.index
-    height, width, _ = asked.result.shape
+    attrs, (n, i, j, *channel) = asked.attrs, asked.index
+    height, width, *_ = asked.result.shape
+    dtype, text = (np.float32, "float32({0})") if channel else (np.int32, "int32({0})")
     row = {name: asked.read(Element(1, (n, k))) for k, name in enumerate(TABLE_COLUMNS)}
     whole = {name: int(row[name]) for name in TABLE_COLUMNS[:7]}
     fill = Number(float(np.float32(attrs.fill)))
@@ -163,7 +188,7 @@ def _terms_augment(asked: Asked) -> Term:
     def tap(y: int, x: int) -> Term:
         if not (0 <= y < height and 0 <= x < width):
             return fill
-        return Formula("float32({0})", (Element(0, (n, y, x, channel)),), np.float32)
+        return Formula(text, (Element(0, (n, y, x, *channel)),), dtype)
 
     m = width - 1 - j if whole["flip"] else j
     if not attrs.interpolate:

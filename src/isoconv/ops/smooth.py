@@ -1,4 +1,4 @@
-"""Activations that are computed wholly in float64 and rounded once.
+"""Activations and other functions that are computed wholly in float64 and rounded once.
 
 Their slopes are rounded to the tensor's dtype before they meet the cotangent.
 """
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from isoconv.arithmetic import elementary
+from isoconv.arithmetic.bits import with_sign
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.operation import Array
 from isoconv.ops.activation import register_equal, wide
@@ -28,6 +29,9 @@ ROOT_HALF = 0.7071067811865476
 INVERSE_ROOT_TAU = 0.3989422804014327
 TWICE_ROOT_TWO_OVER_PI = 1.5957691216057308
 CUBIC = 0.044715
+LARGE = 2.0**28
+"""Above, float64 squares have no place for a one beside them."""
+LN2 = 0.6931471805599453
 
 
 # -- attributes ------------------------------------------------------------------------------
@@ -248,3 +252,85 @@ _register(
     _elu_slope,
     Elu,
 )
+
+
+# -- hyperbolic functions, and inverses of them and of the trigonometric ones ----------------
+
+
+def _sinh(_: None, x: Array) -> Any:
+    e = elementary.expm1(np.abs(x))
+    # Where e is infinite the quotient is 1.
+    c = np.where(e > LARGE * LARGE, LARGE * LARGE, e)
+    return with_sign(0.5 * (e + c / (c + 1.0)), x)
+
+
+def _cosh(_: None, x: Array) -> Any:
+    e = elementary.exp(np.abs(x))
+    return 0.5 * (e + 1.0 / e)
+
+
+def _asinh(_: None, x: Array) -> Any:
+    size = np.abs(x)
+    # Beyond, the square overflows, and the root is x.
+    a = np.where(size > LARGE, LARGE, size)
+    square = a * a
+    near = elementary.log1p(a + square / (1.0 + np.sqrt(1.0 + square)))
+    return with_sign(np.where(size > LARGE, elementary.log(size) + LN2, near), x)
+
+
+def _asinh_slope(_: None, x: Array) -> Any:
+    return 1.0 / np.sqrt(1.0 + x * x)
+
+
+def _acosh(_: None, x: Array) -> Any:
+    # Below 1 there is none: the logarithm of -1 says so.
+    a = np.where(x < 1.0, 1.0, np.where(x > LARGE, LARGE, x)) - 1.0
+    near = np.where(x < 1.0, -2.0, a + np.sqrt(a * (a + 2.0)))
+    return np.where(x > LARGE, elementary.log(x) + LN2, elementary.log1p(near))
+
+
+def _acosh_slope(_: None, x: Array) -> Any:
+    return 1.0 / (np.sqrt(x - 1.0) * np.sqrt(x + 1.0))
+
+
+def _atanh(_: None, x: Array) -> Any:
+    size = np.abs(x)
+    return with_sign(0.5 * elementary.log1p((2.0 * size) / (1.0 - size)), x)
+
+
+def _atanh_slope(_: None, x: Array) -> Any:
+    return 1.0 / ((1.0 - x) * (1.0 + x))
+
+
+def _asin(_: None, x: Array) -> Any:
+    return elementary.atan(x / np.sqrt((1.0 - x) * (1.0 + x)))
+
+
+def _asin_slope(_: None, x: Array) -> Any:
+    return 1.0 / np.sqrt((1.0 - x) * (1.0 + x))
+
+
+def _acos(_: None, x: Array) -> Any:
+    return 2.0 * elementary.atan(np.sqrt((1.0 - x) / (1.0 + x)))
+
+
+def _acos_slope(_: None, x: Array) -> Any:
+    return -1.0 / np.sqrt((1.0 - x) * (1.0 + x))
+
+
+def _atan(_: None, x: Array) -> Any:
+    return elementary.atan(x)
+
+
+def _atan_slope(_: None, x: Array) -> Any:
+    return 1.0 / (1.0 + x * x)
+
+
+_register("sinh", "(e^x - e^-x) / 2", _sinh, "cosh(x)", _cosh)
+_register("cosh", "(e^x + e^-x) / 2", _cosh, "sinh(x)", _sinh)
+_register("asinh", "log(x + sqrt(x^2 + 1))", _asinh, "1 / sqrt(1 + x^2)", _asinh_slope)
+_register("acosh", "log(x + sqrt(x^2 - 1))", _acosh, "1 / sqrt(x^2 - 1)", _acosh_slope)
+_register("atanh", "log((1 + x) / (1 - x)) / 2", _atanh, "1 / (1 - x^2)", _atanh_slope)
+_register("asin", "the angle whose sine is x", _asin, "1 / sqrt(1 - x^2)", _asin_slope)
+_register("acos", "the angle whose cosine is x", _acos, "-1 / sqrt(1 - x^2)", _acos_slope)
+_register("atan", "the angle whose tangent is x", _atan, "1 / (1 + x^2)", _atan_slope)

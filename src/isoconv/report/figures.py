@@ -75,6 +75,13 @@ def facts(subject: Subject) -> Html:
         most += f" of the {learned} part"
         cells.append(("baseline", percent(scores.baseline.accuracy), most))
         cells.append(("mean F1 of classes", percent(scores.f1), ""))
+    places = subject.place_scores
+    if places is not None:
+        pixels = f"{places.hits:,} of {places.images:,} pixels"
+        cells.append((f"{part} mean IoU", percent(places.iou), "of the classes of pixels"))
+        cells.append(("pixel accuracy", percent(places.accuracy), pixels))
+        most = f"every pixel “{_short(subject.place_names[places.baseline.number])}”"
+        cells.append(("baseline", percent(places.baseline.accuracy), f"pixel accuracy of {most}"))
     if subject.evaluation.top5 is not None and len(subject.names) >= TOP_FIVE_FROM:
         share = percent(subject.evaluation.top5)
         cells.append(("top-5 accuracy", share, "the right class among the first five"))

@@ -122,6 +122,7 @@ def epochs(subject: Subject) -> Html:
         ("top1", "accuracy", "{:.2%}"),
         ("val_loss", "validation loss", "{:.4f}"),
         ("val_top1", "validation accuracy", "{:.2%}"),
+        ("val_iou", "validation mean IoU", "{:.2%}"),
         ("learning_rate", "learning rate", "{:.3g}"),
         ("seconds", "seconds", "{:.1f}"),
         ("images_per_second", "images/s", "{:,.0f}"),

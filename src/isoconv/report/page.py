@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from isoconv.report.figures import facts, gauge
 from isoconv.report.made import data, epochs, training
 from isoconv.report.markup import Html, element, joined, name, section, table
+from isoconv.report.masks import mask_classes, masks
 from isoconv.report.parts import classes, confused, filters, learning, mistakes, recognised
 from isoconv.report.sheet import SHEET
 from isoconv.report.subject import Subject
@@ -35,6 +36,8 @@ def page(subject: Subject, *, pictures: bool = True, more: Sequence[Part] = ()) 
         ("learning", "Learning", learning(subject)),
         ("predictions", "Predictions", scatter(subject)),
         ("errors", "Largest errors", largest_errors(subject)),
+        ("masks", "Masks", masks(subject)),
+        ("pixels", "Classes of pixels", mask_classes(subject)),
         ("mistakes", "Mistakes", mistakes(subject)),
         ("confusions", "What is taken for what", confused(subject)),
         ("classes", "Classes", classes(subject)),

@@ -53,6 +53,13 @@ def learning(subject: Subject) -> Html:
         )  # fmt: skip
         said = "" if base is None else f"always the most frequent class: {percent(base)}"
         panels.append(_panel("Accuracy", accuracy, "{:.1%}", said, drawn))
+    overlap = subject.curves("iou")
+    if any(curve.known for curve in overlap):
+        drawn = chart(
+            epochs, overlap, label="Mean IoU by epoch", form="{:.0%}",
+            ticks=(0.0, 0.25, 0.5, 0.75, 1.0), marked=marked, ring=ring, starts=starts,
+        )  # fmt: skip
+        panels.append(_panel("Mean IoU", overlap, "{:.1%}", "", drawn))
     words = (
         "Training: the mean over each epoch, every image measured in the step that learned from it."
     )

@@ -126,6 +126,11 @@ img.whole { width: min(100%, 44rem); border: 1px solid var(--line); }
 .album figure { margin: 0; min-width: 0; break-inside: avoid; }
 .album img { display: block; width: 100%; border-radius: .2rem; background: var(--soft); }
 .layer-maps { display: flex; flex-wrap: wrap; gap: .6rem 1.2rem; align-items: flex-start; }
+.album.triple { grid-template-columns: repeat(auto-fill, minmax(min(100%, 24rem), 1fr)); }
+.album.triple figure { display: grid; grid-template-columns: repeat(3, 1fr); gap: .3rem; }
+.album.triple figcaption { grid-column: 1 / -1; }
+.legend .swatch { display: inline-block; width: .9rem; height: .9rem; margin: 0;
+                  border: 1px solid var(--muted); vertical-align: -.1rem; }
 .layer-maps > figure { flex: 0 0 9.6rem; margin: 0; }
 .layer-maps > figure img { display: block; width: 100%; }
 .layer-maps > div { flex: 1 1 20rem; min-width: 0; overflow-x: auto; }

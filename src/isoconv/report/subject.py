@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,21 @@ class Subject:
         object.__setattr__(self, "names", names)
         object.__setattr__(self, "scores", scores)
 
+    @cached_property
+    def place_scores(self) -> Scores | None:
+        """The scores of the pixels of images that each have a class; None of other networks."""
+        measured = self.evaluation
+        if not measured.of_places or not measured.confusion.any():
+            return None
+        return score(measured.confusion)
+
+    @property
+    def place_names(self) -> tuple[str, ...]:
+        """Names of the classes of pixels, numbers where nobody named them."""
+        names = self.dataset.class_names or self.model.class_names
+        count = len(self.evaluation.confusion)
+        return (*names, *map(str, range(len(names), count)))[:count]
+
     @classmethod
     def of(
         cls,
@@ -146,6 +162,9 @@ class Subject:
     @property
     def _doubts(self) -> list[str]:
         """What the figures themselves say against them."""
+        if self.place_scores is not None:
+            line = few(len(self.dataset))
+            return [f"{line[0].upper()}{line[1:]}."] if line else []
         if self.scores is None:
             return []
         lines = [few(self.scores.images)]

@@ -116,6 +116,15 @@ def summary(subject: Subject) -> Html:
     if subject.learned_from:
         others = f"{many(len(subject.dataset), 'image')} that it has learned from"
     scores = subject.scores
+    if subject.place_scores is not None:
+        places = subject.place_scores
+        return joined(
+            [
+                after, data, ", the network", *which, " finds the classes of pixels with a mean ",
+                "IoU of ", element("strong", percent(places.iou)), f" on {others}; ",
+                f"{percent(places.accuracy)} of the pixels are right.",
+            ]
+        )  # fmt: skip
     if scores is None:
         loss = LOSSES[subject.settings["loss"]["name"]].title
         figure = element("strong", loss_of(subject.evaluation.loss))

@@ -24,7 +24,12 @@ Array = NDArray[Any]
 
 
 class Executor(Protocol):
-    """Holds the state of a training and runs its steps."""
+    """Holds the state of a training and runs its steps.
+
+    One that has more to tell than its rows, of machines that died for instance, has two methods
+    besides: ``news()``, a list of lines for a person on what has happened since it was asked last,
+    and ``facts()``, plain values by name that the run's record keeps of it.
+    """
 
     def load(
         self,
@@ -115,6 +120,8 @@ class HeldExecutor:
         self._step = step
         self.load, self.begin_epoch = self._made.load, self._made.begin_epoch
         self.close = self._made.close
+        self.news: Callable[[], list[str]] = getattr(made, "news", list)
+        self.facts: Callable[[], dict[str, Any]] = getattr(made, "facts", dict)
 
     def parameters(self) -> dict[str, Array]:
         """The parameters by name."""

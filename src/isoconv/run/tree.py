@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from isoconv.errors import ArgumentError, TrainingError
 
-__all__ = ["Pair", "TreeNode", "add_nodes", "shard_ranges", "walk"]
+__all__ = ["Pair", "TreeNode", "add_nodes", "add_pair", "shard_ranges", "walk"]
 
 Array = NDArray[Any]
 
@@ -142,6 +142,22 @@ def add_nodes(parts: Sequence[Mapping[TreeNode, Array]], shards: int) -> Array:
             if isinstance(step, Pair):
                 vectors[step.node] = vectors.pop(step.left) + vectors.pop(step.right)
     return vectors[total] if len(given) > 1 else vectors[total].copy()
+
+
+def add_pair(left: Array, right: Array) -> Array:
+    """The sum of the halves of a node, where whoever has them adds them one by one.
+
+    Raises:
+        TrainingError: this thread's floating-point environment is not the default one.
+
+    Example:
+        >>> import numpy as np
+        >>> add_pair(np.float32([1, 2]), np.float32([3, 4]))
+        array([4., 6.], dtype=float32)
+    """
+    _check_environment()
+    with np.errstate(all="ignore"):
+        return np.asarray(left + right)
 
 
 def _check_environment() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, asynccontextmanager
@@ -14,19 +15,23 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from isoconv.cores import cores
+from isoconv.data.mask_pictures import found_in, mask_png
 from isoconv.data.opening import PIXELS
 from isoconv.errors import IsoconvError, NotEnoughMemoryError
 from isoconv.explain.bundle import names, source
 from isoconv.graph.operation import Array
+from isoconv.memory import readable
 from isoconv.nn import Module
 from isoconv.printable import printable
 from isoconv.serve.asked import (
     MOST_PICTURES,
+    MOST_ROOM,
     Asked,
     array_images,
     document,
     picture,
     picture_bytes,
+    room,
 )
 from isoconv.serve.figures import Figures
 from isoconv.serve.gathering import Gathering
@@ -39,6 +44,7 @@ __all__ = ["Limits", "application"]
 PICTURE_KINDS = "a picture (image/*, application/octet-stream), multipart/form-data for several, "
 PICTURE_KINDS += "or application/json"
 BUSY, SLOW = 503, 408
+PNG = "image/png"
 COME_AGAIN = {"retry-after": "1"}
 
 
@@ -88,7 +94,8 @@ def application(
         model: a built classifier.
         title: what it is called.
         class_names: of all its results.
-        predict: its results for images that `asked` made.
+        predict: its results for images that `asked` made, a row for each; of a model that gives
+            each pixel a class, the classes.
         port: where it is served.
         token: what a request must show; "" for none, on this machine alone.
         limits: what is taken.
@@ -106,7 +113,8 @@ def application(
     own = {"name": title, "digest": record["digest"], "weights_sha256": record["weights_sha256"]}
     figures = Figures(record["digest"], limits.batch)
     gathering = Gathering(predict, limits.batch, limits.wait, figures.batch)
-    # A large picture takes much memory until it is scaled: as many at once as there are cores.
+    # A large picture takes much memory until it is scaled, and a text in JSON until its numbers are
+    # an array: as many at once as there are cores.
     readers = CapacityLimiter(cores())
     under_way = 0
 
@@ -128,6 +136,16 @@ def application(
                 stage = BUSY, "the answer was not there"
                 images = [each.image for each in asked if each.image is not None]
                 results = iter(await gathering.results(images))
+                told = []
+                for each in asked:
+                    if each.image is None:
+                        told.append({"name": each.name, "error": each.error})
+                        continue
+                    found = next(results)
+                    if found.ndim == 1:
+                        told.append(_told(each, found, class_names, top))
+                    else:
+                        told.append(await thread(_told_pixels, each, found, class_names, top))
         except TimeoutError:
             status, what = stage
             headers = COME_AGAIN if status == BUSY else {"connection": "close"}
@@ -137,41 +155,35 @@ def application(
             under_way -= 1
             figures.under_way.dec()
         figures.pictures(len(images), len(asked) - len(images))
-        told = [_told(each, results, class_names, top) for each in asked]
-        found: dict[str, Any] = {"model": own, "predictions": told}
         lost = [each for each in asked if each.image is None]
+        if "mask" in told[0] and len(told) == 1 and request.headers.get("accept") == PNG:
+            return Response(base64.b64decode(told[0]["mask"]), media_type=PNG)
+        answer: dict[str, Any] = {"model": own, "predictions": told}
         if lost:
-            found["error"] = _lost(lost, len(asked))
-        return _json(found, 422 if lost else 200)
+            answer["error"] = _lost(lost, len(asked))
+        return _json(answer, 422 if lost else 200)
 
     async def _asked(request: Request, stack: ExitStack) -> list[Asked]:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind == "application/json":
-            found = await thread(document, await request.body())
-            if "images" in found:
-                return list(await thread(array_images, model, found))
-            pictures = picture_bytes(found["pictures"])
-            _check_count(len(pictures))
-            folder = _folder(stack)
-            named = []
-            for place, (name, content) in enumerate(pictures):
-                (file := folder / str(place)).write_bytes(content)
-                named.append((name, file))
-        elif kind == "multipart/form-data":
+        is_json = kind == "application/json"
+        images: list[Asked] = []
+        if kind == "multipart/form-data":
             named = await _parts(request, _folder(stack))
-        elif kind in ("", "application/octet-stream") or kind.startswith("image/"):
-            file = _folder(stack) / "0"
+        elif is_json or kind in ("", "application/octet-stream") or kind.startswith("image/"):
+            file = _folder(stack) / "request"
             with file.open("wb") as out:
                 async for piece in request.stream():
                     out.write(piece)
             named = [("picture", file)]
+            if is_json:
+                images, named = await thread(_in_json, model, file, limits.size)
         else:
             raise _Refusal(
                 415, f"a request is {PICTURE_KINDS}; got {kind!r:.80} (curl sends a picture with "
                 "-F picture=@photo.jpg)"
             )  # fmt: skip
         reads = (thread(picture, model, f, name, scale, limits.pixels) for name, f in named)
-        return list(await asyncio.gather(*reads))
+        return [*images, *await asyncio.gather(*reads)]
 
     async def _parts(request: Request, folder: Path) -> list[tuple[str, Path]]:
         named = []
@@ -289,14 +301,49 @@ def _check_count(count: int) -> None:
         raise _Refusal(413 if count else 422, text)
 
 
-def _told(each: Asked, results: Any, class_names: Sequence[str], top: int) -> dict[str, Any]:
+def _in_json(model: Module, file: Path, size: int) -> tuple[list[Asked], list[tuple[str, Path]]]:
+    """What a request in JSON asks about: images, or the names of pictures and files beside it."""
+    content = file.read_bytes()
+    if room(content) > MOST_ROOM * size:
+        raise _Refusal(
+            413, f"lists and numbers of a request may take {readable(MOST_ROOM * size)} of memory; "
+            f"these take {readable(room(content))} (base64 takes less)"
+        )  # fmt: skip
+    found = document(content)
+    del content
+    if "images" in found:
+        images = array_images(model, found)
+        _check_count(len(images))
+        return images, []
+    pictures = picture_bytes(found["pictures"])
+    _check_count(len(pictures))
+    named = []
+    for place, (name, content) in enumerate(pictures):
+        (picture_file := file.with_name(str(place))).write_bytes(content)
+        named.append((name, picture_file))
+    return [], named
+
+
+def _told(each: Asked, found: Array, class_names: Sequence[str], top: int) -> dict[str, Any]:
     """An image's part of an answer: its classes, of equals the first."""
-    if each.image is None:
-        return {"name": each.name, "error": each.error}
-    found = next(results)
     order = (-found).argsort(kind="stable")[:top]
     classes = [{"name": class_names[place], "probability": float(found[place])} for place in order]
     return {"name": each.name, "classes": classes, "notes": list(each.notes)}
+
+
+def _told_pixels(each: Asked, said: Array, class_names: Sequence[str], top: int) -> dict[str, Any]:
+    """An image's part of an answer of a model that gives each pixel a class: shares and a mask."""
+    size = each.size or (said.shape[0], said.shape[1])
+    found = found_in(said, size, len(class_names))
+    order = sorted(range(len(class_names)), key=lambda place: -found.shares[place])[:top]
+    classes = [{"name": class_names[place], "share": found.shares[place]} for place in order]
+    return {
+        "name": each.name,
+        "classes": classes,
+        "outside": found.outside,
+        "mask": base64.b64encode(mask_png(found.mask, len(class_names))).decode(),
+        "notes": list(each.notes),
+    }
 
 
 def _lost(lost: Sequence[Asked], total: int) -> str:

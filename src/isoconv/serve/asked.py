@@ -22,20 +22,27 @@ from isoconv.data.decode import look
 from isoconv.errors import ArgumentError, DataFileError, IsoconvError
 from isoconv.graph.operation import Array
 from isoconv.nn import Module
-from isoconv.nn.inference import (
-    checked_images,
-    files_as_trained,
-    scale_of_read,
-    warnings_told,
-)
+from isoconv.nn.images import checked_images, warnings_told
+from isoconv.nn.inference import files_as_trained, scale_of_read
 from isoconv.printable import printable
 
-__all__ = ["MOST_PICTURES", "Asked", "array_images", "document", "picture", "picture_bytes"]
+__all__ = [
+    "MOST_PICTURES",
+    "MOST_ROOM",
+    "Asked",
+    "array_images",
+    "document",
+    "picture",
+    "picture_bytes",
+    "room",
+]
 
 MOST_PICTURES = 256
 """Pictures of one request."""
 MOST_AXES = 8
 """Of images in a request."""
+MOST_ROOM = 16
+"""Bytes of memory for each byte that a request may have; of `room`."""
 DTYPES: dict[str, np.dtype[Any]] = {"uint8": np.dtype("u1"), "float32": np.dtype("<f4")}
 
 
@@ -48,12 +55,14 @@ class Asked:
         image: ``(H, W, C)`` as the model takes it; None if it cannot be read.
         notes: what is to be told of it, a line each.
         error: why it cannot be read.
+        size: height and width of the picture before it became the image; None for an array.
     """
 
     name: str
     image: Array | None
     notes: tuple[str, ...] = ()
     error: str = ""
+    size: tuple[int, int] | None = None
 
 
 def picture(model: Module, file: Path, name: str, scale: float | None, most_pixels: int) -> Asked:
@@ -81,9 +90,21 @@ def picture(model: Module, file: Path, name: str, scale: float | None, most_pixe
             _, images = files.read(files.files)
             files.raise_any()
             images = checked_images(model, images, scale_of_read(model, images, scale))
-        return Asked(name, images[0], tuple(told(line) for line in (*files.notes(), *lines)))
+        notes = tuple(told(line) for line in (*files.notes(), *lines))
+        return Asked(name, images[0], notes, size=(height, width))
     except IsoconvError as error:
         return Asked(name, None, error=told(error.reason))
+
+
+def room(content: bytes) -> int:
+    """Bytes of memory that a request in JSON takes at most until its numbers are arrays.
+
+    Of lists within lists that are 50 times their text: `document` is for what has room.
+    """
+    lists, objects, items, quotes = map(content.count, (b"[", b"{", b",", b'"'))
+    # A list of up to four things, and what NumPy keeps of it; an object with a field; of a number
+    # its places in two lists and in arrays; half of a text; what is written at length.
+    return 136 * lists + 192 * objects + 32 * items + 16 * quotes + 8 * len(content)
 
 
 def document(content: bytes) -> dict[str, Any]:

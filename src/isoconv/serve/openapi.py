@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from isoconv import __version__
-from isoconv.nn import Module
+from isoconv.nn import Module, trace_model
 from isoconv.serve.asked import DTYPES, MOST_PICTURES
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def openapi(
         },
         "paths": {
             **open_paths,
-            "/predict": {"post": _predict(limits)},
+            "/predict": {"post": _predict(limits, masks=_gives_masks(model))},
             "/metrics": figures,
             "/openapi.json": own,
         },
@@ -62,22 +62,33 @@ def openapi(
     }
 
 
-def _predict(limits: Limits) -> Schema:
+def _gives_masks(model: Module) -> bool:
+    shape = model.input_shape or ()
+    return len(trace_model(model, shape, training=False).output_tensor.shape) > 1
+
+
+def _predict(limits: Limits, *, masks: bool) -> Schema:
     top: Schema = {"type": "integer", "minimum": 1, "default": 5}
     files: Schema = {"type": "object", "additionalProperties": {"type": "array", "items": {}}}
     faults = {
         "401": "The token is missing or another one",
         "403": "The request comes from another page or for another address",
         "408": f"The request did not arrive within {limits.seconds:g} s",
-        "413": f"More than {limits.size:,} bytes or {MOST_PICTURES} pictures",
+        "413": f"More than {limits.size:,} bytes, {MOST_PICTURES} pictures or images, or too "
+        "many lists and numbers",
         "415": "Neither pictures nor JSON",
         "503": f"{limits.queue} requests are under way, or the answer took too long: come again",
     }
     unread = {"anyOf": [_ref("Predictions"), _ref("Fault")]}
+    answer = _json("Predictions")
+    if masks:
+        answer["content"]["image/png"] = {
+            "schema": {"description": "The mask of one picture, where no other kind is accepted."}
+        }
     return _operation(
-        "The most probable classes of pictures",
+        "The classes of pictures' pixels" if masks else "The most probable classes of pictures",
         {
-            "200": _json("Predictions"),
+            "200": answer,
             "422": {
                 "description": "Pictures that cannot be read; the others are answered for",
                 "content": {"application/json": {"schema": unread}},
@@ -121,12 +132,16 @@ def _schemas(model: Module, class_names: Sequence[str]) -> Schema:
     sides = ", ".join(map(str, model.input_shape or ()))
     images: Schema = {
         "description": f"Of shape (N, {sides}), nested or as bytes, little-endian.",
-        "anyOf": [{"type": "array", "minItems": 1}, packed],
+        "anyOf": [{"type": "array", "minItems": 1, "maxItems": MOST_PICTURES}, packed],
     }
     scale: Schema = {"type": "number", "exclusiveMinimum": 0}
     arrays = _object({"images": images, "dtype": dtype, "scale": scale}, ["images"])
-    classes: Schema = {"type": "array", "items": _object({"name": name, "probability": share})}
-    answer = _object({"name": TEXT, "classes": classes, "notes": {"type": "array", "items": TEXT}})
+    masks = _gives_masks(model)
+    figure = {"share" if masks else "probability": share}
+    classes: Schema = {"type": "array", "items": _object({"name": name, **figure})}
+    more = {"outside": share, "mask": BASE64} if masks else {}
+    notes: Schema = {"type": "array", "items": TEXT}
+    answer = _object({"name": TEXT, "classes": classes, **more, "notes": notes})
     unread = _object({"name": TEXT, "error": TEXT})
     answers: Schema = {"type": "array", "items": {"anyOf": [answer, unread]}}
     given = {"model": _ref("Model"), "predictions": answers, "error": TEXT}

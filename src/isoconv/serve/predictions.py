@@ -13,7 +13,7 @@ import numpy as np
 from isoconv.checks import refusal
 from isoconv.errors import MissingExtraError
 from isoconv.graph.operation import Array
-from isoconv.nn import Module
+from isoconv.nn import Module, trace_model
 from isoconv.serve.answers import Limits, application
 from isoconv.serve.listening import bound, until_asked
 
@@ -75,7 +75,7 @@ def serve_predictions(
     """Answer with predictions until the process is asked to end, and then what is under way.
 
     Args:
-        model: a built classifier.
+        model: a built classifier, of pictures or of their pixels.
         title: what it is called.
         class_names: of all its results.
         host: an address of this machine.
@@ -96,9 +96,16 @@ def serve_predictions(
     if token and not (token.isascii() and token.isprintable() and " " not in token):
         raise refusal("token", "be of printable ASCII characters without blanks", token)
 
+    maps = len(trace_model(model, model.input_shape or (), training=False).output_tensor.shape) > 1
+
     def predict(images: Array) -> Array:
         # They are what the model takes, whatever it was trained on.
-        return model.predict(images, scale=1, threads=threads, target=target)
+        if not maps:
+            return model.predict(images, scale=1, threads=threads, target=target)
+        found = model.predict(images, finish="none", scale=1, threads=threads, target=target)
+        # Of maps the class of each pixel is wanted, a small part of all that.
+        classes: Array = found.argmax(axis=-1).astype(np.uint16)
+        return classes
 
     # Before anybody asks: kernels are compiled, and what cannot be predicted is told.
     trained = model.trained_on

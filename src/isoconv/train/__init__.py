@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from isoconv.train.callbacks import Callback, EarlyStopping
     from isoconv.train.checkpoint import RunFolder
     from isoconv.train.compare import Difference
+    from isoconv.train.cross_validation import (
+        CrossValidation,
+        CrossValidationInterrupted,
+        FoldResult,
+        cross_validate,
+    )
     from isoconv.train.graphs import Normalisation, Preparation
     from isoconv.train.loading import load
     from isoconv.train.losses import Loss
@@ -33,16 +39,20 @@ if TYPE_CHECKING:
     from isoconv.train.verification import Verification, verify
 
 __all__ = [
-    "Answer", "Baseline", "Callback", "Checkpoint", "ClassScores", "Difference", "EarlyStopping",
-    "Evaluation", "Evaluator", "Interrupted", "Loss", "Normalisation", "Outcome", "Preparation",
-    "Receipt", "Recipe", "Run", "RunDifference", "RunFolder", "Scores", "Trainer", "Verification",
-    "answers", "diff", "evaluate", "load", "score", "verify", "wilson_interval",
+    "Answer", "Baseline", "Callback", "Checkpoint", "ClassScores", "CrossValidation",
+    "CrossValidationInterrupted", "Difference", "EarlyStopping", "Evaluation", "Evaluator",
+    "FoldResult", "Interrupted", "Loss", "Normalisation", "Outcome", "Preparation", "Receipt",
+    "Recipe", "Run", "RunDifference", "RunFolder", "Scores", "Trainer", "Verification", "answers",
+    "cross_validate", "diff", "evaluate", "load", "score", "verify", "wilson_interval",
 ]  # fmt: skip
 
 _PLACES: dict[str, tuple[str, ...]] = {
     "isoconv.train.callbacks": ("Callback", "EarlyStopping"),
     "isoconv.train.checkpoint": ("RunFolder",),
     "isoconv.train.compare": ("Difference",),
+    "isoconv.train.cross_validation": (
+        "CrossValidation", "CrossValidationInterrupted", "FoldResult", "cross_validate",
+    ),
     "isoconv.train.graphs": ("Normalisation", "Preparation"),
     "isoconv.train.loading": ("load",),
     "isoconv.train.losses": ("Loss",),

@@ -27,6 +27,7 @@ __all__ = [
     "improves",
     "is_reason",
     "kept_epoch",
+    "more_is_better",
     "watched_metric",
 ]
 __public__ = {"isoconv": ["EarlyStopping"], "isoconv.train": ["Callback", "EarlyStopping"]}
@@ -60,7 +61,8 @@ class EarlyStopping:
 
     Args:
         patience: epochs without an improvement before the training ends.
-        metric: a column of the history. Less is better, but for ``top1`` and its like more is.
+        metric: a column of the history. Less is better, but of ``top1``, its like and ``val_iou``
+            more is.
         min_delta: what counts as an improvement must exceed this.
         restore_best: leave the weights of the epoch that was best by the metric, not those of the
             last one.
@@ -176,5 +178,15 @@ def improves(metric: str, value: float, best: float, min_delta: float = 0.0) -> 
         >>> improves("val_top1", 0.9, 0.8), improves("val_loss", 0.9, 0.8)
         (True, False)
     """
-    gain = value - best if "top" in metric else best - value
+    gain = value - best if more_is_better(metric) else best - value
     return gain > min_delta
+
+
+def more_is_better(metric: str) -> bool:
+    """Whether more of a metric is better; of all others less is.
+
+    Example:
+        >>> more_is_better("val_iou"), more_is_better("loss")
+        (True, False)
+    """
+    return "top" in metric or metric.removeprefix("val_") == "iou"

@@ -95,7 +95,7 @@ class RunFolder(WorkFolder):
             )
         if not self.run_file.exists():
             raise CheckpointError(
-                f"a run is a folder with run.json and checkpoints; {self.path} has no run.json",
+                f"a run is a folder with run.json and checkpoints; {self.path} {self.has_no_run}",
                 path=self.path,
             )
         found = read_json(self.run_file, "the run's description")

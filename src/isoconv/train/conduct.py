@@ -247,7 +247,9 @@ class Conduct:
         run, folder, test = self._run, self._folder, self._prepared.test
         if test is not None:
             with self._prepared.evaluator() as evaluator:
-                run.test = evaluator.run(self._model.weights, test)
+                run.test = evaluator.run(
+                    self._model.weights, test, probabilities=not test.of_places
+                )
         if folder is not None and ended is None and run.stopped:
             # Why it ends may be known to a callback alone: a kill from here on must not lose it.
             folder.describe({**run.description, "stopped": run.stopped})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +13,7 @@ from isoconv.arithmetic.philox import Purpose, permutation
 from isoconv.data import table
 from isoconv.run.executor import Executor
 from isoconv.train.checkpoint import RunFolder
+from isoconv.train.layout import EXECUTORS
 from isoconv.train.learning_rate import Schedule
 from isoconv.train.prepare import Prepared
 from isoconv.train.record import Recorder
@@ -36,6 +38,7 @@ class TrainingContext:
         recorder: writes the receipt, or None.
         keep: whether the state after each epoch is kept.
         stretches: the run's epochs, as they were asked for.
+        before: what executors had to tell that ran steps of the run before.
     """
 
     settled: Settled
@@ -45,9 +48,11 @@ class TrainingContext:
     recorder: Recorder | None = None
     keep: bool = False
     stretches: Stretches = field(init=False)
+    before: tuple[Any, ...] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "stretches", self.run.stretches)
+        object.__setattr__(self, "before", tuple(self.run.description.get(EXECUTORS, ())))
 
     @property
     def images(self) -> int:
@@ -77,6 +82,14 @@ class TrainingContext:
         """Give the executor the order and the random changes of an epoch."""
         order = permutation(self.images, self.settled.seed, Purpose.DATA_ORDER, epoch)
         executor.begin_epoch(epoch, order, self._tables(epoch))
+
+    def keep_facts(self, facts: Mapping[str, Any]) -> None:
+        """Let the run's record have what its executor tells of itself."""
+        told = [*self.before, *([dict(facts)] if facts else [])]
+        if told and told != self.run.description.get(EXECUTORS):
+            self.run.description = {**self.run.description, EXECUTORS: told}
+            if self.folder is not None:
+                self.folder.describe(self.run.description)
 
     def learning_rate(self, step: int, rate: float | None = None) -> float:
         """The learning rate of a step of the run, in float64.

@@ -179,7 +179,8 @@ class WorkFolder(Places):
                 path=self.path,
             )
         left = self._left_by_a_start()
-        for path in self._files():
+        crossed = [self.crossed_file] if self.crossed_file.exists() else []
+        for path in (*crossed, *self._files()):
             if path not in left:
                 name = path.relative_to(self.path).as_posix()
                 raise ArgumentError(

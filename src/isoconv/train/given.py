@@ -72,7 +72,7 @@ class Given:
         self.numbered = all(data.numbered for data in parts.values())
         if not names and self.numbered:
             if not isinstance(given["train"], Dataset):
-                every = np.concatenate([data.labels for data in parts.values()])
+                every = np.concatenate([data.labels[data.labels >= 0] for data in parts.values()])
                 check_counted(every, _title(parts))
             # Counted from the labels of each part alone: one may lack the last ones.
             names = max((data.class_names for data in parts.values()), key=len)
@@ -81,10 +81,11 @@ class Given:
         if names:
             parts["train"] = in_classes(parts["train"], names, whose)
         train = parts["train"]
-        if train.class_names and len(np.unique(train.labels)) == 1:
+        present = np.unique(train.labels[train.labels >= 0])
+        if train.class_names and len(present) == 1:
             error = DataError(
                 f"{train.name}: there must be two classes or more to tell apart; got one, "
-                f"{train.class_names[int(train.labels[0])]!r}"
+                f"{train.class_names[int(present[0])]!r}"
             )
             # What was left alone may be the other classes.
             for line in train.notes:

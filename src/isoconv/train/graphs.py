@@ -127,10 +127,29 @@ class Preparation:
         training = check_flag("training", training)
         images = trace.input("dataset", "images", self.shape, self.dtype)
         if training and self.augmentation is not None and self.augments:
-            table = trace.input("dataset", "augmentation", (len(TABLE_COLUMNS),))
             attrs = Augment(float(self.augmentation.fill), self.augmentation.interpolate)
-            images = trace.add("augment", images, table, attrs=attrs)
+            images = trace.add("augment", images, self._table(trace), attrs=attrs)
         return normalised(images, self.normalisation is not None)
+
+    def labels(self, trace: Trace, shape: tuple[int, ...], *, training: bool) -> Tensor:
+        """Add class numbers to a trace; those of places go with the places of their image.
+
+        What comes from outside an image, or is covered, has no label: -1.
+
+        Args:
+            trace: of the images.
+            shape: of the labels of one image, ``()`` or ``(H, W)``.
+            training: whether images are changed at random.
+        """
+        labels = trace.input("dataset", "labels", shape, "int32")
+        if training and self.augments and shape:
+            return trace.add("augment", labels, self._table(trace), attrs=Augment(-1.0))
+        return labels
+
+    @staticmethod
+    def _table(trace: Trace) -> Tensor:
+        """The random choices of each image."""
+        return trace.input("dataset", "augmentation", (len(TABLE_COLUMNS),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +211,7 @@ def measure(
         raise ShapeError(
             f"loss {loss.name!r} takes one logit per class, shape (..., K); the model gives ()"
         )
-    labels = trace.input("dataset", "labels", output.shape[:-1], "int32")
+    labels = preparation.labels(trace, output.shape[:-1], training=training)
     metrics = {"loss": loss_of(loss, output, labels)}
     for most in (1, 5) if output.shape[-1] > 5 else (1,):
         hits = trace.add("hits", output, labels, attrs=Hits(most))

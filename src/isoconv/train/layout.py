@@ -33,6 +33,7 @@ from isoconv.train.settings import ALL, HELD
 
 __all__ = [
     "DETAILS",
+    "EXECUTORS",
     "FORMAT",
     "FROM",
     "HEAD",
@@ -57,6 +58,9 @@ SKIPPED = "skipped"
 """What both say besides, of a run whose source has files that cannot be read and were left out."""
 FROM = "from"
 """What both say besides, of a run that began from another model."""
+
+EXECUTORS = "executors"
+"""What run.json says besides, of a run whose executors had something to tell of themselves."""
 
 NO_METRICS = ("epoch", "seconds", "images_per_second")
 """Columns of the history that depend on the clock, or count."""
@@ -189,6 +193,7 @@ RUN = Fields(
         "earlier": _EARLIER,
         "result": _FINAL,
         "further": Rows(_FURTHER, least=1),
+        EXECUTORS: Rows(Named(PLAIN), least=1),
         "reads": Named(Whole(1, 2**63)),
         SKIPPED: _PATHS,
         FROM: _FROM,

@@ -7,8 +7,9 @@ from typing import Any
 
 from isoconv.checks import as_word, check_count, check_flag, check_kind, check_path
 from isoconv.errors import ArgumentError, CheckpointError
+from isoconv.files import open_file
 from isoconv.nn import Module
-from isoconv.nn.inference import warn_outside
+from isoconv.nn.images import warn_outside
 from isoconv.nn.saved import facts_of, read_model
 from isoconv.printable import printable
 from isoconv.train.callbacks import watched_metric
@@ -17,12 +18,16 @@ from isoconv.train.files import read_rows
 from isoconv.train.layout import ROW
 from isoconv.train.losses import Loss, note_loss
 from isoconv.train.plain_settings import from_plain
-from isoconv.train.sources import kind_of, known_names
+from isoconv.train.sources import KINDS, kind_of, known_names
 from isoconv.train.words import doubt_of_best
 from isoconv.wording import offered, setting
 
 __all__ = ["load"]
 __public__ = {"isoconv": ["load"], "isoconv.train": ["load"]}
+
+
+_LENGTH = 8
+"""Bytes of a file of weights before its header, which is JSON of an object."""
 
 
 def load(
@@ -101,6 +106,7 @@ def load(
                 value=best or epoch,
                 path=place,
             )
+        _check_content(place)
         return read_model(place, model)
     folder = RunFolder(place)
     file = _file_of(folder, best, epoch)
@@ -119,6 +125,29 @@ def load(
     if best and (line := _doubt(folder)):
         warn_outside(line)
     return found
+
+
+def _check_content(place: Path) -> None:
+    """See that a file of another name begins as a file of weights does.
+
+    Raises:
+        CheckpointError: it does not; says what a model is read from.
+    """
+    if place.suffix.lower() == ".safetensors":
+        return
+    try:
+        with open_file(place) as file:
+            first = file.read(_LENGTH + 1)
+    except OSError:
+        return  # Whoever reads it says what is wrong.
+    if first[_LENGTH:] != b"{":
+        kinds = [f"{kind.title} ({', '.join(kind.endings)})" for kind in KINDS if kind.endings]
+        raise CheckpointError(
+            f"{printable(place)} cannot be read as saved weights, for it is no .safetensors file; "
+            f"a model is that, a run folder, {', '.join(kinds)} or a name that isoconv models list "
+            "shows",
+            path=place,
+        )
 
 
 def _doubt(folder: RunFolder) -> str:
@@ -161,7 +190,7 @@ def _file_of(folder: RunFolder, best: bool, epoch: int | None) -> Path:
     """
     if not folder.run_file.exists():
         raise CheckpointError(
-            f"a run is a folder with run.json; {folder.path} has none",
+            f"a run is a folder with run.json; {folder.path} {folder.has_no_run}",
             path=folder.path,
         )
     if epoch is not None:

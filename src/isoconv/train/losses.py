@@ -17,6 +17,7 @@ from isoconv.nn import Module, Tensor
 from isoconv.nn import losses as nn_losses
 from isoconv.nn.activations import softmax
 from isoconv.nn.ranking import one_hot
+from isoconv.nn.reduction import reduce
 from isoconv.nn.settings import added
 from isoconv.ops import Lookup
 
@@ -177,7 +178,12 @@ def loss_of(loss: Loss, output: Tensor, labels: Tensor) -> Tensor:
             return nn_losses.focal(output, labels)
         case "dice":
             hot = one_hot(labels, output.shape[-1])
-            return nn_losses.dice(softmax(output), hot)
+            given = softmax(output)
+            if labels.shape:
+                # What is said of a place without a label counts for nothing.
+                known = reduce(hot, "sum", -1, keepdims=True)
+                given = given * known
+            return nn_losses.dice(given, hot)
         case "bce":
             return nn_losses.bce_with_logits(output, labels)
     of_numbers = {"mse": nn_losses.mse, "l1": nn_losses.l1, "smooth_l1": nn_losses.smooth_l1}

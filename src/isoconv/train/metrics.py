@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from math import prod
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,9 @@ from isoconv.data.classes import in_classes
 from isoconv.data.dataset import dataset_of
 from isoconv.errors import ArgumentError, DataError, about, as_given
 from isoconv.graph.ir import Graph
+from isoconv.memory import check_memory
 from isoconv.nn import Module
-from isoconv.nn.inference import checked_images
+from isoconv.nn.images import checked_images
 from isoconv.nn.snapshot import whole
 from isoconv.run.inference import Predictor
 from isoconv.train.graphs import Normalisation, Preparation, build_evaluation
@@ -41,6 +43,8 @@ __all__ = ["Evaluation", "Evaluator", "as_dataset", "evaluate", "normalisation_o
 __public__ = {"isoconv": ["evaluate"], "isoconv.train": ["Evaluation", "Evaluator", "evaluate"]}
 
 Array = NDArray[Any]
+TOGETHER = 1 << 24
+"""Logits of the places of images that are measured at a time."""
 Data = Dataset | tuple[Any, Any]
 
 
@@ -57,11 +61,14 @@ class Evaluation(Carded, card=evaluation_card):
             ``(0, 0)`` without classes. Of labels of places it counts places.
         class_accuracy: float64 ``(K,)``, part of each class's images that were recognised; NaN for
             a class without images.
-        predictions: int64 ``(N,)``, the class of each image (the first of equals), or the model's
-            output when there are no classes.
-        probabilities: float32 ``(N, K)``; for bce ``(N, …)``, for mse None.
+        predictions: int64 ``(N,)``, the class of each image (the first of equals), int32
+            ``(N, H, W)`` of each place, or the model's output when there are no classes.
+        probabilities: float32 ``(N, K)``; for bce ``(N, …)``, for mse None, and so where nobody
+            wanted them.
         class_names: of the images' classes, in the order of their numbers; none where there are
             no classes.
+        iou: of labels of places the mean intersection over union (`Scores.iou`) by the confusion,
+            0 where there is no label; None of others.
         judged_by: the loss that was measured.
         guessed: nobody said which loss to measure, nor does the model know it.
     """
@@ -74,13 +81,14 @@ class Evaluation(Carded, card=evaluation_card):
     predictions: Array
     probabilities: Array | None
     class_names: tuple[str, ...] = ()
+    iou: float | None = None
     judged_by: Loss = field(default_factory=Loss)
     guessed: bool = False
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Loss, top1 and top5, those that there are."""
-        found = {"loss": self.loss, "top1": self.top1, "top5": self.top5}
+        """Loss, top1, top5 and iou, those that there are."""
+        found = {"loss": self.loss, "top1": self.top1, "top5": self.top5, "iou": self.iou}
         return {name: value for name, value in found.items() if value is not None}
 
     @property
@@ -145,29 +153,36 @@ class Evaluator:
         self._rows = {} if rows is None else dict(check_mapping("rows", rows))
         self._predictor = Predictor(graph, threads=threads, target=target, progress=progress)
 
-    def run(self, weights: Mapping[str, Array], data: Dataset) -> Evaluation:
+    def run(
+        self, weights: Mapping[str, Array], data: Dataset, *, probabilities: bool = True
+    ) -> Evaluation:
         """Measure the model with these weights.
 
         Args:
             weights: parameters and states by name.
             data: images of the shape and dtype of the preparation, with labels.
+            probabilities: whether those of the places of all images are wanted, which are large.
 
         Raises:
             DataError: images or labels that do not fit.
+            NotEnoughMemoryError: there is no memory for what was said of all places.
         """
         check_kind("data", data, Dataset, "a Dataset")
         check_mapping("weights", weights)
         check_images(data, self._preparation)
         labels = targets_for(data, self.loss, self.output)
-        results = self._predictor.run(
-            {**weights, **self._preparation.constants},
-            {"images": data.images, "labels": labels, **self._rows},
-        )
+        given = {**weights, **self._preparation.constants}
+        rows = {"images": data.images, "labels": labels, **self._rows}
+        if len(self.output) > 1 and LOSSES[self.loss.name].by_class:
+            results = self._of_places(given, rows, len(data), probabilities)
+        else:
+            results = self._predictor.run(given, rows)
         top1, top5 = (_mean(results[k]) if k in results else None for k in ("top1", "top5"))
         output = results["output"]
         confusion, accuracy = np.zeros((0, 0), np.int64), np.zeros(0)
         if LOSSES[self.loss.name].by_class:
-            output = output.argmax(axis=-1)
+            if output.ndim == 2:
+                output = output.argmax(axis=-1)
             labelled = labels >= 0
             confusion, accuracy = _confusion(labels[labelled], output[labelled], self.output[-1])
         return Evaluation(
@@ -179,8 +194,42 @@ class Evaluator:
             predictions=output,
             probabilities=results.get("probabilities"),
             class_names=data.class_names if confusion.size else (),
+            iou=_mean_iou(confusion) if output.ndim > 1 and confusion.size else None,
             judged_by=self.loss,
         )
+
+    def _of_places(
+        self, given: Mapping[str, Array], rows: Mapping[str, Array], images: int, keep: bool
+    ) -> dict[str, Array]:
+        """What comes of images whose places have classes, a few at a time: `output` is the class.
+
+        No image depends on others, so no bit depends on how many go together.
+        """
+        *sides, classes = self.output
+        each = prod(sides)
+        needs = {f"the classes of the places of {images:,} images": 4 * each * images}
+        if keep:
+            needs["and their probabilities"] = 4 * each * classes * images
+        check_memory("measuring", needs, "fewer images, or smaller ones")
+        said = np.empty((images, *sides), np.int32)
+        likely = np.empty((images, *self.output), np.float32) if keep else None
+        others: dict[str, list[Array]] = {}
+        step, same = max(1, TOGETHER // (each * classes)), object()
+        for first in range(0, images, step):
+            part = slice(first, first + step)
+            taken = {name: array[part] for name, array in rows.items()}
+            found = self._predictor.run(given, taken, version=same)
+            said[part] = found.pop("output").argmax(axis=-1)
+            shares = found.pop("probabilities", None)
+            if likely is not None and shares is not None:
+                likely[part] = shares
+            for name, values in found.items():
+                others.setdefault(name, []).append(values)
+        results = {name: np.concatenate(values) for name, values in others.items()}
+        results["output"] = said
+        if likely is not None:
+            results["probabilities"] = likely
+        return results
 
     def close(self) -> None:
         """End the threads."""
@@ -203,6 +252,7 @@ def evaluate(
     scale: float | None = None,
     threads: int | None = None,
     target: str | None = None,
+    probabilities: bool = True,
 ) -> Evaluation:
     """Measure a model.
 
@@ -223,6 +273,7 @@ def evaluate(
         scale: what each value of the images is to be multiplied with, as for ``model.predict``.
         threads: number of threads; None for one per core.
         target: machine to compile for; None for the one at hand.
+        probabilities: False leaves out those of the places of images, which take much memory.
 
     Raises:
         ArgumentError: the model was not built.
@@ -255,7 +306,8 @@ def evaluate(
         judged_by = guessed_loss(model, dataset.labels)
     evaluator = Evaluator(model, preparation, judged_by, threads=threads, target=target)
     with evaluator:
-        return replace(evaluator.run(weights, dataset), guessed=guessed)
+        found = evaluator.run(weights, dataset, probabilities=probabilities)
+        return replace(found, guessed=guessed)
 
 
 def _said(loss: LossName | Loss | None, label_smoothing: float | None) -> Loss | None:
@@ -321,6 +373,10 @@ def check_images(data: Dataset, preparation: Preparation) -> None:
 
 def _mean(values: Array) -> float:
     return float(partial_sum(values.astype(np.float64))) / len(values)
+
+
+def _mean_iou(confusion: Array) -> float:
+    return score(confusion).iou if confusion.any() else 0.0
 
 
 def _confusion(labels: Array, predictions: Array, classes: int) -> tuple[Array, Array]:

@@ -95,6 +95,18 @@ class Places:
         epoch = check_count("epoch", epoch, least=0, below=2**32)
         return self.checkpoint_file.parent / f"epoch-{epoch:05d}.safetensors"
 
+    @property
+    def crossed_file(self) -> Path:
+        """What makes a folder that of a cross-validation, whose runs lie in it."""
+        return self.path / "cross-validation.json"
+
+    @property
+    def has_no_run(self) -> str:
+        """In words, where there is no run.json."""
+        if self.crossed_file.exists():
+            return "is a cross-validation, whose runs are the folders in it: fold-1 and so on"
+        return "has no run.json"
+
     def kept_epochs(self) -> list[int]:
         """The epochs after which the state was kept, in order."""
         names = (path.stem for path in self.checkpoint_file.parent.glob("epoch-*.safetensors"))

@@ -113,13 +113,20 @@ class Prepared:
 
     def _check_augmentation(self) -> None:
         changes = self.settled.augmentation
-        if self.train.has_maps and changes is not None and changes.moves:
-            raise refusal(
-                "augmentation",
-                "leave images where they are, for their labels are of places and do not move with "
-                "them",
-                changes,
+        if not self.train.has_maps or changes is None:
+            return
+        if not self.train.of_places and changes.moves:
+            rule = (
+                "leave images where they are, for their float targets are of places and do not "
+                "move with them"
             )
+            raise refusal("augmentation", rule, changes)
+        if changes.interpolate:
+            rule = (
+                "turn no images, for their labels are of places: a turned pixel is mixed of four, "
+                "and class numbers cannot be mixed"
+            )
+            raise refusal("augmentation", rule, changes)
 
     def _build_model(self, trace: Trace) -> FirstWeights:
         """See that the model has weights; returns where they come from."""
@@ -366,7 +373,7 @@ class Prepared:
         metrics = self.step.metrics
         columns = {*metrics, *NO_METRICS, "learning_rate"}
         if self.validation is not None:
-            columns |= {f"val_{name}" for name in metrics}
+            columns |= {f"val_{name}" for name in self._measured}
         for row in checkpoint.history:
             if set(row) != columns:
                 raise CheckpointError(
@@ -398,6 +405,12 @@ class Prepared:
             slots={slot: dict(zeros) for slot in step.slots},
         )
 
+    @property
+    def _measured(self) -> tuple[str, ...]:
+        """What is measured on images that are not learned from."""
+        metrics = self.step.metrics
+        return (*metrics, "iou") if len(self.output) > 1 and "top1" in metrics else metrics
+
     def check_stopping(self, stopping: EarlyStopping | None) -> None:
         """See that early stopping looks at a metric that the history will have.
 
@@ -409,7 +422,7 @@ class Prepared:
         if not isinstance(stopping, EarlyStopping):
             raise refusal("early_stopping", "be an EarlyStopping", stopping)
         validated, metrics = self.validation is not None, self.step.metrics
-        known = [*metrics, *(f"val_{name}" for name in metrics if validated)]
+        known = [*metrics, *(f"val_{name}" for name in self._measured if validated)]
         if stopping.metric not in known:
             raise ArgumentError(
                 f"early_stopping needs a metric of the history, {', '.join(known)}; "

@@ -28,6 +28,8 @@ def epoch_line(row: Mapping[str, Any], epochs: int) -> str:
             parts.append(f"{title}loss {row[f'{prefix}loss']:.4f}")
         if f"{prefix}top1" in row:
             parts.append(f"accuracy {100 * row[f'{prefix}top1']:.2f}%")
+        if f"{prefix}iou" in row:
+            parts.append(f"mean IoU {100 * row[f'{prefix}iou']:.2f}%")
     parts.append(f"{row['seconds']:.1f} s")
     parts.append(f"{row['images_per_second']:,.0f} images/s")
     return "  ".join(parts)
@@ -90,6 +92,15 @@ class Reporter:
         """An epoch is over and measured; there may be more to say of it."""
         self.close()
         self.say("  ".join(filter(None, (epoch_line(row, epochs), more))))
+
+    def checking(self, which: str, done: int, epochs: int) -> None:
+        """So many epochs of so many that were trained again are as they were, these the last."""
+        if not self._bars:
+            self.say(f"{which} as in the receipt, {done} of {epochs}")
+            return
+        if not self._bar.begun:
+            self._bar.begin("verifying", epochs)
+        self._bar.advance(done, f"{done}/{epochs} epochs", epochs)
 
     def say(self, text: str) -> None:
         """One plain line."""

@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from isoconv.train.optim import Optimizer
 
 __all__ = [
-    "AMOUNTS", "MODEL", "PLENTY", "RULES", "USUAL", "Recipe", "Tunes", "in_words",
+    "AMOUNTS", "MAP_MODEL", "MODEL", "PLENTY", "RULES", "USUAL", "Recipe", "Tunes", "in_words",
     "shard_size_for",
 ]  # fmt: skip
 __public__ = {"isoconv.train": ["Recipe"]}
 
 MODEL = "small_resnet"
 """The ready model that is trained when none is named."""
+MAP_MODEL = "small_unet"
+"""Likewise where each place of an image has a class of its own."""
 
 AMOUNTS = (
     (100, 8, 100),
@@ -72,7 +74,7 @@ def _by_amount(place: int) -> str:
 
 
 RULES: Mapping[str, str] = {
-    "model": f"`{MODEL}`, sized to the images",
+    "model": f"`{MODEL}`, sized to the images; `{MAP_MODEL}` where their places have classes",
     "batch_size": _by_amount(1),
     "shard_size": "a quarter of the batch, at least 8 and at most 32; the batch where a layer's "
     "statistics are over that",
@@ -86,8 +88,8 @@ RULES: Mapping[str, str] = {
     "augmentation": f"coloured images of {LEAST_PHOTOGRAPH} pixels or more: mirrored, and moved by "
     "up to an eighth of their shorter side; others: moved by up to a 16th, at least one pixel from "
     f"{LEAST_MOVED} pixels on, and not mirrored, for they may be letters. None where layers are "
-    "frozen with `start`, so that what those give is computed once, and where labels are of the "
-    "places of an image, which do not move with it",
+    "frozen with `start`, so that what those give is computed once, and where float targets are of "
+    "the places of an image, which do not move with it",
 }
 """The settings that follow from the data, and how, in words."""
 
@@ -167,17 +169,18 @@ class Recipe:
         usual, epochs = next(rows, PLENTY)
         frozen = tunes in ("head", "part")
         decay = {"weight_decay": HEAD_DECAY} if tunes == "head" else {}
+        still = train.has_maps and not train.of_places
         batch = usual if batch_size is None else check_count("batch_size", batch_size)
         return cls(
             images=count,
             image_shape=train.image_shape,
-            model=MODEL,
+            model=MAP_MODEL if train.of_places else MODEL,
             epochs=epochs if tunes is None else epochs // 2,
             batch_size=batch,
             shard_size=shard_size_for(batch),
             optimizer=AdamW(**{**USUAL["adamw"], **decay}),
             schedule=OneCycle(),
-            augmentation=None if frozen or train.has_maps else _augmentation(train.image_shape),
+            augmentation=None if frozen or still else _augmentation(train.image_shape),
             freeze=None if tunes is None else "all" if frozen else "none",
         )
 

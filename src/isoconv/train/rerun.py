@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from isoconv.errors import CheckpointError, NotFiniteError
 from isoconv.nn import Module, storage
 from isoconv.nn.architecture import model_of, of_a_stranger
+from isoconv.signals import number_of
 from isoconv.train.callbacks import Callback
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.compare import Difference, Side, compare_epochs, state_after
@@ -30,11 +31,9 @@ from isoconv.train.settings import TrainSettings, read_settings
 from isoconv.train.settled import settle
 from isoconv.train.start import taken_digest
 from isoconv.train.state import Checkpoint
+from isoconv.wording import either
 
-if TYPE_CHECKING:
-    pass
-
-__all__ = ["Rerun", "model_in"]
+__all__ = ["Rerun", "interrupted", "model_in"]
 
 Row = Mapping[str, Any]
 
@@ -57,6 +56,12 @@ def model_in(receipt: Receipt) -> Module:
     return model_of(architecture, str(receipt.path))
 
 
+def interrupted(done: int, run: Run, error: KeyboardInterrupt) -> Interrupted:
+    """What is raised where a verification is interrupted after so many epochs."""
+    message = f"interrupted after epoch {done}; no difference up to there"
+    return Interrupted(message, run, number_of(error))
+
+
 class Rerun:
     """A run's training, done again beside its receipt.
 
@@ -66,6 +71,11 @@ class Rerun:
         given: the data.
         machine: the settings that decide no bit.
         free: where to note what is not covered.
+
+    Attributes:
+        free: as given.
+        notes: what else there is to say.
+        training: the one that was last under way.
     """
 
     def __init__(
@@ -80,7 +90,7 @@ class Rerun:
         self._receipt = receipt
         self._model = model
         self._given = given
-        self._free = free
+        self.free = free
         fresh = copy.deepcopy(model) if model is not None else model_in(receipt)
         settings = replace(machine, **read_settings(receipt.settings, str(receipt.path)))
         # A training goes on from the weights of a built model, so it is built anew here.
@@ -94,54 +104,79 @@ class Rerun:
         self._head = self._prepared.receipt_head(self._described)
         # What a start of another model is held against, whatever weights are loaded later.
         self._drawn = self._prepared.start().weights if FROM in receipt.content else {}
-        self._run = Run(fresh, self._described)
+        self.training = Run(fresh, self._described)
+        self._begins: Checkpoint | None = None
 
     def run(self, first: int, last: int) -> Difference | None:
         """Run some epochs and give back the first difference."""
+        found = self.check(first)
+        if found is not None:
+            return found
+        found, kept = self.epochs(first, last)
+        return found or self.test(kept, last)
+
+    def check(self, first: int) -> Difference | None:
+        """Compare all that is known before some epoch is run: model, data, first weights."""
         self._check_model()
         found = self._check_record() or self._check_samples()
-        if found is not None:
-            return found
+        return found or self._check_taken(self._start(first - 1))
+
+    def epochs(
+        self, first: int, last: int, passed: Callable[[int], object] | None = None
+    ) -> tuple[Difference | None, Checkpoint | None]:
+        """Run some epochs.
+
+        Args:
+            first: of them; from the checkpoint before it, or the first weights.
+            last: of them.
+            passed: called with the number of each epoch that is as it was.
+
+        Returns:
+            The first difference, or None; the state after the epoch whose weights the run left, if
+            it is one of these.
+        """
         start = self._start(first - 1)
-        found = self._check_taken(start)
-        if found is not None:
-            return found
         recorder = Recorder(self._head, {})
         if first == 1:
             recorder.begin(start)
             found = self._compare(recorder, 0)
-        if found is not None:
-            return found
-        watch = _Watch(recorder, self._compare, last, self._receipt.kept_epoch)
-        if first <= last:
-            found = self._train(watch, recorder, start)
-        return found or watch.found or self._test(watch.kept, last)
+            if found is not None:
+                return found, None
+        watch = _Watch(recorder, self._compare, last, self._receipt.kept_epoch, passed)
+        found = self._train(watch, recorder, start) if first <= last else None
+        return found or watch.found, watch.kept
 
     def _train(self, watch: _Watch, recorder: Recorder, start: Checkpoint) -> Difference | None:
         settled = replace(self._settled, callbacks=(watch,))
-        context = TrainingContext(settled, self._prepared, self._run, recorder=recorder)
+        self.training = run = Run(self._settled.model, self._described)
+        context = TrainingContext(settled, self._prepared, run, recorder=recorder)
         try:
             Conduct(context).loop(start, reporter_for(settled.progress))
         except Interrupted as error:
-            done = self._run.history[-1]["epoch"] if self._run.history else start.epoch
-            message = f"interrupted after epoch {done}; no difference up to there"
-            raise Interrupted(message, self._run, error.signal) from None
+            done = run.history[-1]["epoch"] if run.history else start.epoch
+            raise interrupted(done, run, error) from None
         except NotFiniteError as error:
-            epoch = start.epoch + len(self._run.history) + 1
+            epoch = start.epoch + len(run.history) + 1
             return Difference(f"epoch {epoch}", epoch, note=str(error))
         return None
 
-    def _test(self, kept: Checkpoint | None, last: int) -> Difference | None:
-        """Measure with the test part again, if the weights of the end are at hand."""
+    def test(self, kept: Checkpoint | None, last: int) -> Difference | None:
+        """Measure with the test part again, if the weights of the end are at hand.
+
+        Args:
+            kept: they, if they were trained again.
+            last: the last epoch that was.
+        """
         receipt = self._receipt
         if not receipt.finished or self._prepared.test is None:
             return None
         state = kept or state_after(receipt, receipt.kept_epoch)
         if state is None:
-            self._free.leave("receipt.json", "final.test")
+            self.free.leave("receipt.json", "final.test")
             return None
         with self._prepared.evaluator() as evaluator:
-            metrics = exact_metrics(evaluator.run(state.weights, self._prepared.test).metrics)
+            test = evaluator.run(state.weights, self._prepared.test, probabilities=False)
+            metrics = exact_metrics(test.metrics)
         for place, one, other in differing(receipt.content["final"]["test"], metrics, "final.test"):
             note = f"{place}: receipt {told(one)}, found {told(other)}"
             return Difference("the measurement on the test part", last, note=note)
@@ -176,7 +211,7 @@ class Rerun:
                 "the training graph that this isoconv makes of the model is another one: sha256 "
                 f"{wanted['graph_sha256']} in the receipt, {given['graph_sha256']} here"
             )
-            self._free.leave("receipt.json", "model.graph_sha256")
+            self.free.leave("receipt.json", "model.graph_sha256")
 
     def _check_record(self) -> Difference | None:
         """What follows from model and data beside the weights."""
@@ -184,7 +219,7 @@ class Rerun:
         for place, one, other in differing(wanted, given, "record"):
             if place.startswith("record.trained_on.reading") and self._given.train.reading is None:
                 # The images came as arrays this time.
-                self._free.leave("receipt.json", "record.trained_on.reading")
+                self.free.leave("receipt.json", "record.trained_on.reading")
                 continue
             note = f"{place}: receipt {told(one)}, found {told(other)}"
             return Difference("the state before the first step", 0, note=note)
@@ -195,14 +230,14 @@ class Rerun:
         skipped = self._receipt.content.get(SKIPPED, [])
         if skipped != self._given.skipped_paths:
             # Files may have been mended or removed, and another decoder may read them.
-            self._free.leave("receipt.json", SKIPPED)
+            self.free.leave("receipt.json", SKIPPED)
         if any(differing(self._receipt.content["split"], self._head["split"])):
-            self._free.leave("receipt.json", "split")
+            self.free.leave("receipt.json", "split")
         if self._receipt.content["samples_sha256"] == self._head["samples_sha256"]:
             return None
         known = RunFolder(self._receipt.folder).samples(self._receipt.content["samples_sha256"])
         if known is None:
-            self._free.leave("receipt.json", "samples_sha256")
+            self.free.leave("receipt.json", "samples_sha256")
             return None
         here = self._given.samples.rows
         for number, (one, other) in enumerate(zip_longest(known.rows, here), 2):
@@ -210,7 +245,7 @@ class Rerun:
                 note = f"line {number}: the run has {one}, given is {other}"
                 return Difference("samples.csv", 0, note=note)
         # The same samples, which stand elsewhere.
-        self._free.leave("samples.csv", "path")
+        self.free.leave("samples.csv", "path")
         return None
 
     def _check_taken(self, start: Checkpoint) -> Difference | None:
@@ -219,10 +254,10 @@ class Rerun:
         if taken is None:
             return None
         # Which model they are of is known to whoever has it.
-        self._free.add("receipt.json", f"{FROM}.digest", f"{FROM}.weights_sha256")
+        self.free.add("receipt.json", f"{FROM}.digest", f"{FROM}.weights_sha256")
         if start.epoch > 0:
             if 0 not in RunFolder(self._receipt.folder).kept_epochs():
-                self._free.leave("receipt.json", f"{FROM}.taken_sha256")
+                self.free.leave("receipt.json", f"{FROM}.taken_sha256")
                 return None
             start = self._fitting(RunFolder(self._receipt.folder).load_kept(0))
         found = taken_digest(start.weights, taken["new"])
@@ -241,7 +276,13 @@ class Rerun:
         return None
 
     def _start(self, epoch: int) -> Checkpoint:
-        """The state to begin from: a checkpoint, or first weights as the run had them."""
+        """The state to begin from, read once where it is asked for again."""
+        if self._begins is None or self._begins.epoch != epoch:
+            self._begins = self._state(epoch)
+        return self._begins
+
+    def _state(self, epoch: int) -> Checkpoint:
+        """The state after an epoch: a checkpoint, or first weights as the run had them."""
         receipt, wanted = self._receipt, self._receipt.entries[epoch]["weights_sha256"]
         if epoch > 0:
             return self._fitting(RunFolder(receipt.folder).load_kept(epoch))
@@ -260,8 +301,9 @@ class Rerun:
         if 0 in RunFolder(receipt.folder).kept_epochs():
             return self._fitting(RunFolder(receipt.folder).load_kept(0))
         raise CheckpointError(
-            f"{receipt.folder} began with weights of its own, sha256 {wanted}: give a model that "
-            "holds them, or keep checkpoints/epoch-00000.safetensors",
+            f"{receipt.folder} began with weights of its own, sha256 {wanted}, and "
+            "checkpoints/epoch-00000.safetensors, which holds them, is not there"
+            + either(": give a model that holds them", ""),
             path=receipt.folder,
         )
 
@@ -298,19 +340,28 @@ class _Watch(Callback):
         compare: gives the difference in an epoch.
         last: epoch to run.
         kept: epoch whose weights the run left.
+        passed: called with the number of each epoch that is as it was; None for nobody.
 
     Attributes:
         found: the first difference, or None.
         kept: the state after that epoch, or None.
     """
 
-    def __init__(self, recorder: Recorder, compare: Any, last: int, kept: int) -> None:
+    def __init__(
+        self,
+        recorder: Recorder,
+        compare: Any,
+        last: int,
+        kept: int,
+        passed: Callable[[int], object] | None,
+    ) -> None:
         self.found: Difference | None = None
         self.kept: Checkpoint | None = None
         self._kept_epoch = kept
         self._recorder = recorder
         self._compare = compare
         self._last = last
+        self._passed = passed
 
     def on_epoch_end(self, run: Run, row: Row) -> None:
         """Compare the epoch with the receipt's."""
@@ -318,5 +369,7 @@ class _Watch(Callback):
         self.found = self._compare(self._recorder, epoch)
         if epoch == self._kept_epoch:
             self.kept = self._recorder.checkpoint
+        if self.found is None and self._passed is not None:
+            self._passed(epoch)
         if self.found is not None or epoch >= self._last:
             run.stop("verified")

@@ -58,7 +58,9 @@ class ClassScores:
         hits: both of it and taken for it.
         precision: hits / predicted.
         recall: hits / images.
-        f1: 2 hits / (images + predicted), the harmonic mean of precision and recall.
+        f1: 2 hits / (images + predicted), the harmonic mean of precision and recall; of places the
+            Dice coefficient.
+        iou: hits / (images + predicted - hits), intersection over union (Jaccard 1912).
         recall_interval: 95%, see `wilson_interval`; None without images.
     """
 
@@ -68,6 +70,7 @@ class ClassScores:
     precision: float | None
     recall: float | None
     f1: float | None
+    iou: float | None
     recall_interval: tuple[float, float] | None
 
 
@@ -89,6 +92,8 @@ class Scores:
         precision: mean over the classes that have images.
         recall: likewise; also called balanced accuracy.
         f1: likewise.
+        iou: mean over the classes that have images or that images were taken for; it is what
+            masks are judged by.
         baseline: what always saying one class would give.
     """
 
@@ -100,6 +105,7 @@ class Scores:
     precision: float
     recall: float
     f1: float
+    iou: float
     baseline: Baseline
 
     @property
@@ -186,6 +192,7 @@ def score(confusion: Any, majority: int | None = None) -> Scores:
         precision=_mean([each.precision for each in present]),
         recall=_mean([each.recall for each in present]),
         f1=_mean([each.f1 for each in present]),
+        iou=_mean([each.iou for each in classes if each.iou is not None]),
         baseline=Baseline(number, rows[number], rows[number] / images, majority is not None),
     )
 
@@ -223,6 +230,7 @@ def _of_class(images: int, predicted: int, hits: int) -> ClassScores:
         precision=_quotient(hits, predicted),
         recall=_quotient(hits, images),
         f1=_quotient(2 * hits, images + predicted),
+        iou=_quotient(hits, images + predicted - hits),
         recall_interval=wilson_interval(hits, images) if images else None,
     )
 

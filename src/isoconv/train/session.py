@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.errors import NotFiniteError
-from isoconv.run.executor import Executor
+from isoconv.run.executor import HeldExecutor
 from isoconv.train.context import TrainingContext
 from isoconv.train.interrupt import InterruptWatch
 from isoconv.train.metrics import Evaluator
@@ -50,7 +50,7 @@ class Session:
 
     def __init__(
         self,
-        executor: Executor,
+        executor: HeldExecutor,
         context: TrainingContext,
         reporter: Reporter,
         evaluator: Evaluator | None = None,
@@ -117,6 +117,7 @@ class Session:
     def _epoch(self, epoch: int, first: int, watch: InterruptWatch) -> None:
         context = self._context
         context.begin_epoch(self._executor, epoch)
+        self._tell()
         done = min(first * self._settled.batch_size, context.images)
         self._reporter.begin_epoch(epoch + 1, self._run.epochs, context.images, done)
         step = first
@@ -145,7 +146,11 @@ class Session:
         which = f"step {step + 1}" if count == 1 else f"steps {step + 1} to {step + count}"
         self._begin(f"{which} of {context.per_epoch} in epoch {epoch + 1}")
         begin = time.perf_counter()
-        rows = self._executor.steps(step, context.hyper(epoch * context.per_epoch + step, count))
+        try:
+            hyper = context.hyper(epoch * context.per_epoch + step, count)
+            rows = self._executor.steps(step, hyper)
+        finally:
+            self._tell()
         seconds = time.perf_counter() - begin
         self._seconds += seconds
         if self._recorder is not None:
@@ -163,6 +168,11 @@ class Session:
         self._reporter.advance(done, context.images, means, done / max(self._seconds, 1e-9))
         return len(rows)
 
+    def _tell(self) -> None:
+        """Say what the executor has to say."""
+        for line in self._executor.news():
+            self._reporter.note(line)
+
     def _row(self, epoch: int) -> dict[str, Any]:
         context = self._context
         row: dict[str, Any] = {"epoch": epoch + 1}
@@ -171,11 +181,10 @@ class Session:
         if self._evaluator is not None and validation is not None:
             self._begin(f"the validation of epoch {epoch + 1}")
             weights = self._executor.weights()
-            measured = self._evaluator.run(weights, validation)
+            measured = self._evaluator.run(weights, validation, probabilities=False)
             if not np.isfinite(measured.loss):
                 self._not_finite(epoch, context.per_epoch - 1, measured.loss, "validation loss")
-            for name in self._metrics:
-                row[f"val_{name}"] = getattr(measured, name)
+            row |= {f"val_{name}": value for name, value in measured.metrics.items()}
         row["learning_rate"] = context.learning_rate((epoch + 1) * context.per_epoch - 1)
         row["seconds"] = self._seconds
         row["images_per_second"] = context.images / max(self._seconds, 1e-9)
@@ -184,6 +193,7 @@ class Session:
     def _save_epoch(self, epoch: int) -> None:
         """All before the checkpoint to go on from: a run killed in between repeats the epoch."""
         self._begin(f"the checkpoint after epoch {epoch + 1}")
+        self._context.keep_facts(self._executor.facts())
         checkpoint = self._checkpoint(epoch + 1, 0)
         self.good = checkpoint.weights
         if self._recorder is not None:
@@ -222,6 +232,7 @@ class Session:
         """Save where the run stands within an epoch."""
         self._begin(f"the checkpoint after step {step} of {self._context.per_epoch}")
         begin = time.monotonic()
+        self._context.keep_facts(self._executor.facts())
         if self._folder is not None:
             checkpoint = self._checkpoint(epoch, step)
             if self._recorder is not None:

@@ -34,7 +34,7 @@ from isoconv.train.kinds import (
     number,
     whole,
 )  # fmt: skip
-from isoconv.train.recipe import AMOUNTS, MODEL, PLENTY, RULES, USUAL
+from isoconv.train.recipe import AMOUNTS, MAP_MODEL, MODEL, PLENTY, RULES, USUAL
 from isoconv.wording import named
 
 if TYPE_CHECKING:
@@ -241,7 +241,11 @@ class TrainSettings:
         "what is made small",
         '``"cross_entropy"``, ``"focal"`` or ``"dice"`` of classes, ``"mse"``, ``"l1"``, '
         '``"smooth_l1"`` or ``"bce"`` of targets',
-        options=(),
+        options=(
+            Option(("--loss",), choice("cross-entropy", "focal", "dice"),
+                   "what is made small: cross-entropy; focal for rare or hard classes; dice for "
+                   "the overlap of masks", usual="cross-entropy"),
+        ),
     ))  # fmt: skip
     label_smoothing: float = field(default=0.0, metadata=_is(
         number(least=0, below=1), "of cross-entropy, from 0 to below 1",
@@ -292,8 +296,15 @@ class TrainSettings:
         usual="this machine", decides=False,
     ))  # fmt: skip
     executor: ExecutorFactory | None = field(default=None, metadata=_is(
-        EXECUTOR, "makes what runs the steps; changes no bit",
-        usual="an engine of this process", decides=False, options=(),
+        EXECUTOR, "makes what runs the steps, as `isoconv.Cluster` does; changes no bit",
+        usual="an engine of this process", decides=False,
+        options=(
+            Option(("--cluster",), TEXT,
+                   "the Ray cluster whose machines run the steps: auto for that which this machine "
+                   "is part of", usual="this machine alone", metavar="auto|HOST:PORT"),
+            Option(("--audit",), number(least=0),
+                   "for --cluster: share of the work that a second machine does, too", 0.0),
+        ),
     ))  # fmt: skip
     callbacks: Iterable[Callback] = field(default=(), metadata=_is(
         CALLBACKS, "called at the start, after each epoch and at the end",
@@ -352,7 +363,12 @@ SETTINGS: Mapping[str, Setting] = {
 OPTIONS = tuple(name for name, each in SETTINGS.items() if not each.decides)
 """Settings that decide no bit: whoever goes on with a run, or does it again, chooses them anew."""
 BESIDE: Mapping[str, Setting] = {
-    "model": Setting(TEXT, "a ready model (isoconv models)", usual=MODEL, stored=False),
+    "model": Setting(
+        TEXT,
+        "a ready model (isoconv models)",
+        usual=f"{MODEL}, or {MAP_MODEL} for masks",
+        stored=False,
+    ),
     "epochs": Setting(
         whole(below=2**32),
         "how often to go through the images",

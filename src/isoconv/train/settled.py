@@ -137,16 +137,28 @@ def settle(
 
 
 def _ready(name: str, train: Dataset) -> Module:
-    if not train.class_names:
-        raise ArgumentError(
-            f"a ready model tells classes apart; {train.name} has "
-            f"{'labels of places' if train.has_maps else 'float targets'}"
+    text = ""
+    if not train.class_names and not train.of_places:
+        text = (
+            f"a ready model tells classes apart; {train.name} has float targets"
             f"{classes_hint(train.labels)}: give a Module with as many outputs in place of "
-            f"{name!r}",
-            argument="model",
-            value=name,
+            f"{name!r}"
         )
-    return models.create(name, train.classes, train.image_shape)
+    elif train.of_places and name not in models.MAP_MODELS:
+        text = (
+            f"{name!r} gives one class for each image, and {train.name} has labels of places: "
+            f"take {' or '.join(models.MAP_MODELS)}"
+        )
+    elif not train.of_places and name in models.MAP_MODELS:
+        text = (
+            f"{name!r} gives a class for each place of an image, and {train.name} has one label "
+            f"for each image: take {', '.join(models.MODELS)}"
+        )
+    if text:
+        raise ArgumentError(text, argument="model", value=name)
+    # Of places without names of classes: as many as there are numbers.
+    classes = train.classes or int(train.labels.max()) + 1
+    return models.create(name, classes, train.image_shape)
 
 
 def checked_model(value: object) -> Module | str | None:
@@ -159,7 +171,7 @@ def checked_model(value: object) -> Module | str | None:
         return value
     if not isinstance(value, str):
         raise refusal("model", "be a Module, the name of a ready model or None", value)
-    if value not in models.MODELS:
+    if value not in models.ALL_MODELS:
         # Says which there are.
         with about("model", value):
             models.create(value)

@@ -89,6 +89,8 @@ def evaluation_card(evaluation: Evaluation) -> Card:
     elif evaluation.top1 is not None:
         each = " of each image's places in the mean" if places else ""
         facts.append(("accuracy", f"{_share(evaluation.top1)}{each}"))
+    if evaluation.iou is not None:
+        facts.append(("mean IoU", _share(evaluation.iou)))
     if evaluation.top5 is not None:
         facts.append(("top-5 accuracy", _share(evaluation.top5)))
     if scores is not None:
@@ -135,7 +137,7 @@ def _heading(name: str) -> str:
 def _cell(name: str, value: Any) -> str:
     if not isinstance(value, (int, float)):
         return ""
-    if name.endswith(("top1", "top5")):
+    if name.endswith(("top1", "top5", "iou")):
         return _share(value)
     if name == "images_per_second":
         return f"{value:,.0f}"
@@ -150,6 +152,8 @@ def _figures(row: Mapping[str, Any]) -> str:
             told.append(f"{part}loss {row[f'{prefix}loss']:.4f}")
         if f"{prefix}top1" in row:
             told.append(f"{part}accuracy {_share(row[f'{prefix}top1'])}")
+        if f"{prefix}iou" in row:
+            told.append(f"{part}mean IoU {_share(row[f'{prefix}iou'])}")
     return ", ".join(told)
 
 

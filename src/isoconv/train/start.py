@@ -18,7 +18,7 @@ from isoconv.nn.inference import reading_of
 from isoconv.nn.initial import build_traced
 from isoconv.nn.module import modules_in
 from isoconv.nn.saved import record_of
-from isoconv.nn.trace import Traced
+from isoconv.nn.traced import Traced
 from isoconv.printable import listed
 from isoconv.train.freezing import head_of
 from isoconv.train.loading import load

@@ -23,7 +23,7 @@ from isoconv.train.compare import Difference, compare_arrays, state_after
 from isoconv.train.covered import NotCovered
 from isoconv.train.differing import differing, told
 from isoconv.train.files import read_json, read_rows
-from isoconv.train.layout import LAST, NO_METRICS, ROW, RUN, SKIPPED, head_of
+from isoconv.train.layout import EXECUTORS, LAST, NO_METRICS, ROW, RUN, SKIPPED, head_of
 from isoconv.train.receipt import Receipt
 from isoconv.train.record import optimizer_digest, tensors_of, within_of
 from isoconv.train.stand import Stand
@@ -34,7 +34,7 @@ __all__ = ["Files", "check_files"]
 
 Array = NDArray[Any]
 
-_FREE = ("facts", "further", "keep_checkpoints", "reads", "stopped", "versions")
+_FREE = (EXECUTORS, "facts", "further", "keep_checkpoints", "reads", "stopped", "versions")
 """What run.json says beside the receipt's head and the result."""
 _CLOCK = tuple(name for name in NO_METRICS if name != "epoch")
 """Columns of the history that the clock decides."""

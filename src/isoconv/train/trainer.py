@@ -49,7 +49,7 @@ class Trainer(Carded, TrainSettings, card=trainer_card):
 
     Args:
         model: what to train, built for the images if it was not; or the name of a ready model
-            (`isoconv.nn.models.MODELS`), made anew for the images of each `fit`; None for
+            (`isoconv.nn.models.ALL_MODELS`), made anew for the images of each `fit`; None for
             ``"small_resnet"``.
         {settings}
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from isoconv.checks import check_kind, refusal, whole
+from isoconv.checks import check_count, check_kind, refusal, whole
 from isoconv.data import Splits
 from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.nn import Module
@@ -15,6 +15,7 @@ from isoconv.train.checkpoint import RunFolder
 from isoconv.train.compare import Difference
 from isoconv.train.given import TITLES, Given
 from isoconv.train.metrics import Data
+from isoconv.train.piecewise import Again, run_pieces
 from isoconv.train.receipt import Receipt
 from isoconv.train.rerun import Rerun
 from isoconv.train.settings import TrainSettings
@@ -100,6 +101,7 @@ def verify(
     test: Data | None = None,
     *,
     epochs: tuple[int, int] | None = None,
+    workers: int = 1,
     threads: int | None = None,
     target: str | None = None,
     progress: bool | Console = False,
@@ -118,7 +120,9 @@ def verify(
         test: the data that it was measured with at the end, if there were any.
         epochs: the first and the last epoch to run, from 1; None for all. A first one above 1
             needs the checkpoint of the epoch before (``keep_checkpoints``).
-        threads: number of threads; None for one per core.
+        workers: number of processes that train epochs again at the same time, each from a
+            checkpoint that was kept; what is found is the same with any number.
+        threads: number of threads of each process; None for one per core in all.
         target: machine to compile for; None for the one at hand.
         progress: as for the trainer.
 
@@ -129,7 +133,9 @@ def verify(
     Raises:
         CheckpointError: nothing can be said: the receipt is missing, truncated, edited or of
             another arithmetic version, a checkpoint is missing, or data or model are others.
-        ArgumentError: epochs that the run does not have.
+        ArgumentError: epochs that the run does not have; or a model whose class no other process
+            can import, for several workers.
+        TrainingError: a process that worked is gone.
 
     Example:
         >>> import tempfile
@@ -145,6 +151,7 @@ def verify(
     """
     if model is not None:
         check_kind("model", model, Module, "a Module, or None")
+    workers = check_count("workers", workers)
     machine = TrainSettings(threads=threads, target=target, progress=progress)
     receipt = Receipt.read(folder)
     receipt.check_arithmetic()
@@ -156,7 +163,10 @@ def verify(
     notes += [f"{name} is not there" for name in files.missing]
     if found is None:
         rerun = Rerun(receipt, model, given, machine, files.free)
-        found = rerun.run(first, last)
+        if workers == 1:
+            found = rerun.run(first, last)
+        else:
+            found = run_pieces(rerun, Again(receipt, model, given, machine), first, last, workers)
         notes += rerun.notes
     notes.append(str(files.free))
     skipped = receipt.epochs - (last - first + 1)

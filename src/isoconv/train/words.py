@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from isoconv.train.callbacks import best_epoch
+from isoconv.train.callbacks import best_epoch, more_is_better
 from isoconv.train.scores import Scores, wilson_interval
 
 __all__ = ["by_heart", "called_best", "doubt_of_best", "few", "metric", "verdict", "worth"]
@@ -24,7 +24,7 @@ def metric(column: str) -> str:
         >>> metric("val_top1"), metric("loss")
         ('validation accuracy', 'training loss')
     """
-    names = {"loss": "loss", "top1": "accuracy", "top5": "top-5 accuracy"}
+    names = {"loss": "loss", "top1": "accuracy", "top5": "top-5 accuracy", "iou": "mean IoU"}
     plain = column.removeprefix("val_")
     part = "training" if plain == column else "validation"
     return f"{part} {names[plain]}" if plain in names else column
@@ -37,7 +37,7 @@ def called_best(watched: str) -> str:
         >>> called_best("val_loss"), called_best("val_top1")
         ('lowest validation loss', 'highest validation accuracy')
     """
-    return f"{'highest' if 'top' in watched else 'lowest'} {metric(watched)}"
+    return f"{'highest' if more_is_better(watched) else 'lowest'} {metric(watched)}"
 
 
 def verdict(scores: Scores, name: str) -> str:

@@ -94,6 +94,28 @@ def test_images(channels: int, dtype: DType, interpolate: bool) -> None:
     check(x, choices(12, (7, 10)), attrs, parts=3)
 
 
+@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
+def test_labels(target: Target) -> None:
+    """Labels of places, in rows around the vector width, with gaps and without."""
+    for width in (1, 7, 16, 33):
+        sides = (5, width)
+        x = np.random.default_rng(width).integers(-(2**31), 2**31, (9, *sides)).astype(np.int32)
+        table, attrs = choices(9, sides), Augment(-1.0)
+        for gaps in ((), (3,)):
+            source, at, _ = placed(x, 0, gaps)
+            result, where, view = placed(np.zeros(x.shape, np.int32), 2, gaps)
+            spec = AugmentSpec(
+                attrs,
+                Domain((*sides, 1)),
+                replace(at, strides=(*at.strides, 1)),
+                Operand(1, "float32", (1,), len(TABLE_COLUMNS)),
+                replace(where, strides=(*where.strides, 1)),
+                3,
+            )
+            run_kernel(spec, [source, aligned(table), result], images=9, target=target, parts=2)
+            same_bits(view, operation("augment").reference(attrs, x, table, images=9))
+
+
 @pytest.mark.parametrize("interpolate", [False, True])
 @pytest.mark.parametrize("gaps", [(2, 3), (1, 2, 1)])
 def test_gaps(gaps: tuple[int, ...], interpolate: bool) -> None:

@@ -337,7 +337,7 @@ from isoconv.compile.target import host_target
 from isoconv.run.team import library_for
 
 helper = worker._Helper(host_target())
-number, greeting = worker._read_answer(helper._process.stdout)
+number, greeting = worker._read_answer(helper._python)
 helper.close()
 same = greeting == worker._greeting(host_target())
 kept = library_for().cache is not None

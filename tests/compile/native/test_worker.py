@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from isoconv.compile.native import worker
+from isoconv.compile.native import interpreter, worker
 from isoconv.compile.native.build import emit_object
 from isoconv.compile.native.cache import KernelCache
 from isoconv.compile.native.emitters import emits
@@ -233,7 +233,7 @@ def test_a_helper_that_answers_nonsense(
     program: str,
 ) -> None:
     """A helper that ends, writes anything else or is of another version is left out."""
-    monkeypatch.setattr(worker, "_PROGRAM", program)
+    monkeypatch.setattr(interpreter, "_PROGRAM", program)
     assert compiled(jobs[:4], 2) == whole(jobs[:4])
 
 
@@ -343,15 +343,15 @@ def test_helpers_end_with_their_parent(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
         textwrap.dedent("""
-        import time
+        import subprocess, time
         from isoconv.compile.native import worker
         from isoconv.compile.native.runtime import HyperSpec
         from isoconv.compile.target import host_target
-        started, real = [], worker.subprocess.Popen
+        started, real = [], subprocess.Popen
         def start(*arguments, **settings):
             started.append(real(*arguments, **settings))
             return started[-1]
-        worker.subprocess.Popen = start
+        subprocess.Popen = start
         def done(number, code):
             print(started[0].pid, flush=True)
             time.sleep(600)

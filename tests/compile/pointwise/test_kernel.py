@@ -28,7 +28,7 @@ from isoconv.ops.interpret import interpret
 from isoconv.run.inference import Predictor
 
 CHANNELS = 37
-
+SMOOTH = ("sinh", "cosh", "asinh", "acosh", "atanh", "asin", "acos", "atan")
 # Settings and number of float operands that are alike, for every pointwise operation of floats.
 ALIKE = {
     "abs": (1, None), "copy": (1, None), "erf": (1, None), "exp": (1, None), "gelu": (1, None),
@@ -52,6 +52,7 @@ ALIKE = {
     "softsign": (1, None), "softsign_grad": (2, None),
     "softplus": (1, ops.Softplus(0.7, 5.0)), "softplus_grad": (2, ops.Softplus(0.7, 5.0)),
     "elu": (1, ops.Elu(1.3, 0.8, 0.6)), "elu_grad": (2, ops.Elu(1.3, 0.8, 0.6)),
+    **dict.fromkeys(SMOOTH, (1, None)), **{f"{name}_grad": (2, None) for name in SMOOTH},
     "bce_with_logits": (2, None), "bce_grad": (3, None),
 }  # fmt: skip
 OTHERS = {"batch_norm", "broadcast", "dropout", "group_norm", "lookup"}

@@ -133,6 +133,23 @@ def test_ranks(target: Target, dtype: DType) -> None:
     check_graph(graph, arrays, 4, target=target)
 
 
+@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
+@pytest.mark.parametrize("classes", [1, 3, 7, 8, 9, 16, 27])
+def test_ranks_of_special_values(classes: int, target: Target) -> None:
+    """NaN, infinities and zeros of both signs in every lane; all of a row, and its first ones."""
+    b = GraphBuilder()
+    x = b.input("dataset", "x", (4, classes))
+    outputs = [
+        (f"{k} {places}", b.add("top_k", x, attrs=TopK(k, places=places)))
+        for k in {classes, -(-classes // 2)}
+        for places in (False, True)
+    ]
+    values = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0, 1.0, -2.0], np.float32)
+    rows = np.random.default_rng(classes).choice(values, (9, 4, classes))
+    rows[0] = np.nan
+    check_graph(b.graph(outputs), {"x": rows}, 9, target=target)
+
+
 def test_hits_by_hand() -> None:
     """Equal logits rank by their index; a NaN is no hit."""
     x = np.array([[1, 3, 3, 2], [1, 3, 3, 2], [np.nan, 0, 1, 2]], "float32")

@@ -145,11 +145,11 @@ def written(folder: Path, model: Any, name: str = "model.onnx") -> Path:
     return path
 
 
-def witness(path: Path, images: Array) -> Array:
+def witness(path: Path, images: Array, name: str = "x") -> Array:
     """What ONNX Runtime gives, for images as the file takes them."""
     import onnxruntime
 
     onnxruntime.set_default_logger_severity(3)
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    found: Array = session.run(None, {"x": images})[0]
+    found: Array = session.run(None, {name: images})[0]
     return found

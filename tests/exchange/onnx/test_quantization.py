@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from tests.exchange.onnx.graphs import Array, made, node, random, witness, written
 
+from isoconv import nn
 from isoconv.errors import CheckpointError
 from isoconv.exchange import from_onnx
+from isoconv.nn import functional
 
 
 def whole(seed: int, low: int, high: int, *shape: int, kind: Any = np.int8) -> Array:
@@ -144,3 +147,59 @@ def test_what_is_refused(change: dict[str, Array], text: str, tmp_path: Path) ->
     model.graph.initializer.extend([*kept, *others])
     with pytest.raises(CheckpointError, match=text):
         from_onnx(written(tmp_path, model))
+
+
+QUANTISED = {
+    "a map": (nn.QuantizedConv2d(4, (3, 2), 2, "same", (1, 2), 1, True, 3, "uint8", 5), (9, 8, 2)),
+    "groups": (nn.QuantizedConv1d(4, 3, 2, ((1, 0),), 2, 2, False, 7, "int8", -9), (9, 2)),
+    "a volume": (nn.QuantizedConv3d(4, 2, 2, 1, 2, 2, True, 3, "int8", 5), (4, 3, 5, 2)),
+    "rows": (nn.QuantizedLinear(4, True, 3, "uint8", 5), (4, 3)),
+    "sums": (nn.QuantizedConv2d(4, 3, input_zero_point=200), (5, 6, 2)),
+    "sums of rows": (nn.QuantizedLinear(4), (7,)),
+    "16 bits": (nn.QuantizedConv2d(4, 3, dtype="int16", zero_point=-70), (5, 6, 2)),
+    "a zero beyond": (nn.QuantizedConv2d(4, 3, input_zero_point=-3, dtype="uint8"), (5, 6, 2)),
+}
+_OPERATORS = {
+    "sums": "ConvInteger", "sums of rows": "ConvInteger", "16 bits": "ConvInteger",
+    "a zero beyond": "Conv",
+}  # fmt: skip
+"""As which layers go out, where it is not QLinearConv: a result of int8 needs such weights, too."""
+
+
+@pytest.mark.parametrize(("low", "high"), [(-60, 60), (-20, 200), (0, 255), (40, 100)])
+@pytest.mark.parametrize("name", QUANTISED)
+def test_layers_go_out(name: str, low: int, high: int, tmp_path: Path) -> None:
+    """As quantised operators, to what ONNX Runtime gives, and back to the same bits.
+
+    Weights are of both kinds, and of one that needs a zero point.
+    """
+    layer, shape = QUANTISED[name]
+    model = nn.Sequential(
+        nn.Apply(functional.divide, (0.05,)), nn.Apply(functional.round),
+        nn.Apply(functional.add, (90.0,)), nn.Clip(0.0, 255.0), layer,
+    ).build(shape, fresh=True)  # fmt: skip
+    draw = np.random.default_rng(high)
+    arrays = {key: draw.integers(-900, 900, a.shape) for key, a in model.weights.items()}
+    arrays["4.weight"] = draw.integers(low, high, arrays["4.weight"].shape)
+    found: dict[str, Array] = {key: array.astype(np.float32) for key, array in arrays.items()}
+    if "4.multiplier" in found:
+        found["4.multiplier"] = draw.random(4).astype(np.float32) / 100 + np.float32(0.001)
+    model.load_weights(found)
+    model.finish = "none"
+    path, images = tmp_path / "model.onnx", random(9, 3, *shape) * 3
+    model.to_onnx(path)
+    wanted = model.predict(images)
+    held = [each.op_type for each in onnx.load(path).graph.node]
+    mixed = getattr(layer, "dtype", "") == "int8" and high > 127
+    assert ("ConvInteger" if mixed else _OPERATORS.get(name, "QLinearConv")) in held
+    assert "QuantizeLinear" in held
+    assert from_onnx(path).predict(images, finish="none").tobytes() == wanted.tobytes()
+    if name == "a zero beyond":
+        return
+    given = np.moveaxis(images, -1, 1) if images.ndim > 2 else images
+    seen = witness(path, given, "images")
+    seen = np.moveaxis(seen, 1, -1) if seen.ndim > 2 else seen
+    # It scales in float32, and rounds before the zero point is added.
+    assert abs(seen - wanted).max() <= 1
+    assert (seen != wanted).mean() < 0.02
+    assert len(np.unique(wanted)) > 10

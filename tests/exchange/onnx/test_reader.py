@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -279,3 +280,34 @@ def test_arrays_that_double_one_another_are_counted(tmp_path: Path) -> None:
     path = written(tmp_path, small(nodes=[*chain, node("Add", "x t40", "y")], arrays=arrays))
     with pytest.raises(CheckpointError, match=r"of t2\d.*must not be much larger"):
         from_onnx(path)
+
+
+BOMBS = {
+    r"Gather 'of y': places must be at most 1,048,576; got 4,000,000": [
+        node("Gather", "x zeros", "y", axis=3)
+    ],
+    r"Gather 'of t': .* must not be much larger": [
+        node("Gather", "wide zeros", "t"), node("Add", "x t", "y")
+    ],
+    r"Tile 'of t': .* must not be much larger": [
+        node("Tile", "zeros many", "t"), node("Gather", "x t", "y", axis=3)
+    ],
+    r"Add 'of t': .* must not be much larger": [
+        node("ConstantOfShape", "many", "f"), node("Add", "f f", "t"), node("Add", "x t", "y")
+    ],
+    r"Add 'of y': .* must not be much larger": [
+        node("ConstantOfShape", "many", "f"), node("Add", "x f", "y")
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", BOMBS)
+def test_what_is_too_large_is_refused_before_it_is_made(text: str, tmp_path: Path) -> None:
+    """Nodes that ask for many places or gigabytes are refused at once, and take no memory."""
+    arrays = {"zeros": np.zeros(4_000_000, np.int64), "many": np.array([2**28]),
+              "wide": np.zeros((1, 999), np.float32)}  # fmt: skip
+    path = written(tmp_path, small(nodes=BOMBS[text], sides=(1, 1, 1, 1), arrays=arrays))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(CheckpointError, match=text):
+        from_onnx(path)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < before + 2**19

@@ -18,9 +18,9 @@ class AugmentSpec(Specification):
     Attributes:
         attrs: fill value, and whether images are turned.
         domain: height, width and channels.
-        images: uint8 or float32; strides of rows, columns and channels.
+        images: uint8 or float32, or int32 for labels; strides of rows, columns and channels.
         table: float32; one stride, of the columns.
-        result: float32; strides as those of the images.
+        result: float32, or int32 for labels; strides as those of the images.
         buffers: number of pointers.
     """
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from isoconv.compile.augmentation.kernel import AugmentSpec
 from isoconv.compile.calls import Arguments
 from isoconv.compile.lowering import Lowering, lowers
@@ -22,9 +24,14 @@ def lower_augment(lowering: Lowering, group: Group) -> None:
     )
     place = lowering.allocate(group.anchor)
     result = arguments.operand(place, node.spec, node.spec, write=True)
+    shape = node.spec.shape
+    if len(shape) == 2:
+        # Labels: a channel that is not written.
+        shape = (*shape, 1)
+        images, result = (replace(each, strides=(*each.strides, 1)) for each in (images, result))
     spec = AugmentSpec(
         attrs=node.attrs,
-        domain=Domain(node.spec.shape),
+        domain=Domain(shape),
         images=images,
         table=table,
         result=result,

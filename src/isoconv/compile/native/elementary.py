@@ -13,7 +13,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from isoconv.arithmetic import bits
+from isoconv.arithmetic import bits, trigonometric
 from isoconv.arithmetic import elementary as definition
 from isoconv.arithmetic.philox import KEY_STEPS, MULTIPLIERS, ROUNDS
 from isoconv.errors import CompileError
@@ -421,7 +421,21 @@ def _power(v: Lanes, x: ir.Value, y: ir.Value) -> ir.Value:
     return b.select(one, v.number(1.0), result)
 
 
+def _atan(v: Lanes, x: ir.Value) -> ir.Value:
+    size = v.size(x)
+    near, far = definition.ATAN_BOUNDS
+    base = v.choose(size, ">", near, definition.QUARTER_PI, 0.0)
+    base = v.choose(size, ">", far, trigonometric.HALF_PI, base)
+    turned = v.div(v.sub(size, 1.0), v.add(size, 1.0))
+    t = v.choose(size, ">", near, turned, size)
+    t = v.choose(size, ">", far, v.div(v.number(-1.0), size), t)
+    z = v.mul(t, t)
+    rest = v.mul(t, v.mul(z, v.polynomial(definition.ATAN, z)))
+    return v.with_sign(v.add(base, v.add(t, rest)), x)
+
+
 _CORES: dict[str, Callable[[Lanes, ir.Value], ir.Value]] = {
+    "atan": _atan,
     "erf": _erf,
     "exp": _exp,
     "expm1": _expm1,

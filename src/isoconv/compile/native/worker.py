@@ -18,17 +18,16 @@ import pickle
 import queue
 import signal
 import struct
-import subprocess
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO
 
 from isoconv.compile.native.build import emit_object, toolchain
-from isoconv.compile.native.fork import renew_in_child, undivided
+from isoconv.compile.native.fork import renew_in_child
+from isoconv.compile.native.interpreter import Interpreter
 from isoconv.compile.native.specification import Specification, meaning
 from isoconv.compile.target import Target, target_named
 from isoconv.cores import cores
@@ -44,12 +43,6 @@ _AHEAD = 2  # jobs a helper has at hand, so that it need not wait for the next
 _WORTH = 16  # kernels for each helper: starting one takes as long as compiling ten
 _MOST = 7
 _PATIENCE = 2.0  # seconds without any answer after which the rest is compiled here
-
-_PROGRAM = (
-    "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); "
-    "from isoconv.compile.native.worker import serve; serve()"
-)
-
 
 # The helper ---------------------------------------------------------------------------------------
 
@@ -191,13 +184,6 @@ class WorkerPool:
             self._helpers.pop().close()
 
 
-def _interpreter() -> str | None:
-    """A Python to start; None where this process is another program with Python inside."""
-    if getattr(sys, "frozen", False) or not sys.executable:
-        return None
-    return sys.executable if Path(sys.executable).stem.lower().startswith("python") else None
-
-
 class _Helper:
     """One helper process, and the thread that feeds it.
 
@@ -207,64 +193,40 @@ class _Helper:
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        self.is_ours = True
-        self._process: subprocess.Popen[bytes] | None = None
+        self._python = Interpreter(__name__, quiet=True)
         self._thread: threading.Thread | None = None
-        interpreter = _interpreter()
-        if interpreter is None:
-            return
-        renew_in_child(self, _Helper._renew)
-        with contextlib.suppress(OSError):
-            # A fork in between would take pipes along that nobody in the child knows to close.
-            with undivided:
-                self._process = subprocess.Popen(  # noqa: S603  # the Python that runs this
-                    [interpreter, "-I", "-S", "-c", _PROGRAM],
-                    # What a buffer holds would be written by parent and child.
-                    bufsize=0,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
-                    creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
-                )
-            if self._process.stdin is not None:
+        if self._python.runs:
+            renew_in_child(self, _Helper._renew)
+            with contextlib.suppress(OSError):
                 # So little fits into any pipe.
-                home = str(Path(__file__).parents[3])
-                _write(self._process.stdin, pickle.dumps([*sys.path, home]) + pickle.dumps(target))
+                self._python.write(pickle.dumps(target))
 
     def _renew(self) -> None:
-        """In a forked process: the helper is the parent's, with its pipes and its thread."""
-        self.is_ours = False
-        process, self._process, self._thread = self._process, None, None
-        if process is None:
-            return
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                pipe.close()
-        # Nobody here is to wait for a process that is not a child of this one.
-        process.returncode = 0
+        """In a forked process: the thread is the parent's."""
+        self._thread = None
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it was not started by a process that this one was forked from."""
+        return self._python.is_ours
 
     def work(self, jobs: _JobQueue) -> None:
         """Start the thread; see `WorkerPool.work`."""
         self._queue = jobs
-        if self._process is not None:
-            self._thread = threading.Thread(
-                target=self._work, args=(self._process,), daemon=True, name="isoconv-compile"
-            )
+        if self._python.runs:
+            self._thread = threading.Thread(target=self._work, daemon=True, name="isoconv-compile")
             self._thread.start()
 
-    def _work(self, process: subprocess.Popen[bytes]) -> None:
+    def _work(self) -> None:
         taken: deque[int] = deque()
         # Whatever happens to the helper, its work is given back.
         with contextlib.suppress(Exception):
-            self._feed(process, taken)
+            self._feed(self._python, taken)
         for number in taken:
             self._queue.answers.put((number, None))
 
-    def _feed(self, process: subprocess.Popen[bytes], taken: deque[int]) -> None:
-        to, answers = process.stdin, process.stdout
-        if to is None or answers is None:
-            return
-        number, greeting = _read_answer(answers)
+    def _feed(self, python: Interpreter, taken: deque[int]) -> None:
+        number, greeting = _read_answer(python)
         if number != _GREETING or greeting != _greeting(self._target):
             return
         while True:
@@ -273,47 +235,22 @@ class _Helper:
                     taken.append(self._queue.waiting.popleft())
                 except IndexError:
                     break  # another thread was quicker
-                _write(to, pickle.dumps((taken[-1], self._queue.jobs[taken[-1]])))
+                python.write(pickle.dumps((taken[-1], self._queue.jobs[taken[-1]])))
             if not taken:
                 return
-            number, code = _read_answer(answers)
+            number, code = _read_answer(python)
             if number != taken.popleft():
                 raise ValueError(number)
             self._queue.answers.put((number, code))
 
     def close(self) -> None:
         """End the process."""
-        process = self._process
-        if process is None:
-            return
-        process.kill()
-        process.wait()
+        self._python.kill()
         if self._thread is not None:
             self._thread.join()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+        self._python.close_pipes()
 
 
-def _read_answer(answers: IO[bytes]) -> tuple[int, bytes | None]:
-    number, size = _HEAD.unpack(_read(answers, _HEAD.size))
-    return number, None if size < 0 else _read(answers, size)
-
-
-def _read(answers: IO[bytes], size: int) -> bytes:
-    """So many bytes from a pipe without a buffer, which gives what it has."""
-    parts: list[bytes] = []
-    while size:
-        parts.append(answers.read(size))
-        if not parts[-1]:
-            raise EOFError
-        size -= len(parts[-1])
-    return b"".join(parts)
-
-
-def _write(to: IO[bytes], content: bytes) -> None:
-    """All of it, into a pipe without a buffer."""
-    rest = memoryview(content)
-    while rest:
-        rest = rest[to.write(rest) :]
+def _read_answer(python: Interpreter) -> tuple[int, bytes | None]:
+    number, size = _HEAD.unpack(python.read(_HEAD.size))
+    return number, None if size < 0 else python.read(size)

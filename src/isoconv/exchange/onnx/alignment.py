@@ -51,7 +51,9 @@ def aligned(use: Use, parts: Sequence[Given]) -> tuple[list[Value], Layout]:
             extra.append(axes[place])
     layout = Layout(tuple(axes), (*extra, *chief.layout.memory))
     found[rank[0]] = chief
-    return [_placed(use, part, layout) for part in found], layout
+    # Sides of 1 before all others are the result's where no tensor has more before them.
+    bare = bool(layout.memory and layout.memory[0])
+    return [_placed(use, part, layout, bare=bare) for part in found], layout
 
 
 def _lifted(use: Use, part: Given, rank: int) -> Given:
@@ -91,9 +93,17 @@ def _renamed(layout: Layout, target: Sequence[Row]) -> Layout:
     return Layout(axes, tuple(tuple(names[factor] for factor in axis) for axis in layout.memory))
 
 
-def _placed(use: Use, part: Given, layout: Layout) -> Value:
-    """A value or an array as a tensor whose axes are those of a layout, or have size 1."""
+def _placed(use: Use, part: Given, layout: Layout, *, bare: bool) -> Value:
+    """A value or an array as a tensor whose axes are those of a layout, or have size 1.
+
+    Args:
+        use: the node.
+        part: the value or array.
+        layout: of the result.
+        bare: whether axes before the first of more than one element may be left out.
+    """
     if isinstance(part, Fixed):
+        use.into.hold(4 * part.array.size, kept=False)
         array = in_order(part.array, layout.axes, layout.memory)
         while array.ndim and array.shape[0] == 1:
             array = array[0]
@@ -101,6 +111,6 @@ def _placed(use: Use, part: Given, layout: Layout) -> Value:
     part = Value(part.name, _renamed(part.layout, layout.axes))
     held = flat(part.layout.memory)
     memory = [tuple(f for f in axis if f in held) for axis in layout.memory]
-    while memory and not memory[0] and len(memory) > 1:
+    while bare and not memory[0] and len(memory) > 1:
         memory = memory[1:]
     return use.into.lying(part, memory)

@@ -18,9 +18,11 @@ from isoconv.nn import functional as f
 __all__ = ["joined"]
 
 _UNARY: dict[str, Callable[..., Tensor]] = {
-    "Abs": f.abs, "Ceil": f.ceil, "Erf": f.erf, "Exp": f.exp, "Floor": f.floor, "IsInf": f.isinf,
-    "IsNaN": f.isnan, "Log": f.log, "Neg": f.neg, "Not": f.logical_not,
-    "Reciprocal": f.reciprocal, "Round": f.round, "Sign": f.sign, "Sqrt": f.sqrt,
+    "Abs": f.abs, "Acos": f.acos, "Acosh": f.acosh, "Asin": f.asin, "Asinh": f.asinh,
+    "Atan": f.atan, "Atanh": f.atanh, "Ceil": f.ceil, "Cosh": f.cosh, "Erf": f.erf,
+    "Exp": f.exp, "Floor": f.floor, "IsInf": f.isinf, "IsNaN": f.isnan, "Log": f.log, "Neg": f.neg,
+    "Not": f.logical_not, "Reciprocal": f.reciprocal, "Round": f.round, "Sign": f.sign,
+    "Sinh": f.sinh, "Sqrt": f.sqrt,
 }  # fmt: skip
 _BINARY: dict[str, Callable[..., Tensor]] = {
     "Add": f.add, "And": f.logical_and, "Div": f.divide, "Equal": f.equal, "Greater": f.greater,
@@ -94,11 +96,16 @@ def combined(use: Use, first: Given | None, second: Given | None) -> Value:
     return joined(use, (first, second), layer)
 
 
+def _takes_whole(use: Use, place: int) -> bool:
+    """Whether an input may be whole numbers, as an exponent may."""
+    return use.node.operator in _EXACT or (use.node.operator == "Pow" and place == 1)
+
+
 def _number(use: Use, given: Given | None) -> float | None:
     """An array of one element as a number that a layer keeps; None for anything else."""
     if not isinstance(given, Fixed) or given.array.size != 1:
         return None
-    given = use.floats(given, 1, whole=use.node.operator in _EXACT)
+    given = use.floats(given, 1, whole=_takes_whole(use, 1))
     found = float(given.array.reshape(-1)[0])
     return found if isfinite(found) else None
 
@@ -112,7 +119,7 @@ def joined(use: Use, parts: Sequence[Given | None], layer: Module) -> Value:
     given: list[Given] = []
     for place, part in enumerate(parts):
         if isinstance(part, Fixed):
-            part = use.floats(part, place, whole=use.node.operator in _EXACT)
+            part = use.floats(part, place, whole=_takes_whole(use, place))
         if part is None:
             raise NodeError(f"input {place} must be there")
         given.append(part)
@@ -163,6 +170,7 @@ def _as_bias(use: Use) -> Value | None:
     if sizes != wanted:
         return None
     layer.bias = True
+    use.into.origins[x.name] += (shift.name,)
     use.into.weights[f"{x.name}.bias"] = shift.array.reshape(-1).astype(np.float32)
     return x
 

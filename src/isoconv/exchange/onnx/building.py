@@ -21,7 +21,7 @@ __all__ = ["Building", "Fixed", "Given", "NodeError", "Use", "Value"]
 
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
 MOST_FOLDED = 2**27
-"""Bytes of all arrays that follow from others, beside four times those in the file."""
+"""Bytes of all arrays that follow from others or are a layer's, beside eight times the file's."""
 
 
 class NodeError(ValueError):
@@ -76,6 +76,8 @@ class Building:
         steps: of the network.
         weights: its arrays by name.
         shapes: of what each step gives, as its layout has it.
+        origins: which of the file's arrays are in the weights of a step.
+        split: nodes that make several rows of one image, in words.
         readers: how often each value of the graph is read, as a result too.
         makers: which node gives each value of the graph.
     """
@@ -92,17 +94,26 @@ class Building:
         self.makers = {name: node for node in file.nodes for name in node.outputs if name}
         self._room = MOST_FOLDED
         for array in file.arrays.values():
-            self._room += 4 * array.nbytes
+            self._room += 8 * array.nbytes
         self.steps: list[Step] = []
         self.weights: dict[str, Array] = {}
         self.shapes: dict[str, tuple[int, ...]] = {}
+        self.origins: dict[str, tuple[str, ...]] = {}
+        self.split: list[str] = []
         self.inputs = tuple(inputs)
         self._names = set(inputs)
         self._lying: dict[tuple[str, tuple[Row, ...]], Value] = {}
         self._constants: dict[tuple[str, tuple[int, ...], bytes], Value] = {}
 
     def add(
-        self, name: str, layer: Module, sources: Iterable[Value], layout: Layout, **weights: Array
+        self,
+        name: str,
+        layer: Module,
+        sources: Iterable[Value],
+        layout: Layout,
+        *,
+        origins: Iterable[Given | None] = (),
+        **weights: Array,
     ) -> Value:
         """One more layer.
 
@@ -111,33 +122,42 @@ class Building:
             layer: without weights.
             sources: what it reads.
             layout: of what it gives.
+            origins: what its arrays follow from.
             **weights: its arrays, as the layer has them.
         """
         free, number = name, 2
         while free in self._names:
             free, number = f"{name}_{number}", number + 1
         self._names.add(free)
+        for array in weights.values():
+            self.hold(4 * array.size)
         self.steps.append((free, layer, *(source.name for source in sources)))
         for own, array in weights.items():
             self.weights[f"{free}.{own}"] = np.asarray(array, np.float32)
+        if weights:
+            # A number alone is nobody's weight: exporters write each once.
+            self.origins[free] = tuple(
+                given.name
+                for given in origins
+                if isinstance(given, Fixed) and given.name and given.array.size > 1
+            )
         self.shapes[free] = layout.shape
         return Value(free, layout)
 
-    def hold(self, arrays: Sequence[Array], sources: Sequence[Array | None]) -> None:
-        """Count arrays that follow from others: a small file can double one again and again.
+    def hold(self, size: int, *, kept: bool = True) -> None:
+        """Count bytes before they are taken: a small file can double an array again and again.
 
         Args:
-            arrays: that follow; views of others take no memory.
-            sources: what they follow from, which is counted already.
+            size: how many.
+            kept: whether they stay; others only have to fit.
 
         Raises:
-            NodeError: they are too large in all.
+            NodeError: they are too many in all.
         """
-        known = {id(source) for source in sources}
-        for array in arrays:
-            if array.base is None and id(array) not in known:
-                self._room -= array.nbytes
-        if self._room < 0:
+        room = self._room - size
+        if kept:
+            self._room = room
+        if room < 0:
             raise NodeError("what follows from the file's arrays must not be much larger than they")
 
     def needed(self, result: Value) -> list[Step]:
@@ -209,6 +229,7 @@ class Building:
         if not self.inputs:
             raise NodeError("a network must have an input")
         array = fixed.array if array is None else array
+        self.hold(4 * array.size, kept=False)
         array = np.asarray(array, np.float32, order="C")
         key = (fixed.name, array.shape, hashlib.sha256(array.tobytes()).digest())
         if key in self._constants:
@@ -217,7 +238,8 @@ class Building:
         layer = Constant(array.shape, learned)
         layout = of_shape(array.shape, range(array.ndim))
         source = Value(self.inputs[0], layout)
-        made = self.add(fixed.name or f"{name}.constant", layer, [source], layout, value=array)
+        name = fixed.name or f"{name}.constant"
+        made = self.add(name, layer, [source], layout, origins=[fixed], value=array)
         self._constants[key] = made
         return made
 
@@ -381,7 +403,8 @@ class Use:
         **weights: Array,
     ) -> Value:
         """Its layer; see `Building.add`."""
-        return self.into.add(name or self.name(), layer, sources, layout, **weights)
+        name = name or self.name()
+        return self.into.add(name, layer, sources, layout, origins=self.inputs, **weights)
 
     def maps(self, value: Value) -> Value:
         """A feature map with its channels last: ``(N, C, spatial...)`` in ONNX.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -277,6 +278,41 @@ def _matmul(use: Use) -> Sequence[Given]:
     if isinstance(other, Fixed) and other.array.ndim == 2:
         return [product(use, x, other.array, None)]
     return [of_both(use, x, use.value(1))]
+
+
+@converts("Einsum", since=12)
+def _einsum(use: Use) -> Sequence[Given]:
+    """Two factors: letters of both are those of a batch or summed over, others go to the result."""
+    equation = use.setting("equation", "").replace(" ", "")
+    left, _, result = equation.partition("->")
+    first, _, second = left.partition(",")
+    terms = (first, second, result)
+    shared = set(first) & set(second)
+    if not all(term.isalpha() and len(set(term)) == len(term) for term in terms) or set(
+        result
+    ) | shared != set(first) | set(second):
+        rule = "be a product of two, each letter once in a factor, and in the other or the result"
+        raise NodeError(f"equation must {rule}; got {equation!r}")
+    a, b = use.value(), use.given(1)
+    if b is None or (len(first), len(second)) != (len(a.sizes), len(b.sizes)):
+        raise NodeError(f"equation {equation!r} must name each axis of its two inputs")
+    sides = {**dict(zip(second, b.sizes, strict=True)), **dict(zip(first, a.sizes, strict=True))}
+    batch, inner = ([c for c in first if c in shared and (c in result) == kept] for kept in (1, 0))
+    rows, columns = ([c for c in term if c not in shared] for term in (first, second))
+    m, k, n = (prod(sides[c] for c in letters) for letters in (rows, inner, columns))
+    shape = [sides[c] for c in batch]
+    a = Value(a.name, a.layout.transposed([first.index(c) for c in (*batch, *rows, *inner)]))
+    a = use.into.reshaped(a, [*shape, m, k])
+    order = [second.index(c) for c in (*batch, *inner, *columns)]
+    if isinstance(b, Fixed) and not batch:
+        y = product(use, a, b.array.transpose(order).reshape(-1, n), None)
+    else:
+        other = use.value(1)
+        other = Value(other.name, other.layout.transposed(order))
+        y = of_both(use, a, use.into.reshaped(other, [*shape, k, n]))
+    found = [*batch, *rows, *columns]
+    y = use.into.reshaped(y, [sides[c] for c in found])
+    return [Value(y.name, y.layout.transposed([found.index(c) for c in result]))]
 
 
 def of_both(use: Use, a: Value, b: Value) -> Value:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import prod
 
-from isoconv.checks import check_shape, check_text, shown
+from isoconv.checks import check_shape, shown
 from isoconv.errors import ArgumentError
 from isoconv.exchange.onnx.building import Building, Value
 from isoconv.exchange.onnx.layouts import Layout, of_shape
@@ -69,8 +69,9 @@ def image_of(
 
 
 _KEEPS_AXES = (
-    "Add", "Cast", "Clip", "DequantizeLinear", "Div", "Identity", "LeakyRelu", "LogSoftmax", "Mul",
-    "QuantizeLinear", "Relu", "Sigmoid", "Softmax", "Sub", "Tanh",
+    "Abs", "Add", "Cast", "Clip", "DequantizeLinear", "Div", "Elu", "Exp", "HardSigmoid",
+    "HardSwish", "Identity", "LeakyRelu", "Log", "LogSoftmax", "Max", "Min", "Mul", "Neg", "Pad",
+    "Pow", "QuantizeLinear", "Relu", "Sigmoid", "Slice", "Softmax", "Sqrt", "Sub", "Tanh",
 )  # fmt: skip
 """Operators that take axes as they come, and leave them so."""
 _NO_MATTER = ("Shape", "Size", "Constant")
@@ -168,8 +169,6 @@ def result_of(file: OnnxFile, made: Building, output: str | None) -> Value:
     names = [given.name for given in file.outputs]
     if not names:
         raise refused(file.path, ["it must have a result"])
-    if output is not None:
-        check_text("output", output)
     if output is None and len(names) > 1:
         listed = ", ".join(map(printable, names))
         raise ArgumentError(

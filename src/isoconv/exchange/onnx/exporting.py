@@ -30,7 +30,7 @@ OLDEST = 13
 MOST_BYTES = 2**31 - 1
 """Of a message; larger ones cannot be read."""
 
-for _family in ("write_elements", "write_layers", "write_moving"):
+for _family in ("write_elements", "write_layers", "write_moving", "write_quantized"):
     # Each enters its operations into the table.
     import_module(f"isoconv.exchange.onnx.{_family}")
 
@@ -129,6 +129,7 @@ def _written(writer: Writer, shape: tuple[int, ...]) -> Written:
     if result.shape:
         result = writer.ordered(result, channels_first(len(result.shape)))
     writer.nodes.append(("Identity", [result.name], ["result"], "result", {}))
+    writer.prune("result")
     return result
 
 

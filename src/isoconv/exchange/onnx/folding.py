@@ -7,11 +7,13 @@ becomes a layer, whose arithmetic is isoconv's.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from math import ceil, prod
+from functools import reduce
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from isoconv.arithmetic import elementary
 from isoconv.exchange.onnx.reader import Node
 from isoconv.exchange.onnx.tensors import KINDS
 from isoconv.graph.operation import Array
@@ -21,27 +23,32 @@ __all__ = ["folded", "is_folded", "normal_axes", "shape_slice"]
 
 Settings = Mapping[str, Any]
 Fold = Callable[[Settings, Sequence[Array]], Sequence[Any]]
-_FOLDS: dict[str, Fold] = {}
+Count = Callable[[Settings, Sequence[Array]], int]
+_FOLDS: dict[str, tuple[Fold, Count]] = {}
 
 
-def folded(node: Node, arrays: Sequence[Array | None]) -> list[Array] | None:
+def folded(
+    node: Node, arrays: Sequence[Array | None], hold: Callable[[int], None]
+) -> list[Array] | None:
     """The results of a node whose inputs are all known; None where a layer is to compute them.
 
     Args:
         node: of the graph.
         arrays: what it reads; None for what is left out.
+        hold: is told the bytes of a result before they are taken, and refuses too many.
 
     Raises:
         ValueError: shapes or settings that do not fit the operator, or a result too large.
     """
-    fold = _FOLDS.get(node.operator)
-    if fold is None:
+    if node.operator not in _FOLDS:
         return None
+    fold, count = _FOLDS[node.operator]
     present = list(arrays)
     while present and present[-1] is None:
         present.pop()
     try:
         with np.errstate(all="ignore"):
+            hold(_WIDEST * count(node.attributes, present))  # type: ignore[arg-type]
             found = fold(node.attributes, present)  # type: ignore[arg-type]
     except (
         IndexError,
@@ -66,13 +73,17 @@ class _NotExactError(Exception):
     """A computation whose rounding is a layer's affair."""
 
 
+_WIDEST = 8
+"""Bytes of an element, at most."""
+
+
 def _checked(count: int) -> None:
-    """See that there is memory for a result; a small file may ask for any.
+    """See that there would be memory for a result of which one element stands for all.
 
     Raises:
         NotEnoughMemoryError: there is not.
     """
-    check_memory("an array of the network", {"its elements": 8 * count}, "a smaller network")
+    check_memory("an array of the network", {"its elements": _WIDEST * count}, "a smaller network")
 
 
 def normal_axes(axes: Sequence[int], rank: int) -> tuple[int, ...]:
@@ -87,11 +98,29 @@ def normal_axes(axes: Sequence[int], rank: int) -> tuple[int, ...]:
     return tuple(found)
 
 
-def fold(*operators: str) -> Callable[[Fold], Fold]:
-    """Enter a function that computes operators with these names."""
+def _view(_: Settings, __: Sequence[Array]) -> int:
+    """No elements of its own."""
+    return 0
+
+
+def _as_many(_: Settings, arrays: Sequence[Array]) -> int:
+    return arrays[0].size
+
+
+def _broadcast(_: Settings, arrays: Sequence[Array]) -> int:
+    return prod(np.broadcast_shapes(*(array.shape for array in arrays)))
+
+
+def fold(*operators: str, count: Count = _view) -> Callable[[Fold], Fold]:
+    """Enter a function that computes operators with these names.
+
+    Args:
+        *operators: their names.
+        count: how many elements the results take in memory.
+    """
 
     def entered(function: Fold) -> Fold:
-        _FOLDS.update(dict.fromkeys(operators, function))
+        _FOLDS.update(dict.fromkeys(operators, (function, count)))
         return function
 
     return entered
@@ -130,34 +159,44 @@ def _filled(settings: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
     return [np.broadcast_to(value.reshape(-1)[0], sides)]
 
 
-@fold("Range")
-def _range(_: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
+def _steps(_: Settings, arrays: Sequence[Array]) -> int:
     start, limit, step = (array.reshape(-1)[0] for array in arrays)
     if start.dtype.kind != "i":
         raise _NotExactError
-    _checked(max(0, ceil((int(limit) - int(start)) / int(step))))
+    return len(range(int(start), int(limit), int(step)))
+
+
+@fold("Range", count=_steps)
+def _range(_: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
+    start, limit, step = (array.reshape(-1)[0] for array in arrays)
     return [np.arange(int(start), int(limit), int(step)).astype(start.dtype)]
 
 
-@fold("Cast")
+@fold("Cast", count=_as_many)
 def _cast(settings: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
     return [arrays[0].astype(KINDS[settings["to"]])]
 
 
-@fold("Gather")
+def _taken(settings: Settings, arrays: Sequence[Array]) -> int:
+    data, indices = arrays
+    return int(data.size // max(1, data.shape[settings.get("axis", 0)]) * indices.size)
+
+
+@fold("Gather", count=_taken)
 def _gather(settings: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
     data, indices = arrays
-    axis = settings.get("axis", 0)
-    _checked(data.size // max(1, data.shape[axis]) * indices.size)
-    return [np.take(data, indices, axis)]
+    return [np.take(data, indices, settings.get("axis", 0))]
 
 
-@fold("Concat")
-def _concat(settings: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
+def _all(_: Settings, arrays: Sequence[Array]) -> int:
     size = 0
     for array in arrays:
         size += array.size
-    _checked(size)
+    return size
+
+
+@fold("Concat", count=_all)
+def _concat(settings: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
     return [np.concatenate(arrays, settings.get("axis", 1))]
 
 
@@ -173,7 +212,7 @@ def _squeeze(settings: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
     return [np.squeeze(arrays[0], None if axes is None else normal_axes(axes, arrays[0].ndim))]
 
 
-@fold("Reshape")
+@fold("Reshape", count=_as_many)
 def _reshape(settings: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
     wanted = [int(side) for side in arrays[1]]
     if not settings.get("allowzero", 0):
@@ -181,7 +220,7 @@ def _reshape(settings: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
     return [arrays[0].reshape(wanted)]
 
 
-@fold("Flatten")
+@fold("Flatten", count=_as_many)
 def _flatten(settings: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
     axis = settings.get("axis", 1)
     before = prod(arrays[0].shape[:axis])
@@ -200,11 +239,13 @@ def _expand(_: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
     return [np.broadcast_to(arrays[0], shape)]
 
 
-@fold("Tile")
+def _repeated(_: Settings, arrays: Sequence[Array]) -> int:
+    return arrays[0].size * prod(int(count) for count in arrays[1])
+
+
+@fold("Tile", count=_repeated)
 def _tile(_: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
-    repeats = [int(count) for count in arrays[1]]
-    _checked(arrays[0].size * prod(repeats))
-    return [np.tile(arrays[0], repeats)]
+    return [np.tile(arrays[0], [int(count) for count in arrays[1]])]
 
 
 @fold("Slice")
@@ -243,7 +284,6 @@ def _binary(
         if len(arrays) == 1:
             return [arrays[0]]
         first, second = arrays
-        _checked(prod(np.broadcast_shapes(first.shape, second.shape)))
         if first.dtype.kind == "f":
             if floats is None:
                 raise _NotExactError
@@ -260,25 +300,24 @@ def _truncated(first: Array, second: Array) -> Array:
     return np.asarray(down + over)
 
 
-fold("Add")(_binary(np.add, np.add))
-fold("Sub")(_binary(np.subtract, np.subtract))
-fold("Mul")(_binary(np.multiply, np.multiply))
-fold("Div")(_binary(_truncated, np.divide))
-fold("Equal")(_binary(np.equal, None))
-fold("Greater")(_binary(np.greater, None))
-fold("Less")(_binary(np.less, None))
-fold("GreaterOrEqual")(_binary(np.greater_equal, None))
-fold("LessOrEqual")(_binary(np.less_equal, None))
-fold("And")(_binary(np.logical_and, None))
-fold("Or")(_binary(np.logical_or, None))
-fold("Xor")(_binary(np.logical_xor, None))
-fold("Min")(_binary(np.minimum, np.minimum))
-fold("Max")(_binary(np.maximum, np.maximum))
+fold("Add", count=_broadcast)(_binary(np.add, np.add))
+fold("Sub", count=_broadcast)(_binary(np.subtract, np.subtract))
+fold("Mul", count=_broadcast)(_binary(np.multiply, np.multiply))
+fold("Div", count=_broadcast)(_binary(_truncated, np.divide))
+fold("Equal", count=_broadcast)(_binary(np.equal, None))
+fold("Greater", count=_broadcast)(_binary(np.greater, None))
+fold("Less", count=_broadcast)(_binary(np.less, None))
+fold("GreaterOrEqual", count=_broadcast)(_binary(np.greater_equal, None))
+fold("LessOrEqual", count=_broadcast)(_binary(np.less_equal, None))
+fold("And", count=_broadcast)(_binary(np.logical_and, None))
+fold("Or", count=_broadcast)(_binary(np.logical_or, None))
+fold("Xor", count=_broadcast)(_binary(np.logical_xor, None))
+fold("Min", count=_broadcast)(_binary(np.minimum, np.minimum))
+fold("Max", count=_broadcast)(_binary(np.maximum, np.maximum))
 
 
-@fold("Where")
+@fold("Where", count=_broadcast)
 def _where(_: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
-    _checked(prod(np.broadcast_shapes(*(array.shape for array in arrays))))
     return [np.where(arrays[0].astype(bool), arrays[1], arrays[2])]
 
 
@@ -289,9 +328,60 @@ def _unary(compute: Callable[[Array], Any]) -> Fold:
     return computed
 
 
-fold("Neg")(_unary(np.negative))
-fold("Abs")(_unary(np.abs))
-fold("Floor")(_unary(np.floor))
-fold("Ceil")(_unary(np.ceil))
-fold("Sqrt")(_unary(np.sqrt))
-fold("Not")(_unary(np.logical_not))
+fold("Neg", count=_as_many)(_unary(np.negative))
+fold("Abs", count=_as_many)(_unary(np.abs))
+fold("Floor", count=_as_many)(_unary(np.floor))
+fold("Ceil", count=_as_many)(_unary(np.ceil))
+fold("Sqrt", count=_as_many)(_unary(np.sqrt))
+fold("Not", count=_as_many)(_unary(np.logical_not))
+
+
+MOST_COUNTED = 2**12
+"""Elements of an array of sides or counts."""
+
+
+def _counted(ufunc: np.ufunc) -> Fold:
+    """A reduction of whole numbers, which no order changes."""
+
+    def computed(settings: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
+        if arrays[0].dtype.kind not in "iu" or arrays[0].size > MOST_COUNTED:
+            raise _NotExactError
+        axes = _given(settings, arrays, "axes", 1)
+        if not axes and settings.get("noop_with_empty_axes", 0):
+            return [arrays[0]]
+        gone = normal_axes(axes or range(arrays[0].ndim), arrays[0].ndim)
+        found = arrays[0]
+        for axis in gone:
+            found = np.expand_dims(reduce(ufunc, np.moveaxis(found, axis, 0)), axis)
+        return [found if settings.get("keepdims", 1) else np.squeeze(found, gone)]
+
+    return computed
+
+
+fold("ReduceProd")(_counted(np.multiply))
+fold("ReduceSum")(_counted(np.add))
+fold("ReduceMax")(_counted(np.maximum))
+fold("ReduceMin")(_counted(np.minimum))
+
+
+@fold("Mod", count=_broadcast)
+def _remainder(settings: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
+    if arrays[0].dtype.kind not in "iu":
+        raise _NotExactError
+    first, second = arrays
+    if settings.get("fmod", 0):
+        return [first - _truncated(first, second) * second]
+    return [np.mod(first, second)]
+
+
+def _angles(compute: Callable[[Array], Any]) -> Fold:
+    """Of arrays of the file alone, as codes of places are made: no kernel reduces an angle."""
+
+    def computed(_: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
+        return [np.asarray(compute(arrays[0].astype(np.float32)), arrays[0].dtype)]
+
+    return computed
+
+
+fold("Sin", count=_as_many)(_angles(elementary.sin))
+fold("Cos", count=_as_many)(_angles(elementary.cos))

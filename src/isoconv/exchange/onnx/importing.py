@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from isoconv.checks import check_flag, check_path, refusal
+from isoconv.checks import check_flag, check_path, check_text, refusal
 from isoconv.errors import ArgumentError, CheckpointError, IsoconvError, as_given, turned
 from isoconv.exchange.onnx.building import Building, Fixed, Given, NodeError, Use, Value
 from isoconv.exchange.onnx.converting import converter_for
@@ -23,13 +23,15 @@ from isoconv.exchange.onnx.ends import (
 from isoconv.exchange.onnx.folding import folded, is_folded
 from isoconv.exchange.onnx.layouts import Layout
 from isoconv.exchange.onnx.reader import Node, OnnxFile, open_onnx, refused
+from isoconv.exchange.onnx.sharing import apart, tied
 from isoconv.exchange.onnx.writing import PREPROCESSING, RECORD
 from isoconv.exchange.preparing import prepared, prepared_as_said
-from isoconv.exchange.published import imagenet_names
+from isoconv.exchange.published import classes_as_imagenet
 from isoconv.graph.operation import Array
-from isoconv.nn import Network, Sigmoid, trace_model
+from isoconv.nn import Apply, Network, Sigmoid, Softmax, trace_model
+from isoconv.nn.functional import multiply
 from isoconv.nn.held import put_weights
-from isoconv.nn.inference import warn_outside
+from isoconv.nn.images import warn_outside
 from isoconv.nn.plain import parse
 from isoconv.nn.record import Facts, read_record
 from isoconv.nn.storage import check_names
@@ -91,6 +93,8 @@ def from_onnx(
         isoconv.errors.CheckpointError: no.onnx cannot be read as an ONNX network: No such file or \
 directory
     """
+    if output is not None:
+        check_text("output", output)
     file = open_onnx(check_path("path", path))
     network = _network(file, input_shape, output, check_flag("fold_batch_norm", fold_batch_norm))
     if class_names is not None:
@@ -125,7 +129,6 @@ def _network(
 
 USUAL_SIDE = 224
 """Of images, where a file leaves their sides free."""
-IMAGENET_CLASSES = 1000
 
 
 def load_onnx(path: str | Path, *, normalise: str | None = None) -> Network:
@@ -133,7 +136,8 @@ def load_onnx(path: str | Path, *, normalise: str | None = None) -> Network:
 
     What the file does not say is told in a `DataWarning` each: how pictures are normalised, sides
     that it leaves free, and that 1,000 results for coloured pictures are taken for ImageNet's
-    classes. Results in a row become probabilities by softmax unless the network ends in one itself.
+    classes. Results in a row become probabilities by softmax unless the network ends in one itself;
+    a map of the picture's size that does is one of the classes of pixels.
 
     Args:
         path: of the file.
@@ -155,16 +159,14 @@ def load_onnx(path: str | Path, *, normalise: str | None = None) -> Network:
         raise _said_already(normalise)
     shape = network.input_shape or ()
     result = trace_model(network, shape, training=False).output_tensor.shape
+    last = next(layer for name, layer, *_ in network.steps if name == network.output)
+    if len(result) == 3 and result[:2] == shape[:2] and isinstance(last, Softmax):
+        # A map that does not end in probabilities may be anything, and is left as numbers.
+        network.finish = "softmax"
     if len(result) == 1 and result[0] > 1:
-        last = next(layer for name, layer, *_ in network.steps if name == network.output)
         network.finish = "sigmoid" if isinstance(last, Sigmoid) else "softmax"
-    coloured = len(shape) == 3 and shape[-1] == 3
-    if coloured and result == (IMAGENET_CLASSES,) and not network.class_names:
-        network.class_names = imagenet_names()
-        warn_outside(
-            f"{printable(path)} does not name its classes: its {IMAGENET_CLASSES:,} results are "
-            "taken for those of ImageNet's classes, in their usual order"
-        )
+    if not network.class_names:
+        classes_as_imagenet(network, Path(path))
     return network
 
 
@@ -275,8 +277,8 @@ def converted(
             continue
         made.values.update(zip(node.outputs, found, strict=False))
     if faults:
-        if (batch := batch_of(file)) > 1:
-            faults.insert(0, for_batch(batch))
+        batch = batch_of(file)
+        faults[:0] = [for_batch(batch)] if batch > 1 else made.split[:1]
         raise refused(file.path, faults)
     return made
 
@@ -311,9 +313,11 @@ def _made(node: Node, made: Building) -> Sequence[Given]:
     use = Use(node, made)
     if all(given is None or isinstance(given, Fixed) for given in use.inputs):
         arrays = [given.array if isinstance(given, Fixed) else None for given in use.inputs]
-        known = folded(node, arrays)
+        if node.operator == "Identity":
+            # Exporters write one for each further use of an array.
+            return [given for given in use.inputs if given is not None]
+        known = folded(node, arrays, made.hold)
         if known is not None:
-            made.hold(known, arrays)
             return [Fixed(array) for array in known]
     convert = converter_for(node.operator, made.opset)
     if convert is None:
@@ -330,20 +334,28 @@ def finished(file: OnnxFile, made: Building, result: Value, input_shape: Sequenc
     Raises:
         CheckpointError: the layers do not fit together.
     """
-    steps = made.needed(result)
-    if not steps:
-        raise refused(file.path, ["its result must be that of a layer; it is an input itself"])
+    if result.name in made.inputs:
+        # Times one, which changes no bit.
+        result = made.add("result", Apply(multiply, (1.0,)), [result], result.layout)
+    steps = tied(made, made.needed(result))
     what = f"{file.path} cannot be read as an ONNX network"
     try:
         network = Network(tuple(steps), made.inputs, result.name)
         traced = trace_model(network, input_shape, training=True)
     except IsoconvError as error:
         raise turned(error, CheckpointError, what, path=file.path) from error
+    uses = {id(layer): [own for own, each, *_ in steps if each is layer] for _, layer, *_ in steps}
     for call in traced.trace.calls:
-        wanted = made.shapes.get(call.path, call.output)
+        name = uses[id(call.module)].pop(0) if id(call.module) in uses else ""
+        wanted = made.shapes.get(name, call.output)
         if wanted != call.output:
-            text = f"layer {call.path!r} must give {wanted}; it gives {call.output}"
+            text = f"layer {name!r} must give {wanted}; it gives {call.output}"
             raise refused(file.path, [text])
+    learned = {name.rpartition(".")[0] for name in traced.parameters}
+    if told := apart(made, [step for step in steps if step[0] in learned]):
+        warn_outside(f"{printable(file.path)}: {told}")
+    if made.split and result.sizes[:1] > (1,):
+        warn_outside(f"{printable(file.path)}: {made.split[0]}")
     weights = {name: made.weights[name] for name in traced.trace.shapes if name in made.weights}
     values = check_names(traced.trace.shapes, weights)
     put_weights(network, traced.trace, traced.input_shape, values)

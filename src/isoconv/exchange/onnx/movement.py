@@ -23,6 +23,7 @@ from isoconv.nn import (
     Slice,
     functional,
 )
+from isoconv.nn.moving import MOST_PLACES
 
 __all__ = ["beside", "sliced"]
 
@@ -77,6 +78,11 @@ def _reshape(use: Use) -> Sequence[Given]:
         if any(side == 0 and place >= len(x.sizes) for place, side in enumerate(sizes)):
             raise NodeError(f"a side of 0 keeps one that there is; got {sizes} for {list(x.sizes)}")
         sizes = [side or x.sizes[place] for place, side in enumerate(sizes)]
+    if x.sizes[:1] == (1,) and sizes and sizes[0] > 1 and -1 in sizes:
+        use.into.split.append(
+            f"{use.node.title} to {list(wanted)} makes {sizes[0]} rows of one image: if "
+            f"those are images, the export wrote their number down; export it with a batch of one"
+        )
     return [_under(use, x, sizes)]
 
 
@@ -248,7 +254,9 @@ def _gather(use: Use) -> Sequence[Given]:
     size = x.sizes[axis]
     if places.dtype.kind not in "iu" or places.size == 0:
         raise NodeError("places must be whole numbers, at least one")
-    found = [int(place) for place in places.reshape(-1)]
+    if places.size > MOST_PLACES:
+        raise NodeError(f"places must be at most {MOST_PLACES:,}; got {places.size:,}")
+    found = places.reshape(-1).tolist()
     if not all(-size <= place < size for place in found):
         raise NodeError(f"places must be among {size}; got {found[:8]}")
     x, order = use.apart(x, axis)

@@ -27,10 +27,11 @@ def _arg(use: Use) -> Sequence[Given]:
     return [use.layer(layer, [x], Layout(held, x.layout.lying([n for n in order if n != axis])))]
 
 
-@converts("TopK", since=10)
+@converts("TopK")
 def _top(use: Use) -> Sequence[Given]:
     """Values and their places; places are numbers here."""
-    x, count = use.value(), use.whole(1, "how many")
+    x = use.value()
+    count = use.whole(1, "how many") if use.opset >= 10 else (use.setting("k", 0),)
     axis = use.axis(use.setting("axis", -1), x.sizes)
     if count is None or len(count) != 1 or not 1 <= count[0] <= x.sizes[axis]:
         raise NodeError(f"it must take 1 to {x.sizes[axis]} values; got {count}")

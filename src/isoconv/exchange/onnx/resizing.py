@@ -55,7 +55,12 @@ def _resized(
     x = use.value()
     rank = len(x.sizes)
     axes = [use.axis(axis, x.sizes) for axis in use.setting("axes", ()) or range(rank)]
-    factors = None if scales is None or not scales.size else [float(s) for s in scales.reshape(-1)]
+    # 0.6 in float32 stands for 0.6: its third place is the fifth of x, and not a bit less.
+    factors = (
+        None
+        if scales is None or not scales.size
+        else [float(str(scale)) for scale in scales.astype(np.float32).reshape(-1)]
+    )
     wanted = None if sizes is None or not sizes else list(sizes)
     given = factors if wanted is None else wanted
     if given is None or len(given) != len(axes):

@@ -42,7 +42,8 @@ _SAME = {
     "power": "Pow", "neg": "Neg", "abs": "Abs", "sqrt": "Sqrt", "reciprocal": "Reciprocal",
     "exp": "Exp", "log": "Log", "erf": "Erf", "relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh",
     "softsign": "Softsign", "sign": "Sign", "floor": "Floor", "round": "Round",
-    "copy": "Identity",
+    "copy": "Identity", "acos": "Acos", "acosh": "Acosh", "asin": "Asin", "asinh": "Asinh",
+    "atan": "Atan", "atanh": "Atanh", "cosh": "Cosh", "sinh": "Sinh",
 }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from isoconv.graph.ir import Node
 from isoconv.graph.operation import Array
 from isoconv.ops import ConvGeometry, ConvGradInput, WindowGeometry
 
-__all__ = ["convolution"]
+__all__ = ["convolution", "moves"]
 
 
 # -- convolutions ----------------------------------------------------------------------------
@@ -45,7 +45,7 @@ def convolution(w: Writer, node: Node, bias: Array | None = None, name: str = ""
     inputs = [w.first(x).name, w.array(array.transpose(axes), own)]
     if bias is not None:
         inputs.append(w.array(bias, name))
-    settings = _moves(geometry)
+    settings = moves(geometry)
     if transposed:
         sides = w.graph[x].spec.shape[:-1]
         settings["output_padding"] = [
@@ -59,7 +59,8 @@ def convolution(w: Writer, node: Node, bias: Array | None = None, name: str = ""
     return Written(y, node.spec.shape, channels_first(len(node.spec.shape)))
 
 
-def _moves(geometry: ConvGeometry) -> dict[str, Any]:
+def moves(geometry: ConvGeometry) -> dict[str, Any]:
+    """How a kernel moves, as settings of an operator."""
     return {
         "kernel_shape": list(geometry.kernel), "strides": list(geometry.stride),
         "dilations": list(geometry.dilation), "group": geometry.groups, "pads": _pads(geometry),
@@ -102,7 +103,7 @@ def _matmul(w: Writer, node: Node) -> Written:
 # -- poolings --------------------------------------------------------------------------------
 
 
-@writes("max_pool")
+@writes("max_pool", keeps=True)
 def _max_pool(w: Writer, node: Node) -> Written:
     x = w.first(node.inputs[0])
     y = w.one("MaxPool", x.name, **_window(node.attrs))
@@ -114,8 +115,57 @@ def _max_pool_places(w: Writer, node: Node) -> Written:
     """ONNX numbers all elements of all images; here those of a channel's map are numbered."""
     x = w.first(node.inputs[0])
     _, places = w.node("MaxPool", [x.name], 2, **_window(node.attrs))
-    within = w.one("Mod", places, w.array(np.array(prod(x.shape[:-1]))))
-    return Written(w.one("Cast", within, to=1), node.spec.shape, x.order)
+    numbers = w.one("Cast", places, to=11)
+    within = w.one("Cast", w.one("Sub", numbers, _before(w, x, x.shape[:-1])), to=1)
+    w.places[within] = places, x.shape[:-1]
+    return Written(within, node.spec.shape, x.order)
+
+
+def _before(w: Writer, x: Written, sides: tuple[int, ...]) -> str:
+    """How many elements lie before each channel of each image, in maps of these sides; doubles."""
+    size, channels, ones = prod(sides), x.shape[-1], (1,) * len(sides)
+    zero, one = w.array(np.array(0)), w.array(np.array(1))
+    images = w.one("Range", zero, w.one("Gather", w.one("Shape", x.name), zero), one)
+    images = w.one("Reshape", images, w.array(np.array([-1, 1, *ones])))
+    images = w.one("Mul", images, w.array(np.array(channels * size)))
+    first = w.array((np.arange(channels) * size).reshape(channels, *ones))
+    return w.one("Cast", w.one("Add", images, first), to=11)
+
+
+@writes("max_unpool")
+def _max_unpool(w: Writer, node: Node) -> Written:
+    """ONNX numbers all elements of all images, and has no number for a value that goes nowhere.
+
+    Where there may be such ones, they go to rows behind the last, which are cut off.
+    """
+    source, numbers = node.inputs
+    x, sides = w.first(source), node.attrs.sides
+    places = w.beside(numbers, x)
+    counted, pooled = w.places.get(places, ("", ()))
+    inside = bool(counted) and prod(pooled) <= prod(sides)
+    whole = sides if inside else (sides[0] + 1, *sides[1:])
+    if counted and pooled == sides:
+        places = counted
+    else:
+        if not inside:
+            end = w.number(prod(sides))
+            there = (w.one("GreaterOrEqual", places, w.number(0)), w.one("Less", places, end))
+            places = w.one("Where", w.one("And", *there), places, end)
+        places = w.one("Add", w.one("Cast", places, to=11), _before(w, x, whole))
+        places = w.one("Cast", places, to=7)
+    y = w.one("MaxUnpool", x.name, places, **_unpooling(x.shape[:-1], whole))
+    if not inside:
+        y = w.one("Slice", y, *(w.array(np.array([n])) for n in (0, sides[0], 2)))
+    return Written(y, node.spec.shape, x.order)
+
+
+def _unpooling(sides: tuple[int, ...], whole: tuple[int, ...]) -> dict[str, list[int]]:
+    """A window from which these sides follow: ``(side - 1)·stride + kernel - 2·pad``."""
+    strides = [max(1, end // side) for side, end in zip(sides, whole, strict=True)]
+    kernel = [end - (side - 1) * s for side, end, s in zip(sides, whole, strides, strict=True)]
+    pads = [max(0, (2 - k) // 2) for k in kernel]
+    kernel = [k + 2 * pad for k, pad in zip(kernel, pads, strict=True)]
+    return {"kernel_shape": kernel, "strides": strides, "pads": pads * 2}
 
 
 @writes("avg_pool")

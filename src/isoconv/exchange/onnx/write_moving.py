@@ -13,7 +13,7 @@ __all__: list[str] = []
 _END = 2**62
 
 
-@writes("reshape")
+@writes("reshape", keeps=True)
 def _reshape(w: Writer, node: Node) -> Written:
     x, shape = w.values[node.inputs[0]], node.spec.shape
     if x.flat and x.flat == shape:
@@ -41,7 +41,7 @@ def _as(w: Writer, name: str, sides: tuple[int, ...]) -> str:
     return w.one("Reshape", name, w.array(np.array([-1, *sides])))
 
 
-@writes("transpose")
+@writes("transpose", keeps=True)
 def _transpose(w: Writer, node: Node) -> Written:
     x = w.value(node.inputs[0])
     order = tuple(node.attrs.axes.index(axis) for axis in x.order)
@@ -60,7 +60,7 @@ def _broadcast(w: Writer, node: Node) -> Written:
     return Written(w.one("Expand", x.name, sides), shape, x.order)
 
 
-@writes("concat")
+@writes("concat", keeps=True)
 def _concat(w: Writer, node: Node) -> Written:
     first = w.value(next(i for i in node.inputs if w.fixed(i) is None))
     names = [w.beside(i, first) for i in node.inputs]
@@ -75,7 +75,7 @@ def _sliced(w: Writer, node: Node, cuts: dict[int, tuple[int, int]]) -> Written:
     return Written(name, node.spec.shape, x.order)
 
 
-@writes("slice_channels", "crop")
+@writes("slice_channels", "crop", keeps=True)
 def _part(w: Writer, node: Node) -> Written:
     shape = w.graph[node.inputs[0]].spec.shape
     if isinstance(node.attrs, Slice):
@@ -85,7 +85,7 @@ def _part(w: Writer, node: Node) -> Written:
     return _sliced(w, node, cuts)
 
 
-@writes("pad", "embed_channels")
+@writes("pad", "embed_channels", keeps=True)
 def _padded(w: Writer, node: Node) -> Written:
     x = w.value(node.inputs[0])
     rank = len(x.shape)
@@ -99,7 +99,7 @@ def _padded(w: Writer, node: Node) -> Written:
     return Written(name, node.spec.shape, x.order)
 
 
-@writes("take")
+@writes("take", keeps=True)
 def _take(w: Writer, node: Node) -> Written:
     x = w.value(node.inputs[0])
     axis, indices = x.axis(node.attrs.axis), np.array(node.attrs.indices)

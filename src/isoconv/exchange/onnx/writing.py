@@ -20,9 +20,15 @@ from isoconv.graph.operation import Array, operation
 from isoconv.ops import ConvGeometry, ConvGradInput, CountAttrs
 from isoconv.ops.interpret import interpret
 
-__all__ = ["PREPROCESSING", "RECORD", "Writer", "Written", "channels_first", "writer_for", "writes"]
+__all__ = [
+    "INTEGERS", "PREPROCESSING", "RECORD", "Integers", "Writer", "Written", "attempts",
+    "channels_first", "writer_for", "writes",
+]  # fmt: skip
 
 Order = tuple[int, ...]
+
+INTEGERS = {"uint8": 2, "int8": 3}
+"""ONNX's numbers of the kinds that its quantised operators take."""
 
 RECORD, PREPROCESSING = "isoconv", "isoconv.preprocessing"
 """Keys of a file's metadata: the model's record as `Module.describe` has it; what normalises."""
@@ -58,15 +64,51 @@ def channels_first(rank: int) -> Order:
 _CONVOLUTION = (ConvGeometry, ConvGradInput)
 """Settings of a convolution, and of a transposed one."""
 Rule = Callable[["Writer", Node], Written]
+Attempt = Callable[["Writer", Node], Written | None]
 _TABLE: dict[str, Rule] = {}
+_ATTEMPTS: dict[str, Attempt] = {}
+_KEEPING: set[str] = set()
 
 
-def writes(*names: str) -> Callable[[Rule], Rule]:
-    """Enter a function as what writes these operations."""
+@dataclass(frozen=True, slots=True)
+class Integers:
+    """What is known of floats that are whole numbers of 8 bits.
+
+    Attributes:
+        name: of the integers.
+        kind: ``"int8"`` or ``"uint8"``.
+        zero: what was subtracted of them.
+    """
+
+    name: str
+    kind: str
+    zero: int = 0
+
+
+def attempts(*names: str) -> Callable[[Attempt], Attempt]:
+    """Enter a function as what is asked first; where it gives None they are written as always."""
+
+    def enter(rule: Attempt) -> Attempt:
+        for name in names:
+            _ATTEMPTS[name] = rule
+        return rule
+
+    return enter
+
+
+def writes(*names: str, keeps: bool = False) -> Callable[[Rule], Rule]:
+    """Enter a function as what writes these operations.
+
+    Args:
+        names: of the operations.
+        keeps: each element of the result is one of the operand, or 0.
+    """
 
     def enter(rule: Rule) -> Rule:
         for name in names:
             _TABLE[name] = rule
+        if keeps:
+            _KEEPING.update(names)
         return rule
 
     return enter
@@ -88,6 +130,9 @@ class Writer:
     Attributes:
         nodes: (operator, inputs, outputs, name, settings) of each node so far.
         weights: arrays by name.
+        values: by position what was written.
+        facts: by the name of a value what is known of it.
+        places: by the name of places of maxima that of ONNX's own, and the sides they count in.
     """
 
     def __init__(self, graph: Graph, arrays: Mapping[str, Array], opset: int) -> None:
@@ -96,6 +141,8 @@ class Writer:
         self.weights: dict[str, Array] = {}
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self.values: dict[int, Written] = {}
+        self.facts: dict[str, object] = {}
+        self.places: dict[str, tuple[str, tuple[int, ...]]] = {}
         self._arrays = arrays
         self._direct = {i: _direct(graph, i) for i in range(len(graph))}
         self._needed = self._reachable()
@@ -163,14 +210,39 @@ class Writer:
             if node.op == "input":
                 self.values[index] = images[node.attrs.name]
             else:
-                rule = writer_for(node.op)
-                if rule is not None:
-                    self.values[index] = rule(self, node)
+                attempt = _ATTEMPTS.get(node.op)
+                found = attempt(self, node) if attempt is not None else None
+                self.values[index] = self.plain(node) if found is None else found
+                if node.op in _KEEPING:
+                    self._keep(node, self.values[index].name)
         ((_, result),) = self.graph.outputs
         if result in self._fixed:
             text = "a model whose result depends on no image is no network of ONNX"
             raise ArgumentError(text, argument="model")
         return self.values[result]
+
+    def plain(self, node: Node) -> Written:
+        """Write an operation as always."""
+        return _TABLE[node.op](self, node)
+
+    def _keep(self, node: Node, name: str) -> None:
+        """Note that what was moved alone is of the kind that it was."""
+        names = [self.values[i].name if i in self.values else "" for i in node.inputs]
+        known = [self.facts.get(each) for each in names]
+        whole = [each.kind for each in known if isinstance(each, Integers) and not each.zero]
+        if len(whole) == len(names) and len({*whole}) == 1 and name not in self.facts:
+            kind = whole[0]
+            self.facts[name] = Integers(self.one("Cast", name, to=INTEGERS[kind]), kind)
+
+    def prune(self, result: str) -> None:
+        """Leave out nodes and weights that a result does not need."""
+        needed, kept = {result}, []
+        for node in reversed(self.nodes):
+            if needed.intersection(node[2]):
+                needed.update(node[1])
+                kept.append(node)
+        self.nodes = kept[::-1]
+        self.weights = {name: a for name, a in self.weights.items() if name in needed}
 
     # What is written together
 

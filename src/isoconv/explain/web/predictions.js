@@ -33,11 +33,13 @@ function percent(probability) {
 
 /** The classes of a picture with a bar for each. */
 function bars(classes) {
-  return html("ol", { class: "classes" }, classes.map(({ name, probability }) => {
+  return html("ol", { class: "classes" }, classes.map(({ name, probability, share }) => {
+    // Of masks it is the share of a class in the pixels.
+    const part = probability ?? share;
     const bar = html("span", { class: "bar", "aria-hidden": "true" });
-    bar.style.width = `${100 * probability}%`;
+    bar.style.width = `${100 * part}%`;
     return html("li", {}, html("span", { class: "name" }, name),
-      html("span", { class: "share" }, percent(probability)), bar);
+      html("span", { class: "share" }, percent(part)), bar);
   }));
 }
 
@@ -117,8 +119,11 @@ class Page {
 
   async #answer(file, card, said) {
     try {
-      const { classes, notes } = await predicted(file, this.token);
-      refill(said, bars(classes), notes.map((note) => html("p", { class: "said" }, note)));
+      const { classes, notes, mask } = await predicted(file, this.token);
+      const drawn = mask
+        ? [html("img", { alt: "the class of each pixel", src: `data:image/png;base64,${mask}` })]
+        : [];
+      refill(said, drawn, bars(classes), notes.map((note) => html("p", { class: "said" }, note)));
     } catch (error) {
       if (error.unknown) {
         card.again = file;

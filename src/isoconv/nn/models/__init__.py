@@ -27,31 +27,41 @@ from isoconv.nn.models.resnet import (
 )
 from isoconv.nn.models.shufflenet import shufflenet_v2_x1_0
 from isoconv.nn.models.squeezenet import squeezenet1_0, squeezenet1_1
-from isoconv.nn.models.unet import unet
+from isoconv.nn.models.unet import small_unet, unet
 from isoconv.nn.models.vgg import tinyvgg, vgg11, vgg11_winograd
 
 __all__ = [
-    "MODELS", "convnext_tiny", "create", "densenet121", "efficientnet_b0", "efficientnet_lite0",
-    "lenet5", "mobilenet_v2", "mobilenet_v3_large", "mobilenet_v3_small", "mobilenetv2", "resnet18",
-    "resnet18_winograd", "resnet20", "resnet20_winograd", "resnet34", "resnet50", "resnext50_32x4d",
-    "shufflenet_v2_x1_0", "small_resnet", "squeezenet1_0", "squeezenet1_1", "tinyvgg", "unet",
-    "vgg11", "vgg11_winograd",
+    "ALL_MODELS", "MAP_MODELS", "MODELS", "convnext_tiny", "create", "densenet121",
+    "efficientnet_b0", "efficientnet_lite0", "lenet5", "mobilenet_v2", "mobilenet_v3_large",
+    "mobilenet_v3_small", "mobilenetv2", "resnet18", "resnet18_winograd", "resnet20",
+    "resnet20_winograd", "resnet34", "resnet50", "resnext50_32x4d", "shufflenet_v2_x1_0",
+    "small_resnet", "small_unet", "squeezenet1_0", "squeezenet1_1", "tinyvgg", "unet", "vgg11",
+    "vgg11_winograd",
 ]  # fmt: skip
 # end of names
 
-__public__ = {"isoconv.nn": ["models"], "isoconv.nn.models": ["MODELS", "create"]}
+__public__ = {
+    "isoconv.nn": ["models"],
+    "isoconv.nn.models": ["ALL_MODELS", "MAP_MODELS", "MODELS", "create"],
+}
 
-MODELS: dict[str, Callable[[int, tuple[int, ...] | None], Sequential]] = {
-    name: globals()[name] for name in __all__ if name not in ("MODELS", "create", "unet")
+Make = Callable[[int, tuple[int, ...] | None], Sequential]
+_NO_MODELS = ("ALL_MODELS", "MAP_MODELS", "MODELS", "create")
+MAP_MODELS: dict[str, Make] = {"small_unet": small_unet, "unet": unet}
+"""All models that give each place of a picture a class, the usual one first."""
+MODELS: dict[str, Make] = {
+    name: globals()[name] for name in __all__ if name not in (*_NO_MODELS, *MAP_MODELS)
 }
 """All models that name a picture's class: name → function of the classes and the input shape."""
+ALL_MODELS: dict[str, Make] = {**MODELS, **MAP_MODELS}
+"""All models."""
 
 
 def create(name: str, classes: int = 10, input_shape: tuple[int, ...] | None = None) -> Sequential:
     """A model by its name.
 
     Args:
-        name: one of `MODELS`.
+        name: one of `ALL_MODELS`.
         classes: number of outputs.
         input_shape: ``(H, W, C)`` of the images it is for; None for the usual ones of its paper.
 
@@ -63,7 +73,7 @@ def create(name: str, classes: int = 10, input_shape: tuple[int, ...] | None = N
         >>> create("lenet5", classes=10, input_shape=(28, 28, 1))[-1]
         Linear(features=10)
     """
-    if not isinstance(name, str) or name not in MODELS:
-        text = f"no model is called {shown(name)}; there are {', '.join(MODELS)}"
+    if not isinstance(name, str) or name not in ALL_MODELS:
+        text = f"no model is called {shown(name)}; there are {', '.join(ALL_MODELS)}"
         raise ArgumentError(text, argument="name", value=name)
-    return MODELS[name](classes, input_shape)
+    return ALL_MODELS[name](classes, input_shape)

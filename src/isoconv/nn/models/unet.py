@@ -1,4 +1,4 @@
-"""U-Net."""
+"""U-Nets, which give each place of a picture a class."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ from isoconv.nn.activations import ReLU
 from isoconv.nn.combining import Branches, Sequential
 from isoconv.nn.convolution import Conv2d
 from isoconv.nn.module import Module
+from isoconv.nn.normalization import BatchNorm2d
 from isoconv.nn.pooling import MaxPool2d
+from isoconv.nn.resizing import Upsample
 from isoconv.nn.settings import image_shape
 from isoconv.nn.transposed import ConvTranspose2d
 
-__all__ = ["unet"]
+__all__ = ["small_unet", "unet"]
 __public__ = {"isoconv.nn.models": ["*"]}
 
 FILTERS = (64, 128, 256, 512, 1024)
 """Of the levels (figure 1 of the paper)."""
+SMALL = (16, 32, 64, 128)
+"""Likewise of the small one."""
+LEAST = 4
+"""Pixels of the shorter side at the lowest level of the small one."""
 
 
 def unet(classes: int = 2, input_shape: tuple[int, ...] | None = None) -> Sequential:
@@ -26,8 +32,6 @@ def unet(classes: int = 2, input_shape: tuple[int, ...] | None = None) -> Sequen
     convolutions, beside whose result stands what was computed on the way down. The 3×3 convolutions
     keep the size, so that there is a result for each pixel; in the paper's they do not, and the
     borders are cut off.
-
-    It is no classifier of pictures, and so none of `MODELS`.
 
     Args:
         classes: number of outputs for each pixel.
@@ -58,6 +62,46 @@ def unet(classes: int = 2, input_shape: tuple[int, ...] | None = None) -> Sequen
             *_convolutions(filters),
         ]
     return Sequential(*inner, Conv2d(check_count("classes", classes, most=LARGEST), 1))
+
+
+def small_unet(classes: int = 2, input_shape: tuple[int, ...] | None = None) -> Sequential:
+    """A U-Net for pictures of any size, with a fiftieth of the weights, that learns from few.
+
+    Down by maxima up to three times, as long as the shorter side keeps 4 places, with 16 to 128
+    filters. Each two 3×3 convolutions are normalised by batches; up again the nearest value is
+    repeated to the size of the level above, and a 3×3 convolution halves the channels, so that no
+    size needs to be divided.
+
+    Args:
+        classes: number of outputs for each pixel.
+        input_shape: ``(H, W, C)``; None for ``(128, 128, 3)``.
+
+    Example:
+        >>> small_unet(3, (45, 70, 3)).summary((45, 70, 3)).rows[-1].output
+        (45, 70, 3)
+    """
+    height, width, _ = image_shape(input_shape, (128, 128, 3))
+    deepest = 0
+    while deepest < len(SMALL) - 1 and min(height, width) >> (deepest + 1) >= LEAST:
+        deepest += 1
+    inner = _normalised(SMALL[deepest], 2)
+    for level in reversed(range(deepest)):
+        filters, sides = SMALL[level], (height >> level, width >> level)
+        below = Sequential(MaxPool2d(2), *inner, Upsample(sides), *_normalised(filters, 1))
+        inner = [
+            *_normalised(filters, 2),
+            Branches(Sequential(), below),
+            *_normalised(filters, 2),
+        ]
+    return Sequential(*inner, Conv2d(check_count("classes", classes, most=LARGEST), 1))
+
+
+def _normalised(filters: int, count: int) -> list[Module]:
+    """So many 3×3 convolutions that keep the size, normalised, each with ReLU."""
+    steps: list[Module] = []
+    for _ in range(count):
+        steps += [Conv2d(filters, 3, padding=1, bias=False), BatchNorm2d(), ReLU()]
+    return steps
 
 
 def _convolutions(filters: int) -> list[Module]:

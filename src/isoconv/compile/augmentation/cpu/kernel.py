@@ -44,7 +44,10 @@ class _Image:
     def __init__(self, k: Kernel, spec: AugmentSpec, image: Value) -> None:
         self.k, self.spec = k, spec
         self.height, self.width, self.channels = spec.domain.axes
-        self.fill = float(np.float32(spec.attrs.fill))
+        # Labels are copied as they are; images become float32.
+        self.dtype = spec.result.dtype
+        fill = spec.attrs.fill
+        self.fill = int(fill) if self.dtype == "int32" else float(np.float32(fill))
         self.source = self._base(spec.images, image)
         self.result = self._base(spec.result, image)
         table = self._base(spec.table, image)
@@ -65,7 +68,7 @@ class _Image:
         """Every row of the image."""
         k = self.k
         with k.loop(0, self.height) as i:
-            row = k.at(self.result, k.mul(i, self.spec.result.strides[0]), "float32")
+            row = k.at(self.result, k.mul(i, self.spec.result.strides[0]), self.dtype)
             if self.spec.attrs.interpolate:
                 self._turned(i, row)
             else:
@@ -99,7 +102,7 @@ class _Image:
         k = self.k
 
         def put(place: Value, lanes: int) -> None:
-            k.store(k.splat_const(self.fill, "float32", lanes), k.at(row, place, "float32"))
+            k.store(k.splat_const(self.fill, self.dtype, lanes), k.at(row, place, self.dtype))
 
         if self._flat(self.spec.result):
             self._stretch(first, last, put)
@@ -156,10 +159,10 @@ class _Image:
 
     def _copy(self, source: Value, x: Value, row: Value, j: Value, lanes: int) -> None:
         k = self.k
-        k.store(self._load(source, x, lanes), k.at(row, j, "float32"))
+        k.store(self._load(source, x, lanes), k.at(row, j, self.dtype))
 
     def _load(self, source: Value, x: Value, lanes: int) -> Value:
-        """Neighbours of the source as float32."""
+        """Neighbours of the source as they are in the result."""
         k, dtype = self.k, self.spec.images.dtype
         value = k.load_vector(k.at(source, x, dtype), dtype, lanes)
         if dtype == "uint8":

@@ -1,4 +1,4 @@
-"""Emitters of activations, of their gradients, and of binary cross-entropy."""
+"""Emitters of activations and smooth functions, of their gradients, and of binary cross-entropy."""
 
 from __future__ import annotations
 
@@ -226,11 +226,107 @@ def _elu_slope(v: Lanes, attrs: Any, x: Value) -> Value:
     return v.choose(x, ">", 0.0, attrs.above, below)
 
 
+_LARGE, _LN2 = 2.0**28, 0.6931471805599453
+
+
+def _root(v: Lanes, x: Value) -> Value:
+    suffix = f"v{x.type.count}f64" if isinstance(x.type, ir.VectorType) else "f64"
+    kind = ir.FunctionType(x.type, [x.type])
+    name = f"llvm.sqrt.{suffix}"
+    module = v.b.module
+    found = module.globals.get(name) or ir.Function(module, kind, name)
+    return v.b.call(found, [x])
+
+
+def _sinh(v: Lanes, _: Any, x: Value) -> Value:
+    e = v.function("expm1", v.size(x))
+    c = v.choose(e, ">", _LARGE * _LARGE, _LARGE * _LARGE, e)
+    return v.with_sign(v.mul(v.add(e, v.div(c, v.add(c, 1.0))), 0.5), x)
+
+
+def _cosh(v: Lanes, _: Any, x: Value) -> Value:
+    e = v.function("exp", v.size(x))
+    return v.mul(v.add(e, v.div(v.number(1.0), e)), 0.5)
+
+
+def _asinh(v: Lanes, _: Any, x: Value) -> Value:
+    size = v.size(x)
+    a = v.choose(size, ">", _LARGE, _LARGE, size)
+    square = v.mul(a, a)
+    root = v.add(_root(v, v.add(square, 1.0)), 1.0)
+    near = v.function("log1p", v.add(a, v.div(square, root)))
+    far = v.add(v.function("log", size), _LN2)
+    return v.with_sign(v.choose(size, ">", _LARGE, far, near), x)
+
+
+def _asinh_slope(v: Lanes, _: Any, x: Value) -> Value:
+    return v.div(v.number(1.0), _root(v, v.add(v.mul(x, x), 1.0)))
+
+
+def _acosh(v: Lanes, _: Any, x: Value) -> Value:
+    a = v.sub(v.choose(x, "<", 1.0, 1.0, v.choose(x, ">", _LARGE, _LARGE, x)), 1.0)
+    near = v.add(a, _root(v, v.mul(a, v.add(a, 2.0))))
+    near = v.function("log1p", v.choose(x, "<", 1.0, -2.0, near))
+    return v.choose(x, ">", _LARGE, v.add(v.function("log", x), _LN2), near)
+
+
+def _acosh_slope(v: Lanes, _: Any, x: Value) -> Value:
+    return v.div(v.number(1.0), v.mul(_root(v, v.sub(x, 1.0)), _root(v, v.add(x, 1.0))))
+
+
+def _atanh(v: Lanes, _: Any, x: Value) -> Value:
+    size = v.size(x)
+    quotient = v.div(v.mul(size, 2.0), v.sub(1.0, size))
+    return v.with_sign(v.mul(v.function("log1p", quotient), 0.5), x)
+
+
+def _around(v: Lanes, x: Value) -> Value:
+    """``(1 - x) * (1 + x)``."""
+    return v.mul(v.sub(1.0, x), v.add(x, 1.0))
+
+
+def _atanh_slope(v: Lanes, _: Any, x: Value) -> Value:
+    return v.div(v.number(1.0), _around(v, x))
+
+
+def _asin(v: Lanes, _: Any, x: Value) -> Value:
+    return v.function("atan", v.div(x, _root(v, _around(v, x))))
+
+
+def _asin_slope(v: Lanes, _: Any, x: Value) -> Value:
+    return v.div(v.number(1.0), _root(v, _around(v, x)))
+
+
+def _acos(v: Lanes, _: Any, x: Value) -> Value:
+    half = v.function("atan", _root(v, v.div(v.sub(1.0, x), v.add(x, 1.0))))
+    return v.mul(half, 2.0)
+
+
+def _acos_slope(v: Lanes, _: Any, x: Value) -> Value:
+    return v.div(v.number(-1.0), _root(v, _around(v, x)))
+
+
+def _atan(v: Lanes, _: Any, x: Value) -> Value:
+    return v.function("atan", x)
+
+
+def _atan_slope(v: Lanes, _: Any, x: Value) -> Value:
+    return v.div(v.number(1.0), v.add(v.mul(x, x), 1.0))
+
+
+_register_wide("acos", _acos, _acos_slope)
+_register_wide("acosh", _acosh, _acosh_slope)
+_register_wide("asin", _asin, _asin_slope)
+_register_wide("asinh", _asinh, _asinh_slope)
+_register_wide("atan", _atan, _atan_slope)
+_register_wide("atanh", _atanh, _atanh_slope)
+_register_wide("cosh", _cosh, _sinh)
 _register_wide("elu", _elu, _elu_slope)
 _register_wide("gelu", _gelu, _gelu_slope)
 _register_wide("gelu_tanh", _gelu_tanh, _gelu_tanh_slope)
 _register_wide("mish", _mish, _mish_slope)
 _register_wide("silu", _silu, _silu_slope)
+_register_wide("sinh", _sinh, _cosh)
 _register_wide("softplus", _softplus, _softplus_slope)
 _register_wide("softsign", _softsign, _softsign_slope)
 

@@ -305,24 +305,43 @@ def _top_k(row: _Row) -> None:
     k, b, dtype, attrs = row.k, row.k.builder, row.spec.dtype, row.spec.attrs
     # Every element comes after a NaN that stands before the row.
     last = k.variable(k.splat_const(math.nan, dtype, 1))
-    last_place = k.variable(k.const(-1))
-    first, place = k.variable(last.get()), k.variable(k.const(-1))
+    last_place = k.variable(k.splat(k.const(-1), 1))
     with k.loop(0, attrs.k) as j:
-        place.set(k.const(-1))
-        with k.loop(0, row.classes) as i:
-            x, before = row.load(0, i, 1), last.get()
-            alike = b.and_(b.fcmp_unordered("uno", x, x), b.fcmp_unordered("uno", before, before))
-            alike = b.or_(alike, b.fcmp_ordered("==", x, before))
-            behind = b.and_(alike, k.splat(b.icmp_signed(">", i, last_place.get()), 1))
-            none = k.splat(b.icmp_signed("<", place.get(), k.const(0)), 1)
-            taken = b.and_(b.or_(replaces(k, before, x), behind),
-                           b.or_(none, replaces(k, x, first.get())))  # fmt: skip
+        before = spread(k, last.get(), PARTIALS), spread(k, last_place.get(), PARTIALS)
+        first = k.variable(before[0])
+        place = k.variable(k.splat(k.const(-1), PARTIALS))
+
+        def chunk(i: Value | int, width: int) -> None:
+            lanes = [n % width for n in range(PARTIALS)]
+            x, at = row.load(0, i, width), row.numbers(i, width)
+            x, at = shuffle(k, x, x, lanes), shuffle(k, at, at, lanes)
+            none = b.icmp_signed("<", place.get(), k.splat(k.const(0), PARTIALS))
+            taken = b.and_(_precedes(k, *before, x, at), b.or_(none, replaces(k, x, first.get())))
             first.set(b.select(taken, x, first.get()))
-            place.set(b.select(b.extract_element(taken, k.const(0)), i, place.get()))
-        last.set(first.get())
-        last_place.set(place.get())
-        number = k.splat(b.sitofp(place.get(), k.scalar_type(dtype)), 1)
-        row.store(number if attrs.places else first.get(), j)
+            place.set(b.select(taken, at, place.get()))
+
+        row.each(chunk)
+        found, at = first.get(), place.get()
+        half = PARTIALS // 2
+        while half:
+            sides = [range(s, s + half) for s in (0, half)]
+            (x, y), (p, q) = ([shuffle(k, v, v, side) for side in sides] for v in (found, at))
+            none, other = (b.icmp_signed("<", v, k.splat(k.const(0), half)) for v in (p, q))
+            wins = b.and_(b.not_(other), b.or_(none, _precedes(k, y, q, x, p)))
+            found, at = b.select(wins, y, x), b.select(wins, q, p)
+            half //= 2
+        last.set(found)
+        last_place.set(at)
+        number = b.sitofp(at, k.vector_type(dtype, 1))
+        row.store(number if attrs.places else found, j)
+
+
+def _precedes(k: Kernel, x: Value, x_place: Value, y: Value, y_place: Value) -> Value:
+    """Where x comes before y: greater, or NaN and y is not, or alike and at a smaller place."""
+    b = k.builder
+    alike = b.and_(b.fcmp_unordered("uno", x, x), b.fcmp_unordered("uno", y, y))
+    alike = b.or_(alike, b.fcmp_ordered("==", x, y))
+    return b.or_(replaces(k, x, y), b.and_(alike, b.icmp_signed("<", x_place, y_place)))
 
 
 _EMITTERS: dict[str, Callable[[_Row], None]] = {

@@ -1,0 +1,105 @@
+"""``isoconv train --folds``: a run for each fold of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from isoconv.cli.errors import note
+from isoconv.cli.table import json_alone, print_json, print_table, say
+from isoconv.errors import ArgumentError
+from isoconv.printable import printable
+from isoconv.wording import called
+
+if TYPE_CHECKING:
+    from isoconv.data import Splits
+    from isoconv.train import CrossValidation, EarlyStopping, Trainer
+
+__all__ = ["check_folds", "train_folds"]
+
+
+def check_folds(folds: int | None, workers: int | None, test: float | None) -> None:
+    """See that options of folds come with them, and others without.
+
+    Raises:
+        ArgumentError: they do not.
+    """
+    if folds is None and workers is not None:
+        raise ArgumentError(f"--workers is for --folds; got {workers}")
+    if folds is not None and test is not None:
+        raise ArgumentError(f"--test must be left out: each fold is tested with; got {test:g}")
+
+
+def train_folds(
+    trainer: Trainer,
+    data: str,
+    splits: Splits,
+    folder: Path,
+    *,
+    folds: int,
+    seed: int,
+    validation: float,
+    epochs: int | None,
+    stopping: EarlyStopping | None,
+    workers: int,
+    as_json: bool,
+) -> None:
+    """Train a run for each fold and show what came of them.
+
+    Args:
+        trainer: how to train.
+        data: as a person names it.
+        splits: its own parts, of which the training part is dealt out.
+        folder: for the runs.
+        folds: how many.
+        seed: by which samples are dealt out.
+        validation: fraction to hold out of each training part.
+        epochs: of each run, or None.
+        stopping: when a run is to end before, or None.
+        workers: how many processes.
+        as_json: whether the result is printed as JSON.
+    """
+    from isoconv.cli.runs import run_facts
+    from isoconv.train import cross_validate
+
+    train = splits.train
+    height, width, channels = train.image_shape
+    say(
+        f"{train.name}: {len(train):,} images of {height}x{width}x{channels} in {train.classes} "
+        f"classes, {folds} folds; runs {printable(folder / 'fold-1')} …"
+    )
+    if splits.validation is not None:
+        note(f"the validation part, {len(splits.validation):,} images, is that of every fold")
+    if splits.test is not None:
+        note(f"the test part, {len(splits.test):,} images, is left alone")
+    with json_alone(), called(seed="--split-seed"):
+        found = cross_validate(
+            trainer,
+            splits,
+            folds,
+            seed=seed,
+            validation=validation if splits.validation is None else 0.0,
+            epochs=epochs,
+            early_stopping=stopping,
+            out=folder,
+            workers=workers,
+            facts=run_facts(data),
+        )
+    titles, rows = found.table()
+    print_table(titles, rows, range(1, len(titles)))
+    say(f"runs {printable(folder / 'fold-1')} … {printable(folder / f'fold-{folds}')}")
+    if as_json:
+        print_json(_plain(found))
+
+
+def _plain(found: CrossValidation) -> Mapping[str, Any]:
+    return {
+        "folder": found.folder,
+        "folds": [
+            {**fold.plain(), "folder": fold.folder, "test": fold.metrics, "notes": fold.notes}
+            for fold in found.folds
+        ],
+        "mean": found.mean,
+        "std": found.std,
+    }

@@ -1,0 +1,210 @@
+"""``isoconv predict`` with a model that gives each pixel a class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from isoconv.cli.errors import note
+from isoconv.cli.inputs import Inputs
+from isoconv.errors import ArgumentError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from isoconv.data import Skipped
+    from isoconv.nn import Module
+
+__all__ = ["PlacesFound", "mask_answers", "print_shares", "share_titles"]
+
+MASKS, OVERLAYS = "masks", "overlays"
+"""Folders of what is written."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlacesFound:
+    """What came of the pixels of one image.
+
+    Attributes:
+        image: its name.
+        shares: of its pixels, by class; none for one that cannot be read.
+        outside: share of the picture that the model does not see.
+        mask: the file with its mask, if it was written.
+        overlay: likewise with the colours on the picture.
+        lost: why it cannot be read; None if it can.
+    """
+
+    image: str
+    shares: tuple[tuple[str, float], ...] = ()
+    outside: float = 0.0
+    mask: Path | None = None
+    overlay: Path | None = None
+    lost: Skipped | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """The same for JSON."""
+        if self.lost is not None:
+            return {"image": self.image, "error": self.lost.reason}
+        return {
+            "image": self.image,
+            "shares": dict(self.shares),
+            "outside": self.outside,
+            "mask": self.mask,
+            "overlay": self.overlay,
+        }
+
+    def row(self) -> list[str]:
+        """The same for CSV."""
+        return [self.image, str(self.mask or ""), *(repr(share) for _, share in self.shares)]
+
+
+def share_titles(found: PlacesFound) -> list[str]:
+    """Above the rows of `PlacesFound.row`."""
+    return ["image", "mask", *(name for name, _ in found.shares)]
+
+
+def mask_answers(
+    model: Module,
+    inputs: Inputs,
+    out: Path | None,
+    scale: float | None,
+    threads: int | None,
+    target: str | None,
+) -> Iterator[PlacesFound]:
+    """What comes of each image, in the order in which they were named; masks are written.
+
+    Args:
+        model: gives each pixel a class.
+        inputs: the images.
+        out: folder to write into; None for none.
+        scale: as for `isoconv.nn.each.predict_each`.
+        threads: likewise.
+        target: likewise.
+
+    Raises:
+        ArgumentError: a file that would be written is there already.
+    """
+    from isoconv.cli.runs import class_names_of
+    from isoconv.data import Skipped
+    from isoconv.errors import DataFileError
+    from isoconv.nn.each import FileResult, predict_each
+
+    places = _places(inputs, out)
+    files = inputs.files
+    results: Iterator[FileResult] = iter(())
+    told: list[str] = []
+    if files:
+        results = predict_each(
+            model, files, scale=scale, threads=threads, target=target, told=told.append,
+            finish="none",
+        )  # fmt: skip
+    cut = 0
+    for item in inputs.items:
+        if isinstance(item, Skipped):
+            yield PlacesFound(item.path, lost=item)
+            continue
+        path, result, reason = next(results)
+        name = inputs.name(path)
+        if result is None:
+            yield PlacesFound(name, lost=Skipped(name, inputs.as_shown(reason)))
+            continue
+        names = class_names_of(model, result.shape[-1])
+        try:
+            found = _found(name, path, result.argmax(axis=-1), names, places.get(path))
+        except DataFileError as error:
+            # It was changed since it was read.
+            yield PlacesFound(name, lost=Skipped(name, inputs.as_shown(error.reason)))
+            continue
+        cut += found.outside > 0
+        yield found
+    # Behind the last one stands what is to be told of all.
+    next(results, None)
+    for line in told:
+        note(inputs.as_shown(line))
+    if cut:
+        pictures = "1 picture has" if cut == 1 else f"{cut} pictures have"
+        note(
+            f"{pictures} another shape than the model's images: what lies beside the centre of "
+            "that shape is not seen, and has no label in the masks"
+        )
+
+
+def _found(
+    name: str,
+    path: Path,
+    said: NDArray[np.intp],
+    names: tuple[str, ...],
+    places: tuple[Path, Path] | None,
+) -> PlacesFound:
+    """The shares of the classes in a picture of its own size, and its mask written."""
+    from PIL import Image
+
+    from isoconv.data.decode import look
+    from isoconv.data.mask_pictures import found_in, mask_png, nowhere, overlaid, png
+    from isoconv.train.files import write_bytes
+
+    found = found_in(said, look(path).size, len(names))
+    if places is not None:
+        write_bytes(places[0], mask_png(found.mask, len(names)))
+        painted = overlaid(_shown(path), found.mask, nowhere(len(names)))
+        write_bytes(places[1], png(Image.fromarray(painted)))
+    shares = tuple(zip(names, found.shares, strict=True))
+    return PlacesFound(name, shares, found.outside, *(places or (None, None)))
+
+
+def _shown(path: Path) -> NDArray[np.uint8]:
+    """A picture of its own size in colour; of floats the least is black, the greatest white."""
+    import numpy as np
+
+    from isoconv.data import read_image
+
+    picture = read_image(path, channels=3)
+    if picture.dtype == np.uint8:
+        return picture
+    low, high = float(picture.min()), float(picture.max())
+    return ((picture - low) * (255.0 / max(high - low, 1e-30))).astype(np.uint8)
+
+
+def _places(inputs: Inputs, out: Path | None) -> dict[Path, tuple[Path, Path]]:
+    """Where the mask of each picture goes, and the picture with its colours.
+
+    Raises:
+        ArgumentError: something is there already: a person's own masks may be of these names.
+    """
+    if out is None:
+        return {}
+    found: dict[Path, tuple[Path, Path]] = {}
+    taken: set[str] = set()
+    for path in dict.fromkeys(inputs.files):
+        stem = Path(inputs.name(path)).stem if inputs.name(path) != "-" else "picture"
+        name, number = stem, 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{stem}-{number}"
+        taken.add(name.casefold())
+        found[path] = out / MASKS / f"{name}.png", out / OVERLAYS / f"{name}.png"
+    for places in found.values():
+        for place in places:
+            if place.exists():
+                raise ArgumentError(
+                    f"--out must be a folder in which nothing is written over; {place} is there "
+                    "already"
+                )
+    for folder in (MASKS, OVERLAYS):
+        (out / folder).mkdir(parents=True, exist_ok=True)
+    return found
+
+
+def print_shares(known: list[PlacesFound]) -> None:
+    """Print the shares of the classes of each image that was read."""
+    from isoconv.cli.table import print_table
+
+    rows = [
+        (answer.image if place == 0 else "", name, f"{share:.2%}")
+        for answer in known
+        for place, (name, share) in enumerate(answer.shares)
+    ]
+    print_table(("image", "class", "of its pixels"), rows, numbers=(2,), shorten=(0, 1))

@@ -1,0 +1,187 @@
+"""The connection to a Ray cluster: its nodes, and actors on them."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from isoconv.errors import IsoconvError, MissingExtraError, TrainingError
+from isoconv.printable import printable
+
+__all__ = ["OUT_OF_MEMORY", "Connection", "LostError", "Node", "first_line"]
+
+OUT_OF_MEMORY = "its node ran out of memory"
+"""Why a worker died that Ray has killed for the memory that it took."""
+
+
+class LostError(Exception):
+    """A worker, or what it had made, is gone; the text says what Ray knows of it.
+
+    Attributes:
+        own: whether it is the worker that was called; otherwise it is one whose results were to be
+            worked with.
+    """
+
+    def __init__(self, text: str, *, own: bool = False) -> None:
+        super().__init__(text)
+        self.own = own
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A machine of the cluster.
+
+    Attributes:
+        id: of Ray's own, hexadecimal.
+        host: its name.
+        cpus: that Ray may give out on it.
+        store: bytes of its object store.
+    """
+
+    id: str
+    host: str
+    cpus: int
+    store: int
+
+    @property
+    def name(self) -> str:
+        """What a person reads: several nodes may share a machine."""
+        return f"{printable(self.host)} ({self.id[:8]})"
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, without the pages that Ray puts behind it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return printable(lines[0] if lines else type(error).__name__)[:300]
+
+
+def _death(error: BaseException) -> str:
+    """Why a worker died, as far as Ray can tell."""
+    for line in str(error).splitlines():
+        _, found, detail = line.partition("Worker exit detail: ")
+        if found:
+            return printable(detail.partition(". ")[0])[:200]
+    return first_line(error)
+
+
+class Connection:
+    """To the cluster at an address; to that of this process if it has one already.
+
+    Args:
+        address: ``"auto"`` for the cluster that this machine is part of, or ``host:port``.
+
+    Attributes:
+        ray: the library.
+
+    Raises:
+        MissingExtraError: Ray is not installed.
+        TrainingError: no cluster answers there.
+    """
+
+    def __init__(self, address: str) -> None:
+        try:
+            import ray
+        except ImportError as error:
+            raise MissingExtraError(
+                "training on a cluster needs Ray: pip install 'isoconv[cluster]'"
+            ) from error
+        self.ray: Any = ray
+        self._own = not ray.is_initialized()
+        if self._own:
+            try:
+                with _signals_stay():
+                    ray.init(address=address, log_to_driver=False, configure_logging=False)
+            except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+                raise TrainingError(
+                    f"a Ray cluster must answer at {address!r}; it says: {first_line(error)} "
+                    "(ray start --head begins one)",
+                    argument="address",
+                    value=address,
+                ) from error
+
+    def nodes(self) -> list[Node]:
+        """Those that live and have processors to give."""
+        found = []
+        for each in self.ray.nodes():
+            resources = each["Resources"]
+            if each["Alive"] and resources.get("CPU", 0) >= 1:
+                store = int(resources.get("object_store_memory", 0))
+                host = each["NodeManagerHostname"]
+                found.append(Node(each["NodeID"], host, int(resources["CPU"]), store))
+        return sorted(found, key=lambda node: node.id)
+
+    def actor(self, kind: type, node: Node, cpus: int, *arguments: Any) -> Any:
+        """An actor on a node, which nobody starts again."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        place = NodeAffinitySchedulingStrategy(node.id, soft=False)
+        made = self.ray.remote(kind).options(
+            num_cpus=cpus, max_restarts=0, max_task_retries=0, scheduling_strategy=place
+        )
+        return made.remote(*arguments)
+
+    def kill(self, actor: Any) -> None:
+        """End an actor, whatever it does."""
+        self.ray.kill(actor)
+
+    def put(self, value: Any) -> Any:
+        """A reference to a value, which goes to each node once."""
+        return self.ray.put(value)
+
+    def get(self, reference: Any) -> Any:
+        """The value of a reference.
+
+        Raises:
+            LostError: whoever was to make it has died, or what it was to be made of is gone.
+            IsoconvError: what went wrong where it was made.
+        """
+        from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
+
+        try:
+            return self.ray.get(reference)
+        except RayTaskError as error:
+            cause = error.cause
+            if isinstance(cause, IsoconvError):
+                raise cause from None
+            if isinstance(cause, RayError):
+                raise LostError(first_line(cause)) from None
+            raise TrainingError(f"{type(cause).__name__}: {first_line(cause)}") from error
+        except OutOfMemoryError:
+            raise LostError(OUT_OF_MEMORY, own=True) from None
+        except RayError as error:
+            raise LostError(_death(error), own=isinstance(error, RayActorError)) from None
+
+    def ready(self, references: list[Any], seconds: float) -> list[Any]:
+        """Those of some references whose values, or failures, are there within so many seconds."""
+        if not references:
+            return []
+        # What is waited for stays where it is.
+        done, _ = self.ray.wait(
+            references, num_returns=len(references), timeout=seconds, fetch_local=False
+        )
+        return list(done)
+
+    def close(self) -> None:
+        """Leave the cluster, where it was joined here."""
+        if self._own and self.ray.is_initialized():
+            with _signals_stay():
+                self.ray.shutdown()
+
+
+@contextmanager
+def _signals_stay() -> Iterator[None]:
+    """What is done with signals is as before: Ray takes SIGTERM for itself."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            if handler is not None:
+                signal.signal(number, handler)

@@ -1,0 +1,273 @@
+"""The workers of a training: from the first word to a proof, their deaths, and who joins later."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from isoconv.cluster.connection import OUT_OF_MEMORY, Connection, LostError, Node
+from isoconv.cluster.worker import Worker, flat_digest
+from isoconv.errors import IsoconvError, NotEnoughMemoryError, TrainingError
+from isoconv.memory import readable
+from isoconv.train.plain_settings import versions
+
+__all__ = ["Member", "Proof", "Roster"]
+
+DEATHS = 3
+"""A node on which so many workers have died gets no further one."""
+LOOK_SECONDS = 1.0
+"""How often the cluster is asked which nodes it has."""
+SAME = ("isoconv", "arithmetic")
+"""Of which software a worker must have the driver's own version."""
+
+
+@dataclass(eq=False)
+class Member:
+    """A worker as the driver sees it.
+
+    Attributes:
+        number: that it is called by.
+        node: where it is.
+        actor: to call it.
+        cpus: that it has.
+        stage: what it does before it takes part: "asked", "preparing", "proving"; then "ready".
+        answer: what it is waited for.
+        rate: shards a second, as last seen; 0 before it has run any.
+        steps, shards: that it took part in, that it ran.
+        ended: why it takes part no longer; "" while it does.
+    """
+
+    number: int
+    node: Node
+    actor: Any
+    cpus: int
+    stage: str = "asked"
+    answer: Any = None
+    rate: float = 0.0
+    steps: int = 0
+    shards: int = 0
+    ended: str = ""
+
+    @property
+    def name(self) -> str:
+        """What a person reads."""
+        return f"worker {self.number} on {self.node.name}"
+
+    def plain(self) -> dict[str, Any]:
+        """What the run's record keeps."""
+        facts = {"worker": self.number, "node": self.node.name, "cpus": self.cpus}
+        done = {"steps": self.steps, "shards": self.shards}
+        return {**facts, **done, **({"ended": self.ended} if self.ended else {})}
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What each worker has to find before it takes part.
+
+    Attributes:
+        arguments: of `Worker.prove`.
+        digest: of the sums that the driver's own engine finds.
+    """
+
+    arguments: tuple[Any, ...]
+    digest: str
+
+
+@dataclass(eq=False)
+class Roster:
+    """Those who run shards, and those who are about to.
+
+    Args:
+        connection: to the cluster.
+        kind: of the workers.
+        cpus: of each worker; None for all that its node has, one worker for a node.
+        threads: of each worker; None for as many as it has processors.
+        work: what `Worker.prepare` is given, without the number of threads.
+        room: bytes that an object store must have.
+        tell: says a line to a person.
+        admit: gives one who has proved to be right the weights of the moment.
+
+    Attributes:
+        members: all that are not ended, ready or not.
+        gone: those that are.
+        proof: what they have to show; None as long as nobody knows.
+    """
+
+    connection: Connection
+    kind: type[Worker]
+    cpus: int | None
+    threads: int | None
+    work: tuple[Any, Mapping[str, Any], tuple[Any, ...]]
+    room: int
+    tell: Callable[[str], None]
+    admit: Callable[[Member], None]
+    members: list[Member] = field(default_factory=list)
+    gone: list[Member] = field(default_factory=list)
+    proof: Proof | None = None
+    _numbers: int = 0
+    _looked: float = -LOOK_SECONDS
+    _aside: dict[str, str] = field(default_factory=dict)
+    _refusals: list[IsoconvError] = field(default_factory=list)
+
+    @property
+    def ready(self) -> list[Member]:
+        """Those who take part, in the order of their numbers."""
+        return [member for member in self.members if member.stage == "ready"]
+
+    # Who comes ----------------------------------------------------------------------------------
+
+    def look(self) -> None:
+        """Ask for nodes, and for a worker on each that has none; whose node is gone, is dead."""
+        now = time.monotonic()
+        if now - self._looked < LOOK_SECONDS:
+            return
+        self._looked = now
+        nodes = self.connection.nodes()
+        for member in [*self.members]:
+            if member.node.id not in {node.id for node in nodes}:
+                self.drop(member, "is lost with its node")
+        for node in nodes:
+            if node.id in self._aside:
+                continue
+            if node.store < self.room:
+                self._put_aside(
+                    node,
+                    NotEnoughMemoryError(
+                        f"the object store of {node.name} must hold the data and the weights, "
+                        f"{readable(self.room)}; it has {readable(node.store)} "
+                        "(ray start --object-store-memory says how much)"
+                    ),
+                )
+                continue
+            cpus = node.cpus if self.cpus is None else min(self.cpus, node.cpus)
+            there = [member for member in self.members if member.node.id == node.id]
+            for _ in range(node.cpus // cpus - len(there)):
+                self._ask(node, cpus)
+
+    def _ask(self, node: Node, cpus: int) -> None:
+        self._numbers += 1
+        actor = self.connection.actor(self.kind, node, cpus, self._numbers)
+        member = Member(self._numbers, node, actor, cpus)
+        member.answer = actor.about.remote()
+        self.members.append(member)
+
+    def advance(self, seconds: float = 0.0) -> None:
+        """Take the answers of those who are about to join, and give them the next thing to do.
+
+        Args:
+            seconds: to wait for answers, at most.
+        """
+        waiting = {m.answer: m for m in self.members if m.stage != "ready" and m.answer is not None}
+        for answer in self.connection.ready([*waiting], seconds):
+            member = waiting[answer]
+            member.answer = None
+            try:
+                self._next(member, self.connection.get(answer))
+            except LostError as error:
+                if error.own:
+                    self.drop(member, f"died before it took part: {error}")
+                else:
+                    # Whoever had the weights of the moment is gone: it is asked once more.
+                    member.stage = "prepared"
+            except IsoconvError as error:
+                self.drop(member, f"was refused: {error}", error)
+        for member in self.members:
+            if member.stage == "prepared" and self.proof is not None:
+                member.stage = "proving"
+                member.answer = member.actor.prove.remote(*self.proof.arguments)
+
+    def _next(self, member: Member, value: Any) -> None:
+        if member.stage == "asked":
+            own = versions()
+            other = [f"{name} {value[name]}" for name in SAME if value[name] != own[name]]
+            if other:
+                wanted = " and ".join(f"{name} {own[name]}" for name in SAME)
+                raise TrainingError(
+                    f"{member.node.name} must have {wanted}, as the driver; it has "
+                    f"{' and '.join(other)}"
+                )
+            step, settings, data = self.work
+            threads = member.cpus if self.threads is None else self.threads
+            member.stage = "preparing"
+            member.answer = member.actor.prepare.remote(
+                step, {**settings, "threads": threads}, *data
+            )
+        elif member.stage == "preparing":
+            member.stage = "prepared"
+        elif member.stage == "proving":
+            if self.proof is None or flat_digest(value) != self.proof.digest:
+                raise TrainingError(
+                    f"{member.name} must find the driver's own sums for a shard; it finds others"
+                )
+            self.admit(member)
+            member.stage = "ready"
+
+    def gather(self, stage: str, seconds: float) -> None:
+        """Wait until all have come to a stage, or so many seconds are over.
+
+        Raises:
+            IsoconvError: nobody has come to it; what the first one was refused for, if that is it.
+        """
+        end = time.monotonic() + seconds
+        while True:
+            self.look()
+            if not self.members and self._refusals:
+                break
+            self.advance(0.1)
+            there = [member for member in self.members if member.stage == stage]
+            late = time.monotonic() > end
+            if there and (late or len(there) == len(self.members)):
+                for member in self.members:
+                    if member.stage != stage:
+                        self.tell(f"{member.name} is not there yet; the training begins without it")
+                return
+            if late:
+                break
+        if self._refusals:
+            raise self._refusals[0]
+        raise TrainingError(
+            f"a node of the cluster must have a processor to give within {seconds:.0f} s; none has"
+        )
+
+    # Who goes -----------------------------------------------------------------------------------
+
+    def drop(self, member: Member, why: str, error: IsoconvError | None = None) -> None:
+        """A worker takes part no longer; its node neither, after an error or many deaths."""
+        if member not in self.members:
+            return
+        self.members.remove(member)
+        self._looked = -LOOK_SECONDS
+        member.ended = why
+        self.gone.append(member)
+        self.connection.kill(member.actor)
+        self.tell(f"{member.name} {why}")
+        deaths = len([each for each in self.gone if each.node.id == member.node.id])
+        if error is None and OUT_OF_MEMORY in why:
+            error = NotEnoughMemoryError(f"{member.node.name} ran out of memory")
+        if error is None and deaths >= DEATHS:
+            error = TrainingError(f"{deaths} workers died on {member.node.name}")
+        if error is not None:
+            self._put_aside(member.node, error)
+
+    def _put_aside(self, node: Node, error: IsoconvError) -> None:
+        """Give a node nothing more to do."""
+        self._aside[node.id] = str(error)
+        self._refusals.append(error)
+        self.tell(f"{node.name} is put aside: {error}")
+
+    def plain(self) -> list[dict[str, Any]]:
+        """What the run's record keeps: all who were there, and the nodes that were put aside."""
+        everyone: Sequence[Member] = sorted([*self.members, *self.gone], key=lambda m: m.number)
+        return [member.plain() for member in everyone]
+
+    @property
+    def aside(self) -> list[str]:
+        """Why nodes were put aside, a line each."""
+        return list(self._aside.values())
+
+    def close(self) -> None:
+        """End all workers."""
+        while self.members:
+            self.connection.kill(self.members.pop().actor)

@@ -1,0 +1,174 @@
+"""A process that works on pieces (`pieces`): what it is told, what it answers, how it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import pickle
+import queue
+import signal
+import site
+import struct
+import sys
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import IO, Any
+
+from isoconv.errors import ArgumentError, IsoconvError
+from isoconv.graph.passes import check_passes
+from isoconv.memory import set_limit
+from isoconv.signals import ended_by_exception, number_of
+from isoconv.wording import spoken_on_the_command_line
+
+__all__ = ["PATIENCE", "SIZE", "Surroundings", "serve"]
+
+SIZE = struct.Struct("<q")
+"""Bytes that follow."""
+PATIENCE = 10.0
+"""Seconds that a process has for saving what it is at when it is asked to end."""
+
+Send = Callable[[str, Any], None]
+"""Sends a kind of answer and what it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a process is to know of the one that it works for.
+
+    Attributes:
+        passes_checked: whether results of passes are checked.
+        memory: bytes that it may have in all, or None.
+        options: of the command line that speaks, or None.
+    """
+
+    passes_checked: bool
+    memory: int | None
+    options: Mapping[str, str] | None
+
+
+def serve() -> None:
+    """Work on what comes in on standard input until it ends; a process's whole life."""
+    # Packages that are installed in place are found by what this reads.
+    site.main()
+    # Ctrl-C is for the process that started this one; it has this one end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    code, source = 0, sys.stdin.buffer
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    writing = threading.Lock()
+
+    def send(kind: str, content: Any) -> None:
+        pickled = pickle.dumps((kind, content))
+        with writing:
+            answers.write(SIZE.pack(len(pickled)) + pickled)
+            answers.flush()
+
+    try:
+        with ended_by_exception(), contextlib.suppress(BrokenPipeError):
+            _serve(source, send)
+    except KeyboardInterrupt as error:
+        code = 128 + number_of(error)
+    except EOFError:
+        # The other process ended at once.
+        pass
+    except BaseException:  # noqa: BLE001 - nobody is left to raise it to
+        traceback.print_exc()
+        code = 1
+    finally:
+        sys.stderr.flush()
+        # A thread may be reading still.
+        os._exit(code)
+
+
+def _serve(source: IO[bytes], send: Send) -> None:
+    around, pickled, places, descriptors = pickle.loads(_take(source))  # noqa: S301  # our parent
+    arrays = _arrays(places, descriptors, source)
+    check_passes(around.passes_checked)
+    set_limit(around.memory)
+    speaks: AbstractContextManager[None] = contextlib.nullcontext()
+    if around.options is not None:
+        speaks = spoken_on_the_command_line(around.options)
+    pieces: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+    busy = threading.Event()
+    listener = threading.Thread(target=_listen, args=(source, pieces, busy), daemon=True)
+    listener.start()
+    work = None
+    with speaks:
+        while (piece := pieces.get()) is not None:
+            busy.set()
+            try:
+                with warnings.catch_warnings(record=True) as caught:
+                    if work is None:
+                        work = _work(pickled, arrays)
+                    result = work(pickle.loads(piece), lambda what: send("told", what))  # noqa: S301
+                for warning in caught:
+                    send("warned", warning.message)
+                send("done", result)
+            except Exception as error:  # noqa: BLE001 - it is raised where it can be seen
+                _fail(error, send)
+            busy.clear()
+
+
+def _arrays(
+    places: list[tuple[int, int, bool]], descriptors: tuple[int, ...], source: IO[bytes]
+) -> list[Any]:
+    """The large arrays: in the file that all processes share, or behind what was told."""
+    if not descriptors:
+        return [_take(source) if fixed else bytearray(_take(source)) for _, _, fixed in places]
+    # What is written stays this process's own.
+    whole = memoryview(mmap.mmap(descriptors[0], 0, access=mmap.ACCESS_COPY))
+    os.close(descriptors[0])
+    parts = [(whole[offset : offset + size], fixed) for offset, size, fixed in places]
+    return [part.toreadonly() if fixed else part for part, fixed in parts]
+
+
+def _work(pickled: bytes, arrays: list[Any]) -> Any:
+    try:
+        return pickle.loads(pickled, buffers=arrays)  # noqa: S301  # only our parent holds the pipe
+    except (AttributeError, ImportError) as error:
+        raise ArgumentError(
+            f"workers must be 1 for what another process cannot import ({error}); it can where "
+            "classes and functions stand in a module of their own",
+            argument="workers",
+        ) from error
+
+
+def _fail(error: Exception, send: Send) -> None:
+    if not isinstance(error, IsoconvError):
+        error.add_note(f"in another process:\n{traceback.format_exc()}")
+    try:
+        send("failed", error)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        send("failed", RuntimeError(traceback.format_exc()))
+
+
+def _listen(
+    source: IO[bytes], pieces: queue.SimpleQueue[bytes | None], busy: threading.Event
+) -> None:
+    """Hear of pieces, and of the end of the process that gives them."""
+    with contextlib.suppress(EOFError):
+        while True:
+            pieces.put(_take(source))
+    pieces.put(None)
+    if busy.is_set():
+        # Trainings save where they stand.
+        os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(PATIENCE)
+    os._exit(1)
+
+
+def _take(source: IO[bytes]) -> bytes:
+    head = source.read(SIZE.size)
+    if len(head) < SIZE.size:
+        raise EOFError
+    (size,) = SIZE.unpack(head)
+    content = source.read(size)
+    if len(content) < size:
+        raise EOFError
+    return content

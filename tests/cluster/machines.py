@@ -1,0 +1,51 @@
+"""Nodes of a Ray cluster on this machine, each with a processor, and trainings on them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from tests.train.small import make, noise
+
+from isoconv.train import Run
+
+STORE = 80 * 2**20
+"""Bytes of an object store; Ray takes no less."""
+SHARDS: dict[str, Any] = {"batch_size": 20, "shard_size": 3, "threads": 1}
+"""Seven shards for a step, the last one short; two for the last step, which has four images."""
+EPOCHS = 3
+
+
+def fit(out: Path | None = None, **settings: Any) -> Run:
+    """A training with batch statistics, dropout, augmentation and clipping."""
+    return make(**{**SHARDS, **settings}).fit(noise(44), noise(20, 1), epochs=EPOCHS, out=out)
+
+
+class Machines:
+    """A head that runs nothing, and nodes that come and go.
+
+    Attributes:
+        address: of the cluster.
+    """
+
+    def __init__(self) -> None:
+        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+        from ray.cluster_utils import Cluster
+
+        head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE}
+        self._cluster = Cluster(initialize_head=True, head_node_args=head)
+        self.address: str = self._cluster.address
+        self._nodes: list[Any] = []
+
+    def have(self, count: int, **more: Any) -> None:
+        """So many nodes; the last ones come or go."""
+        while len(self._nodes) < count:
+            settings = {"num_cpus": 1, "object_store_memory": STORE, **more}
+            self._nodes.append(self._cluster.add_node(**settings))
+        while len(self._nodes) > count:
+            self._cluster.remove_node(self._nodes.pop())
+
+    def close(self) -> None:
+        """End all of it."""
+        self._cluster.shutdown()

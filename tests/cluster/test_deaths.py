@@ -1,0 +1,210 @@
+"""Workers that die, lie, are slow or are refused: the bits stay, or it is said why not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import partial
+from io import StringIO
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+from tests.cluster.machines import fit
+from tests.cluster.pretended import Pretended
+from tests.cluster.workers import Slow, lying
+
+from isoconv.cluster import roster
+from isoconv.cluster.executor import ClusterExecutor
+from isoconv.cluster.worker import Worker
+from isoconv.errors import NotEnoughMemoryError, TrainingError
+from isoconv.graph.operation import Array
+from isoconv.rows import Rows
+from isoconv.run.step import StepGraph
+from isoconv.train import Run
+
+
+@pytest.fixture(scope="module")
+def alone() -> Run:
+    """The training with one engine."""
+    return fit()
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cluster is asked for its nodes before every step."""
+    monkeypatch.setattr(roster, "LOOK_SECONDS", 0.0)
+
+
+def on(connection: Pretended, settings: Mapping[str, Any] | None = None, **more: Any) -> Run:
+    """A training on a cluster that is none."""
+    made = partial(ClusterExecutor, connect=lambda _: connection, patience=0.5, **more)
+    return fit(executor=made, **(settings or {}))
+
+
+def facts_of(run: Run) -> dict[str, Any]:
+    """What the run's record keeps of the cluster."""
+    (facts,) = run.description["executors"]
+    return dict(facts)
+
+
+def never(moment: int, worker: int, call: str) -> bool:
+    """Nobody dies."""
+    return False
+
+
+def moments(nodes: int) -> int:
+    """How often a worker might die in a training on so many."""
+    connection = Pretended(never, nodes)
+    on(connection)
+    return connection.moments
+
+
+@pytest.mark.parametrize("nodes", [1, 2, 3])
+def test_a_death_at_any_moment(alone: Run, nodes: int) -> None:
+    """Before and behind every call of every worker, one after the other; some drawn of many."""
+    count = moments(nodes)
+    died = 0
+    for at in range(1, count, max(1, count // 24)):
+        run = on(Pretended(lambda moment, _, __, at=at: moment == at, nodes))  # type: ignore[misc]
+        assert run.digest == alone.digest, f"a death at moment {at} of {count}"
+        died += any("ended" in each for each in facts_of(run)["workers"])
+    assert died > 12
+
+
+def test_many_deaths(alone: Run) -> None:
+    """Whatever dies, and however often: the same bits, or an error that says what became of it."""
+    ended = 0
+    for seed in range(12):
+        drawn = np.random.default_rng(seed)
+        connection = Pretended(lambda *_, drawn=drawn: drawn.random() < 0.01)
+        told = ""
+        try:
+            assert on(connection, audit=0.5).digest == alone.digest
+            ended += 1
+        except TrainingError as error:
+            told = str(error)
+        assert not told or re.search("all workers have died|3 workers died on here", told)
+    assert ended > 3
+
+
+def test_slow_workers_get_fewer_shards(alone: Run) -> None:
+    """By the time that they took; the bits are the same."""
+    run = on(Pretended(never), kind=Slow)
+    assert run.digest == alone.digest
+    slow, *others = [each["shards"] for each in facts_of(run)["workers"]]
+    assert slow * 3 < min(others)
+
+
+@pytest.mark.parametrize(("who", "call"), [(1, "sums"), (2, "sums"), (3, "sums"), (1, "add")])
+def test_a_liar_is_named(alone: Run, who: int, call: str) -> None:
+    """One bit of one sum is wrong: it never comes into the weights."""
+    said = StringIO()
+    console = Console(file=said, width=400)
+    run = on(Pretended(never), {"progress": console}, kind=lying(who, call, 3), audit=1.0)
+    assert run.digest == alone.digest
+    facts = facts_of(run)
+    (ended,) = [each for each in facts["workers"] if "ended" in each]
+    assert ended["worker"] == who
+    assert f"worker {who} on {ended['node']} has given wrong sums for shards" in said.getvalue()
+    assert len(facts["aside"]) == 1
+    assert facts["audited"] > 0
+
+
+def test_without_audits_lies_go_through(alone: Run) -> None:
+    """The test before would see them."""
+    for call in ("sums", "add"):
+        assert on(Pretended(never), kind=lying(1, call, 3)).digest != alone.digest
+
+
+@pytest.mark.parametrize("who", [1, 3])
+def test_workers_with_other_weights_are_seen(who: int) -> None:
+    """At the next checkpoint, without an audit; which of them is wrong, nobody can tell then."""
+    with pytest.raises(
+        TrainingError, match=r"all workers must hold the same weights; worker .* on"
+    ):
+        on(Pretended(never), kind=lying(who, "update", 5))
+
+
+class Older(Worker):
+    """One has other arithmetic."""
+
+    def about(self) -> dict[str, Any]:
+        """As ever, but for that."""
+        return {**super().about(), **({"arithmetic": 999} if self.number == 1 else {})}
+
+
+class Other(Worker):
+    """One gets other data."""
+
+    def prepare(self, step: Any, settings: Any, digest: str, *data: Any) -> None:
+        """As ever, but for that."""
+        super().prepare(step, settings, digest[::-1] if self.number == 2 else digest, *data)
+
+
+class Wrong(Worker):
+    """One computes something else."""
+
+    def prove(self, *given: Any) -> list[Array]:
+        """As ever, but for that."""
+        return [vector + (self.number == 3) for vector in super().prove(*given)]
+
+
+class Full(Worker):
+    """One has no memory."""
+
+    def prepare(self, *given: Any) -> None:
+        """As ever, but for that."""
+        if self.number == 2:
+            raise NotEnoughMemoryError("training must have 3 GiB; there is 1 GiB")
+        super().prepare(*given)
+
+
+@pytest.mark.parametrize(
+    ("kind", "who", "told"),
+    [
+        (Older, 1, r"must have isoconv .* and arithmetic .*, as the driver; it has arithmetic 999"),
+        (Other, 2, r"worker 2 must have the data of the driver, sha256:"),
+        (Wrong, 3, r"must find the driver's own sums for a shard; it finds others"),
+        (Full, 2, r"was refused: training must have 3 GiB; there is 1 GiB"),
+    ],
+)
+def test_what_differs_takes_no_part(alone: Run, kind: type[Worker], who: int, told: str) -> None:
+    """It is refused by the node's name; where there is no other one, nothing is trained."""
+    said = StringIO()
+    run = on(Pretended(never), {"progress": Console(file=said, width=400)}, kind=kind)
+    assert run.digest == alone.digest
+    assert [each["worker"] for each in facts_of(run)["workers"] if "ended" in each] == [who]
+    assert re.search(told, said.getvalue())
+    kind_of_all = type("All", (kind,), {"number": property(lambda _: who, lambda _, __: None)})
+    with pytest.raises(
+        (TrainingError, NotEnoughMemoryError), match=told.removeprefix("was refused: ")
+    ):
+        on(Pretended(never), kind=kind_of_all)
+
+
+def test_rows_of_a_larger_array(alone: Run) -> None:
+    """Images that are rows of others reach the workers as they are counted."""
+
+    def made(step: StepGraph, data: Mapping[str, Any], **given: Any) -> ClusterExecutor:
+        images = data["images"]
+        order = np.random.default_rng(0).permutation(len(images))
+        base = np.empty_like(images)
+        base[order] = images
+        rows: Any = {**data, "images": Rows(base, order)}
+        return ClusterExecutor(step, rows, connect=lambda _: Pretended(never), **given)
+
+    assert fit(executor=made).digest == alone.digest
+
+
+def test_a_store_must_hold_the_data() -> None:
+    """Before a worker is asked for."""
+    with pytest.raises(NotEnoughMemoryError, match=r"object store of here \(00000000\) must hold"):
+        on(Pretended(never, store=1000))
+
+
+def test_a_cluster_without_nodes() -> None:
+    """It is waited for, and then it is told."""
+    with pytest.raises(TrainingError, match="must have a processor to give within"):
+        on(Pretended(never, nodes=0))

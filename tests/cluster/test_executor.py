@@ -1,0 +1,163 @@
+"""Trainings on a cluster end in the bits of one machine, whoever takes part."""
+
+from __future__ import annotations
+
+import re
+import signal
+import time
+from collections.abc import Iterator
+from functools import partial
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from tests.cluster.machines import SHARDS, Machines, fit
+from tests.cluster.workers import dying
+from tests.train.small import make, noise, without_times
+
+from isoconv import Cluster
+from isoconv.cluster.executor import ClusterExecutor
+from isoconv.graph.operation import Array
+from isoconv.train import Interrupted, Run, verify
+
+pytest.importorskip("ray")
+pytestmark = [
+    pytest.mark.slow,
+    # Ray's own, of its processes and files.
+    pytest.mark.filterwarnings("ignore"),
+]
+
+
+@pytest.fixture(scope="module")
+def machines() -> Iterator[Machines]:
+    """Nodes that come and go, for all tests."""
+    found = Machines()
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="module")
+def alone() -> Run:
+    """The training with one engine."""
+    return fit()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_any_number_of_workers(machines: Machines, alone: Run, count: int) -> None:
+    """Digest, history and all metrics are those of one machine."""
+    machines.have(count)
+    other = fit(executor=Cluster(machines.address))
+    assert other.digest == alone.digest
+    assert without_times(other.history) == without_times(alone.history)
+
+
+def facts_of(run: Run) -> dict[str, Any]:
+    """What the run's record keeps of the cluster."""
+    (facts,) = run.description["executors"]
+    return dict(facts)
+
+
+@pytest.mark.parametrize(
+    ("count", "call", "at", "again"),
+    [(3, "sums", 2, True), (3, "update", 4, False), (1, "update", 5, True)],
+    ids=["in its shards", "behind an update", "the only one"],
+)
+def test_a_worker_that_is_killed(
+    machines: Machines, alone: Run, count: int, call: str, at: int, again: bool
+) -> None:
+    """The step goes on where it was, to the same bits; the node gets a new worker."""
+    machines.have(count)
+    said = StringIO()
+    executor = dying(machines.address, 1, call, at)
+    other = fit(executor=executor, progress=Console(file=said, width=400))
+    assert other.digest == alone.digest
+    assert without_times(other.history) == without_times(alone.history)
+    facts = facts_of(other)
+    (died,) = [each for each in facts["workers"] if "ended" in each]
+    assert died["worker"] == 1
+    assert f"note: worker 1 on {died['node']} died in step" in said.getvalue()
+    assert (facts["shards_run_again"] > 0) == again
+
+
+def test_a_worker_that_hangs(machines: Machines, alone: Run) -> None:
+    """It is waited for, not for ever; the step goes on without it."""
+    machines.have(2)
+    said = StringIO()
+    executor = dying(machines.address, 2, "update", 3, signal.SIGSTOP, patience=8)
+    other = fit(executor=executor, progress=Console(file=said, width=400))
+    assert other.digest == alone.digest
+    assert re.search(r"worker 2 on .* gives no answer in step", said.getvalue())
+
+
+def test_a_node_that_is_lost_and_one_that_joins(machines: Machines, alone: Run) -> None:
+    """A machine goes in the first epoch, another one comes in the second and takes part."""
+    machines.have(2)
+    epochs: list[int] = []
+
+    class Disturbed(ClusterExecutor):
+        """Nodes go and come before steps."""
+
+        def steps(self, first: int, hyper: Array) -> Array:
+            if first == 0:
+                epochs.append(len(epochs))
+                if len(epochs) == 2:
+                    machines.have(1)
+                    machines.have(2)
+                    # A node has its worker after some seconds, and steps take none.
+                    while [member.number for member in self._roster.ready][-1] != 3:
+                        self._roster.look()
+                        self._roster.advance(0.1)
+            return super().steps(first, hyper)
+
+    other = fit(executor=partial(Disturbed, address=machines.address))
+    assert other.digest == alone.digest
+    facts = facts_of(other)
+    assert sorted("ended" in each for each in facts["workers"]) == [False, False, True]
+    assert facts["workers"][2]["steps"] > 0
+
+
+def test_a_node_without_memory(machines: Machines, alone: Run) -> None:
+    """Whose workers Ray kills for it: it is put aside, and the others go on."""
+    machines.have(1)
+    scarce = {"RAY_memory_usage_threshold": "0.001", "RAY_memory_monitor_refresh_ms": "50"}
+    machines.have(2, env_vars=scarce)
+    said = StringIO()
+    executor = Cluster(machines.address)
+    other = fit(executor=executor, progress=Console(file=said, width=400))
+    machines.have(1)
+    assert other.digest == alone.digest
+    (aside,) = facts_of(other)["aside"]
+    assert aside.endswith("ran out of memory")
+    assert "its node ran out of memory" in said.getvalue()
+
+
+def test_nothing_stays(machines: Machines, tmp_path: Path, alone: Run) -> None:
+    """Ctrl-C ends all workers; the run goes on elsewhere from its folder, to the same bits."""
+    machines.have(2)
+    pids: list[int] = []
+
+    class Pressed(ClusterExecutor):
+        """Ctrl-C comes with the second epoch."""
+
+        def begin_epoch(self, epoch: int, order: Array, tables: Any = None) -> None:
+            super().begin_epoch(epoch, order, tables)
+            if epoch == 1:
+                found = [member.actor.about.remote() for member in self._roster.ready]
+                pids.extend(self._connection.get(each)["pid"] for each in found)
+                signal.raise_signal(signal.SIGINT)
+
+    out = tmp_path / "run"
+    with pytest.raises(Interrupted, match="in epoch 2 of 3"):
+        fit(out, executor=partial(Pressed, address=machines.address))
+    assert len(pids) == 2
+    end = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    data = noise(44), noise(20, 1)
+    resumed = make(**SHARDS, executor=Cluster(machines.address)).resume(out, *data)
+    assert resumed.digest == alone.digest
+    assert len(resumed.description["executors"]) == 2
+    assert verify(out, None, *data, progress=False).identical

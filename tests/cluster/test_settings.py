@@ -1,0 +1,44 @@
+"""A cluster is named, and what cannot be used is refused in words."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+from tests.cluster.machines import fit
+
+from isoconv import Cluster
+from isoconv.errors import ArgumentError, MissingExtraError, TrainingError
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"address": "ray://10.0.0.1:10001"}, 'address must be "auto" or host:port'),
+        ({"address": ""}, "address must be"),
+        ({"cpus": 0}, "cpus must be"),
+        ({"audit": 1.5}, "audit must be"),
+        ({"patience": 0}, "patience must be"),
+    ],
+)
+def test_wrong_settings_are_refused(given: Any, told: str) -> None:
+    """Before anything is connected to."""
+    with pytest.raises(ArgumentError, match=told) as caught:
+        Cluster(**given)
+    assert caught.value.argument == next(iter(given))
+
+
+def test_ray_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has no Ray is told what to install."""
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingExtraError, match=r"isoconv\[cluster\]"):
+        fit(executor=Cluster())
+
+
+def test_a_cluster_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without one, the way to one is told."""
+    pytest.importorskip("ray")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(TrainingError, match=r"a Ray cluster must answer at 'auto'.*ray start"):
+        fit(executor=Cluster())

@@ -1,0 +1,244 @@
+"""Folders of pictures and masks: layouts, what numbers mean, nearest neighbours, and faults."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageOps
+from tests.data.made import png, write
+
+from isoconv.data import Dataset, Reading, load, load_splits
+from isoconv.data.classes import in_classes
+from isoconv.data.nearest import places_back, places_of, put_back, taken
+from isoconv.data.survey import usual_map_size
+from isoconv.errors import ArgumentError, DataError, DataFileError
+
+MASK = np.array([[0, 1, 2, 2], [0, 0, 1, 255]], np.uint8)
+LABELS = np.where(MASK == 255, -1, MASK.astype(int))
+PHOTO = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+
+
+def picture(values: np.ndarray, **options: Any) -> bytes:
+    """A picture file of some pixels, PNG unless `options` say otherwise."""
+    out = io.BytesIO()
+    Image.fromarray(values).save(out, **{"format": "PNG", **options})
+    return out.getvalue()
+
+
+def palette(values: np.ndarray, *, bits: int | None = None) -> bytes:
+    """A PNG file with a palette, in which number 1 is red."""
+    made = Image.frombytes("P", values.shape[::-1], values.tobytes())
+    made.putpalette(
+        [0, 0, 0, 255, 0, 0, *(k % 256 for k in range(6, 768))] if bits is None else [*range(12)]
+    )
+    out = io.BytesIO()
+    made.save(out, "PNG", **({} if bits is None else {"bits": bits}))
+    return out.getvalue()
+
+
+def fill(folder: Path, *names: str, mask: bytes | None = None) -> Path:
+    """Write pictures and their masks: of ``images/a`` its mask ``masks/a``."""
+    for name in names:
+        images, _, rest = name.rpartition("images")
+        write(folder / f"{name}.jpg", picture(PHOTO, format="JPEG"))
+        write(folder / f"{images}masks{rest}.png", picture(MASK) if mask is None else mask)
+    return folder
+
+
+def test_layouts_give_the_same(tmp_path: Path) -> None:
+    """Parts above or below, other names of folders, `_mask` behind a name, folders below."""
+    plain = load(fill(tmp_path / "plain", "images/a", "images/b"))
+    assert plain.labels.dtype == np.int32
+    np.testing.assert_array_equal(plain.labels[0], LABELS)
+    assert plain.class_names == ("0", "1", "2")
+    assert plain.numbered
+    assert plain.of_places
+    assert plain.paths == ("images/a.jpg", "images/b.jpg")
+    assert plain.notes == ("pixels of 255 have no label: no loss and no score counts them",)
+    assert plain.class_counts().tolist() == [6, 4, 4]
+    below, above = ("train/images/a", "Val/images/b"), ("images/train/a", "images/Val/b")
+    for name, layout in (("below", below), ("above", above)):
+        parts = load_splits(fill(tmp_path / name, *layout), test=0)
+        assert [len(each) for each in parts.parts.values()] == [1, 1]
+        assert parts.train.digest() == plain.subset([0]).digest()
+        assert load(tmp_path / name, "all").digest() == plain.digest()
+    other = tmp_path / "other"
+    write(other / "JPEGImages/x/a.jpg", picture(PHOTO, format="JPEG"))
+    write(other / "SegmentationClass/x/a_mask.png", palette(MASK))
+    write(other / "SegmentationClass/notes.txt", b"")
+    found = load(other)
+    assert found.digest() == plain.subset([0]).digest()
+    assert "SegmentationClass: skipped: 1 .txt" in found.notes
+
+
+def test_numbers_as_they_stand_in_the_file(tmp_path: Path) -> None:
+    """Palettes of any bits, gray of 1 to 16 bits, GIF: the number is the class; 255 none."""
+    two = (MASK == 1).astype(np.uint8)
+    some = np.where(MASK == 255, 3, MASK).astype(np.uint8)
+    cases: list[tuple[bytes, np.ndarray]] = [
+        (palette(MASK), LABELS),
+        (palette(some, bits=2), some),
+        (png(some[..., None], bits=2), some),
+        (png(two[..., None], bits=1), two),
+        (png(some[..., None], bits=16), some),
+        (picture(some, format="GIF"), some),
+        (picture(some, format="TIFF"), some),
+    ]  # fmt: skip
+    for number, (content, expected) in enumerate(cases):
+        data = load(fill(tmp_path / str(number), "images/a", mask=content))
+        np.testing.assert_array_equal(data.labels[0], expected, err_msg=str(number))
+
+
+def test_black_and_white_are_two_classes(tmp_path: Path) -> None:
+    """0 and 255 alone are classes 0 and 1, which is told, unless more are named; 255 may be one."""
+    cut = np.where(MASK == 1, 255, 0).astype(np.uint8)
+    data = load(fill(tmp_path / "two", "images/a", mask=picture(cut)))
+    np.testing.assert_array_equal(data.labels[0], MASK == 1)
+    assert data.notes == ("the masks hold 0 and 255 alone: 255 is taken for class '1'",)
+    named = fill(tmp_path / "named", "images/a", mask=picture(cut))
+    (named / "classes.txt").write_text("ground\nroad\n")
+    assert load(named).class_names == ("ground", "road")
+    (named / "classes.txt").write_text("ground\nroad\ntree\n")
+    assert load(named).labels.min() == -1
+    (named / "classes.txt").unlink()
+    (named / "classes.json").write_text(json.dumps({"255": "road", "0": "ground"}))
+    listed = load(named)
+    assert listed.class_names == ("ground", "road")
+    assert listed.labels.max() == 1
+    assert not listed.numbered
+
+
+def test_classes_meet_by_their_names(tmp_path: Path) -> None:
+    """Labels of places are matched with classes by name, and by number where nobody named them."""
+    root = fill(tmp_path, "images/a")
+    (root / "classes.json").write_text('["ground", "road", "tree"]')
+    data = load(root)
+    turned = in_classes(data, ["tree", "ground", "road"], "the run")
+    np.testing.assert_array_equal(turned.labels[0], [[1, 2, 0, 0], [1, 1, 2, -1]])
+    with pytest.raises(DataError, match="unknown: 'tree'"):
+        in_classes(data, ["ground", "road"], "the run")
+    (root / "classes.json").unlink()
+    named = in_classes(load(root), ["a", "b", "c"], "the run")
+    assert named.class_names == ("a", "b", "c")
+    with pytest.raises(DataError, match="numbers of the 2 classes"):
+        in_classes(load(root), ["a", "b"], "the run")
+
+
+def test_masks_go_with_their_pictures(tmp_path: Path) -> None:
+    """A mask is scaled and cut as its picture: the pixel at the centre, in whole numbers."""
+    root = fill(tmp_path, "images/a")
+    data = load(root, size=(2, 2))
+    np.testing.assert_array_equal(data.labels[0], [[1, 2], [0, 1]])
+    grown = load(root, size=(4, 8))
+    np.testing.assert_array_equal(grown.labels[0], LABELS.repeat(2, 0).repeat(2, 1))
+    assert any("none are mixed" in line for line in grown.notes)
+    again = load(root, reading=grown.reading)
+    assert again.digest() == grown.digest()
+    assert load(root, reading=Reading((2, 2), 3, 8)).labels.shape == (1, 2, 2)
+
+
+SIDES = st.integers(1, 40)
+
+
+@given(SIDES, SIDES, SIDES, SIDES)
+def test_places_by_fractions(height: int, width: int, to_height: int, to_width: int) -> None:
+    """Places of a scaled picture and back, beside fractions, and beside Pillow but for ties."""
+    own, wanted = (height, width), (to_height, to_width)
+    factor = min(Fraction(height, to_height), Fraction(width, to_width))
+    for side, to, forth, back in zip(
+        own, wanted, places_of(own, wanted), places_back(own, wanted), strict=True
+    ):
+        exact = [Fraction(side, 2) + (i + Fraction(1 - to, 2)) * factor for i in range(to)]
+        assert forth.tolist() == [place.__floor__() for place in exact]
+        there = [
+            (Fraction(to, 2) + (y + Fraction(1 - side, 2)) / factor).__floor__()
+            for y in range(side)
+        ]
+        assert back.tolist() == [place if 0 <= place < to else -1 for place in there]
+    columns = np.tile(np.arange(width, dtype=np.uint8), (height, 1))
+    fitted = ImageOps.fit(Image.fromarray(columns), wanted[::-1], Image.Resampling.NEAREST)
+    assert abs(np.asarray(fitted).astype(int) - taken(columns, wanted)).max() <= 1
+    seen = put_back(np.full(wanted, 7, np.uint8), own, 9)
+    assert np.isin(seen, (7, 9)).all()
+
+
+def test_usual_sizes() -> None:
+    """One shape is kept, its longer side 128 at most; several become a square."""
+    cases: list[tuple[dict[tuple[int, int], int], tuple[int, int] | None]] = [
+        ({(128, 100): 3}, None),
+        ({(480, 640): 3, (960, 1280): 1}, (96, 128)),
+        ({(60, 80): 3, (120, 160): 1}, (60, 80)),
+        ({(3000, 10): 1}, (128, 8)),
+        ({(100, 70): 1, (300, 310): 1, (200, 99): 1}, (96, 96)),
+    ]
+    for sizes, expected in cases:
+        assert usual_map_size(Counter(sizes)) == expected
+
+
+def test_all_that_does_not_belong_together_is_told_at_once(tmp_path: Path) -> None:
+    """Pictures and masks that are alone, other sizes, JPEG, colours, numbers that are no class."""
+    root = fill(tmp_path, *(f"images/{name}" for name in "abcdefgh"))
+    (root / "classes.txt").write_text("ground\nroad\ntree\n")
+    (root / "masks/a.png").unlink()
+    (root / "images/b.jpg").unlink()
+    write(root / "masks/c.png", picture(MASK[:, :3].copy()))
+    (root / "masks/d.png").unlink()
+    write(root / "masks/d.jpg", picture(MASK, format="JPEG"))
+    write(root / "masks/e.png", picture(PHOTO))
+    write(root / "masks/f.png", picture(np.where(MASK == 2, 7, MASK).astype(np.uint8)))
+    write(root / "images/g.png", picture(PHOTO))
+    with pytest.raises(DataFileError) as caught:
+        load(root)
+    reasons = {each.path: each.reason for each in caught.value.files}
+    expected = {
+        "images/a.jpg": "a mask of its name is expected",
+        "masks/b.png": "a picture of its name is expected",
+        "masks/c.png": "expected 2 by 4 pixels, as its picture is; found 2 by 3",
+        "masks/d.jpg": "masks must be PNG files",
+        "masks/e.png": "RGB: colours are no class numbers",
+        "masks/f.png": "found 7",
+        "images/g.jpg": "one picture of a name",
+        "images/g.png": "one picture of a name",
+    }
+    assert reasons.keys() == expected.keys()
+    for path, text in expected.items():
+        assert text in reasons[path]
+        assert path in str(caught.value)
+    left = load(root, skip_bad=True)
+    assert left.paths == ("images/h.jpg",)
+    assert [each.path for each in left.skipped] == sorted(expected)
+
+
+def test_refused(tmp_path: Path) -> None:
+    """Folders of which it is not clear what is meant, class files that are none, gaps."""
+    cases: dict[str, dict[str, bytes]] = {
+        "one folder of pictures and one of masks": {"imgs/a.jpg": b"", "labels/a.png": b"x"},
+        "one file with the names of classes": {"classes.txt": b"a", "classes.json": b"[]"},
+        "cannot be read as JSON": {"classes.json": b"[" * 100_000},
+        "expected a list of names": {"classes.json": b'{"a": 1}'},
+        "each number once": {"classes.json": b'{"1": "a", "1": "b"}'},
+        "names that differ": {"classes.txt": b"a\na"},
+        "1 to 65536 names": {"classes.txt": b"\n"},
+        "count the classes from 0": {"masks/a.png": picture(np.where(MASK > 1, 9, MASK))},
+        "the folders that images has": {"images/train/b.jpg": b""},
+        "not a whole image": {"masks/a.png": picture(MASK)[:40]},
+    }
+    for number, (text, files) in enumerate(cases.items()):
+        root = fill(tmp_path / str(number), "images/a")
+        for name, content in files.items():
+            write(root / name, content)
+        with pytest.raises(DataError, match=text):
+            load(root)
+    with pytest.raises(ArgumentError, match="from 1 to 8192"):
+        load(root, size=0)
+    with pytest.raises(DataError, match="in 0 … 1, or be -1"):
+        Dataset.from_arrays(np.zeros((1, 2, 4), np.uint8), MASK[None] % 3, ["a", "b"])
