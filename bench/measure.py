@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from bench import fashion_mnist
+from bench import fashion_mnist, packed
 from bench.crew import Crew, Entry, Side
 from bench.libraries import ISOCONV, REASSOCIATED, Peer
 from bench.networks import build, describe
@@ -43,8 +43,6 @@ from isoconv.run.ceilings import Ceilings, measure_ceilings
 
 __all__ = ["MEASUREMENTS", "NAMES", "step_request"]
 
-BATCHES = 4
-"""Batches that lie ready for a training step."""
 
 Rows = Iterator[dict[str, Any]]
 
@@ -153,9 +151,9 @@ def memory(crew: Crew) -> Rows:
     """Peak resident memory of processes that train ResNet-20."""
     step = next(step for step in STEPS if step.network == "resnet20")
     # Kernels are compiled beforehand, as from the second training on.
-    _peak(crew, ISOCONV, "", *step_request(replace(step, batch=32), batches=1))
+    _peak(crew, ISOCONV, "", *step_request(replace(step, batch=32, batches=1)))
     for batch, goal in ((128, 2.0), (1024, 5.0)):
-        request, arrays = step_request(replace(step, batch=batch), batches=1)
+        request, arrays = step_request(replace(step, batch=batch, batches=1))
         values = {}
         for peer in (ISOCONV, *(peer for peer in crew.chosen() if peer.name == "torch")):
             for variant in peer.variants:
@@ -212,6 +210,7 @@ MEASUREMENTS: dict[str, Callable[[Crew], Rows]] = {
     "predict": predict,
     "imported": imported,
     "memory": memory,
+    "packed": packed.measure,
     "startup": startup,
     "scaling": scaling,
     "order": order,
@@ -293,11 +292,11 @@ def _arrays(random: np.random.RandomState, shapes: dict[str, tuple[int, ...]]) -
     return {name: random.randn(*shape).astype(np.float32) for name, shape in shapes.items()}
 
 
-def step_request(step: Step, batches: int = BATCHES) -> tuple[dict[str, Any], dict[str, Array]]:
-    """A training step and what it takes: weights, images and labels of some batches."""
+def step_request(step: Step) -> tuple[dict[str, Any], dict[str, Array]]:
+    """A training step and what it takes: weights, images and labels."""
     random = np.random.RandomState(0)
     model = build(step.network, step.classes, step.input_shape)
-    count = step.batch * batches
+    count = step.batch * step.batches
     places = model.summary(step.input_shape).rows[-1].output[:-1]
     arrays = {
         **model.weights,

@@ -171,6 +171,7 @@ class Step:
         goal: least ratio to reach.
         classes: of an image, or of each of its places where the network has a result for each.
         shard: images of a shard in isoconv.
+        batches: that lie ready; isoconv does a step with each in one native call.
     """
 
     name: str
@@ -180,6 +181,7 @@ class Step:
     goal: float = 1.5
     classes: int = 10
     shard: int = 32
+    batches: int = 4
 
 
 STEPS = (
@@ -192,8 +194,9 @@ STEPS = (
     Step("MobileNetV2", "mobilenetv2", 64, (32, 32, 3)),
     Step("ResNet-18, 64²", "resnet18", 32, (64, 64, 3)),
     Step("ResNet-18, 64², Winograd", "resnet18_winograd", 32, (64, 64, 3)),
-    Step("U-Net, 128²", "unet", 8, (128, 128, 3), 1.2, classes=2, shard=8),
-    Step("U-Net, 128², Winograd", "unet_winograd", 8, (128, 128, 3), 1.2, classes=2, shard=8),
+    Step("U-Net, 128²", "unet", 8, (128, 128, 3), 1.2, classes=2, shard=8, batches=1),
+    Step("U-Net, 128², Winograd", "unet_winograd", 8, (128, 128, 3), 1.2, classes=2, shard=8,
+         batches=1),
     Step("EfficientNet-Lite0 fine-tuning, 224²", "efficientnet_lite0_tuned", 16, (224, 224, 3), 1.2,
          shard=8),
 )  # fmt: skip

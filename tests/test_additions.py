@@ -231,7 +231,9 @@ def test_a_kind_of_data_is_one_file(copy: Path, tmp_path: Path) -> None:
     assert found["labels"] == [0, 0, 0, 0, 1, 1, 1, 1]
     assert found["title"] == "my-pets"
     assert found["offered"] == [str(tmp_path / "pets.stamps")]
-    assert found["none"].endswith("or the path of a folder or a file of .tar.gz or .npz or .stamps")
+    assert found["none"].endswith(
+        "or the path of a folder or a file of .tar.gz or .npz or .pack or .stamps"
+    )
     assert "\n  - a .stamps file: small gray pictures with labels\n" in found["other"]
     assert found["short"].endswith("expected 8 pictures of 2 by 2; found 39 bytes")
     assert found["rows"] == ["| a `.stamps` file | small gray pictures with labels |"]

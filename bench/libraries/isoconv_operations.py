@@ -46,9 +46,7 @@ class Operation:
         self._threads = threads
         library = library_for()
         self._shard = -(-self._images // threads)
-        self._memory: dict[tuple[str, str], Array] = {
-            ("order", "order"): np.arange(self._images, dtype=np.int64)
-        }
+        self._memory: dict[tuple[str, str], Array] = {}
         inputs = self._inputs(arrays)
         outputs = self._outputs()
         lowered = lower(graph, library.target, capacity=self._shard, inputs=inputs, outputs=outputs)
@@ -76,6 +74,8 @@ class Operation:
             name, spec = node.attrs.name, node.spec
             region = "dataset" if spec.batched else "parameter"
             self._memory[region, name] = aligned_copy(arrays[name])
+            if spec.batched:
+                self._memory["order", name] = np.arange(self._images)
             places[name] = dense_placement(Buffer(region, name, spec.size * spec.itemsize), spec)
         return places
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
@@ -12,7 +13,8 @@ from typing import BinaryIO
 from isoconv.memory import check_memory
 from isoconv.printable import printable
 
-__all__ = ["PIECE", "is_regular", "kind_of_file", "open_file", "read_file"]
+__all__ = ["PIECE", "is_regular", "kind_of_file", "open_file", "open_to_write", "read_file",
+           "sync_folder"]  # fmt: skip
 
 PIECE = 1 << 20
 """Bytes that are read at once."""
@@ -33,6 +35,7 @@ _FLAGS = (
     | getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_BINARY", 0)
 )
+_WRITING = _FLAGS & ~os.O_RDONLY | os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
 
 
 class _File(io.BufferedReader):
@@ -69,6 +72,31 @@ def open_file(path: Path | str) -> BinaryIO:
     except BaseException:
         os.close(handle)
         raise
+
+
+def open_to_write(path: Path | str) -> BinaryIO:
+    """Open a file for reading and writing, made if it is not there; a link is not followed.
+
+    Raises:
+        OSError: it cannot be written, or is no regular file.
+    """
+    handle = os.open(path, _WRITING, 0o666)
+    try:
+        _check_regular(path, os.fstat(handle))
+        return io.BufferedRandom(io.FileIO(handle, "r+b"))
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names that files got in a folder last through a loss of power, where the system can."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def read_file(path: Path | str, most: int | None = None) -> bytes:

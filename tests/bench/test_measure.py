@@ -187,8 +187,8 @@ def test_tuned_begins_from_what_was_published() -> None:
 
 def test_labels_of_every_pixel() -> None:
     """A network with a result for each pixel learns from a label for each, of its own classes."""
-    step = Step("small", "unet", 2, (16, 32, 3), classes=2, shard=1)
-    _, arrays = step_request(step, batches=1)
+    step = Step("small", "unet", 2, (16, 32, 3), classes=2, shard=1, batches=1)
+    _, arrays = step_request(step)
     assert arrays["labels"].shape == (2, 16, 32)
     assert set(arrays["labels"].ravel()) == {0, 1}
 

@@ -17,7 +17,7 @@ from isoconv.compile.native.cache import KernelCache
 from isoconv.compile.native.loops import Kernel
 from isoconv.compile.target import host_target
 
-STEP = Step("tiny", "tiny", 8, (12, 12, 1))
+STEP = Step("tiny", "tiny", 8, (12, 12, 1), batches=1)
 
 
 def kernel(lanes: int) -> Module:
@@ -68,7 +68,7 @@ def test_ordinary_module_carries_none() -> None:
 @pytest.mark.parametrize("variant", ["", ALL_PASSES])
 def test_step_on_free_kernels(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same training step but for roundings; nothing goes to or comes from a cache on disk."""
-    request, arrays = step_request(STEP, batches=1)
+    request, arrays = step_request(STEP)
     request = {**request, "weights": True, "threads": 1, "variant": variant}
     ours = IsoconvLibrary().step(request, arrays)
 

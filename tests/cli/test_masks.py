@@ -7,7 +7,7 @@ import http.client
 import io
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +204,33 @@ def test_the_server_answers_with_masks(place: Path) -> None:
     assert "Traceback" not in said
 
 
+def test_the_explorer_knows_places(place: Path, new_page: Callable[..., Any]) -> None:
+    """The shares of the classes, and one place's softmax; no label for all of the picture."""
+    file = place / "page.html"
+    succeed("view", place / "run", "--save", file)
+    page = new_page()
+    page.goto(file.as_uri())
+    page.get_by_text("of the places; 3 of 3 classes").wait_for()
+    shares = page.locator(".guesses tr").all_inner_texts()
+    test = ic.data.load_splits(place / "shapes", test=0.2).test
+    assert test is not None
+    said = ic.load(place / "run").predict(test.images[:1]).argmax(axis=-1)
+    counts = np.bincount(said.reshape(-1), minlength=3)
+    for number, name in enumerate(("ground", "disc", "square")):
+        share = f"{100 * counts[number] / said.size:.2f}"
+        assert [name, share, "%"] in [row.split() for row in shares]
+    page.get_by_text("Softmax, loss").click()
+    page.locator(".ending tbody tr").first.wait_for()
+    assert page.locator(".ending tbody tr").count() == 3
+    assert "at row" in page.locator(".ending tbody tr").first.inner_text()
+    page.locator(".ending button").last.click()
+    page.wait_for_function("document.querySelector('.ending tr.pointed:last-child') !== null")
+    assert page.locator(".ending tbody tr").count() == 3
+    said_so = succeed("explain", place / "run", "--at", "13,5,6,1")
+    assert "at row 5, column 6, channel 1" in said_so
+    assert "test mean IoU" in succeed("diff", place / "run", place / "run")
+
+
 def test_onnx_comes_back(place: Path) -> None:
     """What is exported has the names of the classes, and is measured and predicts as the run."""
     file, shapes = place / "shapes.onnx", place / "shapes"
@@ -217,6 +244,16 @@ def test_onnx_comes_back(place: Path) -> None:
     succeed("predict", place / "run", photo, "--out", place / "by-run")
     masks = [Image.open(place / folder / "masks" / "000.png") for folder in ("by-onnx", "by-run")]
     assert (np.asarray(masks[0]) == np.asarray(masks[1])).mean() > 0.99
+
+
+def test_the_data_are_shown(place: Path) -> None:
+    """Classes with their shares of the pixels, and the pixels of each."""
+    shown = json.loads(call("data", "show", place / "shapes", "--json").stdout)
+    labels = ic.data.load(place / "shapes").labels
+    counts = [int((labels == number).sum()) for number in range(3)]
+    assert shown["parts"]["train"]["pixels_by_class"] == counts
+    assert shown["parts"]["train"]["images_by_class"] is None
+    assert "3, of places: ground" in succeed("data", "show", place / "shapes")
 
 
 def test_refused(place: Path) -> None:

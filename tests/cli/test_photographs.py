@@ -236,8 +236,8 @@ def test_resume_and_verify_after_files_were_added(
     _, run, said = trained
     end_epoch = Reporter.end_epoch
 
-    def interrupted(self: Reporter, row: dict[str, float], epochs: int) -> None:
-        end_epoch(self, row, epochs)
+    def interrupted(self: Reporter, row: dict[str, float], epochs: int, *more: str) -> None:
+        end_epoch(self, row, epochs, *more)
         if row["epoch"] == 2:
             raise KeyboardInterrupt
 

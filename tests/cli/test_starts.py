@@ -129,8 +129,8 @@ def test_printed_commands_can_be_pasted(
     run = tmp_path / RUN
     end_epoch = Reporter.end_epoch
 
-    def interrupted(self: Reporter, row: Mapping[str, Any], epochs: int) -> None:
-        end_epoch(self, row, epochs)
+    def interrupted(self: Reporter, row: Mapping[str, Any], epochs: int, *more: str) -> None:
+        end_epoch(self, row, epochs, *more)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Reporter, "end_epoch", interrupted)

@@ -1,4 +1,4 @@
-"""Whenever a worker dies, a training ends in the same bits, or says why it cannot go on."""
+"""Workers that die, lie, are slow or are refused: the bits stay, or it is said why not."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from rich.console import Console
 from tests.cluster.machines import fit
 from tests.cluster.pretended import Pretended
 from tests.cluster.workers import Slow, lying
+from tests.train.small import network
 
 from isoconv.cluster import roster
 from isoconv.cluster.executor import ClusterExecutor
 from isoconv.cluster.worker import Worker
 from isoconv.errors import NotEnoughMemoryError, TrainingError
 from isoconv.graph.operation import Array
-from isoconv.train import Run
+from isoconv.rows import Rows
+from isoconv.run.step import StepGraph
+from isoconv.train import Interrupted, Run
 
 
 @pytest.fixture(scope="module")
@@ -116,10 +119,50 @@ def test_without_audits_lies_go_through(alone: Run) -> None:
         assert on(Pretended(never), kind=lying(1, call, 3)).digest != alone.digest
 
 
+def test_an_interrupted_step_is_whole_or_undone(alone: Run) -> None:
+    """A third Ctrl-C comes within a step; the weights are those of its end or its beginning."""
+    found: list[str] = []
+    for at in (40, 45, 50, 55, 60, 65):
+        model = network()
+
+        def interrupted(moment: int, worker: int, call: str, at: int = at) -> bool:
+            if moment == at:
+                raise KeyboardInterrupt
+            return False
+
+        with pytest.raises(Interrupted):
+            on(Pretended(interrupted), {"model": model})
+        found.append(model.digest())
+    steps: list[str] = []
+
+    class Watched(ClusterExecutor):
+        def _note(self) -> None:
+            watched = network().build((6, 6, 1))
+            watched.load_weights(self.weights())
+            steps.append(watched.digest())
+
+        def begin_epoch(self, *given: Any) -> None:
+            super().begin_epoch(*given)
+            self._note()
+
+        def steps(self, first: int, hyper: Array) -> Array:
+            rows = super().steps(first, hyper[:1])
+            self._note()
+            if len(hyper) > 1:
+                rows = np.concatenate([rows, self.steps(first + 1, hyper[1:])])
+            return rows
+
+    fit(executor=partial(Watched, connect=lambda _: Pretended(never)))
+    assert set(found) <= set(steps)
+    assert len(set(found)) > 1
+
+
 @pytest.mark.parametrize("who", [1, 3])
 def test_workers_with_other_weights_are_seen(who: int) -> None:
     """At the next checkpoint, without an audit; which of them is wrong, nobody can tell then."""
-    with pytest.raises(TrainingError, match=r"all workers must hold the same weights; worker .* on"):
+    with pytest.raises(
+        TrainingError, match=r"all workers must hold the same weights; worker .* on"
+    ):
         on(Pretended(never), kind=lying(who, "update", 5))
 
 
@@ -178,6 +221,20 @@ def test_what_differs_takes_no_part(alone: Run, kind: type[Worker], who: int, to
         (TrainingError, NotEnoughMemoryError), match=told.removeprefix("was refused: ")
     ):
         on(Pretended(never), kind=kind_of_all)
+
+
+def test_rows_of_a_larger_array(alone: Run) -> None:
+    """Images that are rows of others reach the workers as they are counted."""
+
+    def made(step: StepGraph, data: Mapping[str, Any], **given: Any) -> ClusterExecutor:
+        images = data["images"]
+        order = np.random.default_rng(0).permutation(len(images))
+        base = np.empty_like(images)
+        base[order] = images
+        rows: Any = {**data, "images": Rows(base, order)}
+        return ClusterExecutor(step, rows, connect=lambda _: Pretended(never), **given)
+
+    assert fit(executor=made).digest == alone.digest
 
 
 def test_a_store_must_hold_the_data() -> None:

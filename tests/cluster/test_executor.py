@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import time
-from collections.abc import Iterator
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -27,14 +27,6 @@ pytestmark = [
     # Ray's own, of its processes and files.
     pytest.mark.filterwarnings("ignore"),
 ]
-
-
-@pytest.fixture(scope="module")
-def machines() -> Iterator[Machines]:
-    """Nodes that come and go, for all tests."""
-    found = Machines()
-    yield found
-    found.close()
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +70,16 @@ def test_a_worker_that_is_killed(
     assert died["worker"] == 1
     assert f"note: worker 1 on {died['node']} died in step" in said.getvalue()
     assert (facts["shards_run_again"] > 0) == again
+
+
+def test_a_worker_that_hangs(machines: Machines, alone: Run) -> None:
+    """It is waited for, not for ever; the step goes on without it."""
+    machines.have(2)
+    said = StringIO()
+    executor = dying(machines.address, 2, "update", 3, signal.SIGSTOP, patience=8)
+    other = fit(executor=executor, progress=Console(file=said, width=400))
+    assert other.digest == alone.digest
+    assert re.search(r"worker 2 on .* gives no answer in step", said.getvalue())
 
 
 def test_a_node_that_is_lost_and_one_that_joins(machines: Machines, alone: Run) -> None:

@@ -14,22 +14,43 @@ from isoconv.cluster.executor import ClusterExecutor
 from isoconv.cluster.worker import Worker
 from isoconv.graph.operation import Array
 
+
+class Steady(Worker):
+    """Each takes a hundredth of a second for a shard, as it says: whatever the machine does."""
+
+    def sums(self, step: int, shards: range) -> list[Any]:
+        """As ever, but for the time."""
+        _, *found = super().sums(step, shards)
+        return [len(shards) / 100, *found]
+
+
+class Slow(Steady):
+    """The first one is a tenth as quick as the others."""
+
+    def sums(self, step: int, shards: range) -> list[Any]:
+        """As ever, but for the time."""
+        seconds, *found = super().sums(step, shards)
+        return [seconds * (10.0 if self.number == 1 else 1.0), *found]
+
+
 Factory = Callable[..., ClusterExecutor]
 
 
-def dying(address: str, who: int, call: str, at: int) -> Factory:
-    """Of which one worker is killed behind a call, the so manieth.
+def dying(
+    address: str, who: int, call: str, at: int, by: int = signal.SIGKILL, patience: float = 60
+) -> Factory:
+    """Of which one worker is killed, or stopped for ever, behind a call, the so manieth.
 
     The class is made here, so that Ray sends it to the workers' processes as it is.
     """
 
-    class Dying(Worker):
+    class Dying(Steady):
         calls = 0
 
         def _after(self, name: str) -> None:
             self.calls += name == call
             if name == call and self.number == who and self.calls == at:
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), by)
 
         def sums(self, step: int, shards: range) -> list[Any]:
             found = super().sums(step, shards)
@@ -41,13 +62,13 @@ def dying(address: str, who: int, call: str, at: int) -> Factory:
             self._after("update")
             return row
 
-    return partial(ClusterExecutor, address=address, kind=Dying)
+    return partial(ClusterExecutor, address=address, kind=Dying, patience=patience)
 
 
 def lying(who: int, call: str, at: int) -> type[Worker]:
     """Of whom one gives wrong results from its so manieth call on: one bit of one number."""
 
-    class Lying(Worker):
+    class Lying(Steady):
         calls = 0
 
         def _said(self, name: str, found: Array) -> Array:
@@ -73,12 +94,3 @@ def lying(who: int, call: str, at: int) -> type[Worker]:
             return row
 
     return Lying
-
-
-class Slow(Worker):
-    """The first one is a tenth as quick as the others."""
-
-    def sums(self, step: int, shards: range) -> list[Any]:
-        """As ever, in a time that is told."""
-        _, *found = super().sums(step, shards)
-        return [len(shards) * (10.0 if self.number == 1 else 1.0), *found]

@@ -31,6 +31,21 @@ def pictures(place: Any) -> Any:
     return place.path / "pictures/one/first.png"
 
 
+def new_pack(place: Any) -> Any:
+    """A file that is not there yet."""
+    path = place.path / "new.pack"
+    path.unlink(missing_ok=True)
+    return path
+
+
+def packed(place: Any) -> Any:
+    """A packed data set."""
+    path = place.path / "six.pack"
+    if not path.exists():
+        data.pack(dataset(), path, progress=False)
+    return path
+
+
 def samples() -> data.Samples:
     """The list of those six as the samples of a run."""
     return data.Samples.of({"train": dataset()})
@@ -81,6 +96,7 @@ CALLS: Table = {
     "data.Splits.warnings": lambda _: Call(
         data.Splits(dataset(), test=dataset()).warnings, samples=samples()
     ),
+    "data.check": lambda place: Call(data.check, path=packed(place), progress=False),
     "data.default_folder": lambda _: Call(data.default_folder),
     "data.fetch": lambda place: Call(data.fetch, name="mnist", folder=place.path, progress=False),
     "data.load": lambda place: Call(
@@ -92,6 +108,10 @@ CALLS: Table = {
         folder=place.path,
     ),
     "data.normalisation": lambda _: Call(data.normalisation, dataset=dataset()),
+    "data.pack": lambda place: Call(
+        data.pack, source=pictures(place).parents[1], out=new_pack(place), size=4, depth=8,
+        skip_bad=True, progress=False,
+    ),
     "data.read_image": lambda place: Call(
         data.read_image, path=pictures(place), size=(4, 4), channels=1
     ),

@@ -1,16 +1,21 @@
-"""``isoconv data``: data sets that are known by name."""
+"""``isoconv data``: data sets by name, packed into files, shown."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from isoconv.cli import complete
-from isoconv.cli.options import AsJson, help_of
-from isoconv.cli.table import print_json, print_table, say
+from isoconv.cli.bad import tell_skipped
+from isoconv.cli.errors import note
+from isoconv.cli.options import AsJson, DataSource, Depth, Size, SkipBad, help_of, size_of
+from isoconv.cli.table import print_json, print_table, reading_progress, say
 from isoconv.printable import printable
+
+if TYPE_CHECKING:
+    from isoconv.data import Dataset
 
 __all__ = ["app"]
 
@@ -23,11 +28,12 @@ Folder = Annotated[
 
 
 def data(context: typer.Context) -> None:
-    """List and fetch public data sets.
+    """List and fetch public data sets, show any, pack those that are larger than memory.
 
     Examples:
       isoconv data list
       isoconv data fetch cifar10
+      isoconv data pack photos photos.pack --size 224
     """
     if context.invoked_subcommand is None:
         say(context.get_help())
@@ -115,6 +121,166 @@ def fetch(
         print_json({"name": name, "here": True, "folder": found})
 
 
+def pack(
+    source: DataSource,
+    out: Annotated[
+        Path,
+        typer.Argument(
+            metavar="OUT", help="The new file; its name ends in .pack.", show_default=False
+        ),
+    ],
+    size: Size = None,
+    depth: Depth = None,
+    skip_bad: SkipBad = False,
+    folder: Folder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a data set, decoded and checked, into one file that is trained on where it lies.
+
+    So data that are larger than memory can be trained on, and no picture is decoded again. All
+    cores decode; memory for some pictures is all that is needed. What is interrupted or killed goes
+    on with the same command. The file is DATA for every other command, with the same results as
+    its source.
+
+    Examples:
+      isoconv data pack photos photos.pack --size 224
+      isoconv train photos.pack
+    """
+    from isoconv import data as library
+    from isoconv.checks import as_word
+    from isoconv.cli.scored import plain_skipped
+    from isoconv.memory import readable
+
+    found = library.pack(
+        source, out, size=size_of(size), depth=depth, skip_bad=skip_bad,
+        progress=reading_progress(), folder=folder,
+    )  # fmt: skip
+    for line in found.notes:
+        note(line)
+    tell_skipped(found.skipped, f"isoconv data show {as_word(str(out))} --json")
+    if found.kept:
+        say(f"{found.kept:,} images lay there already, from a pack that was interrupted")
+    parts = ", ".join(f"{count:,} {part}" for part, count in found.samples.items())
+    say(f"{printable(found.path)}: {parts}; {readable(found.size)}, SHA-256 {found.sha256}")
+    if as_json:
+        print_json(
+            {
+                "path": found.path,
+                "size": found.size,
+                "sha256": found.sha256,
+                "samples": dict(found.samples),
+                "kept": found.kept,
+                "notes": list(found.notes),
+                "skipped": plain_skipped(found.skipped),
+            }
+        )
+
+
+def show(
+    source: DataSource,
+    size: Size = None,
+    depth: Depth = None,
+    skip_bad: SkipBad = False,
+    folder: Folder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what a data set is: its parts, images, classes, and what is to be told of it.
+
+    A packed data set is shown by what it says of itself, without a look at its images (isoconv data
+    check reads them); all others are read.
+
+    Examples:
+      isoconv data show fashion-sample
+      isoconv data show photos.pack --json
+    """
+    from isoconv.cli.scored import plain_skipped
+    from isoconv.data import load_splits
+    from isoconv.data.packed import PackedRows
+    from isoconv.data.tally import counted
+    from isoconv.memory import readable
+    from isoconv.rows import rows_behind
+
+    splits = load_splits(
+        source, validation=0, test=0, size=size_of(size), depth=depth, skip_bad=skip_bad,
+        progress=reading_progress(), folder=folder,
+    )  # fmt: skip
+    rows = rows_behind(splits.train.images)
+    file = rows.file if isinstance(rows, PackedRows) else None
+    told = () if file is None else file.layout.parts
+    said: dict[str, str] = {part.part: part.sha256 for part in told}
+    digests = {part: said.get(part) or data.digest() for part, data in splits.parts.items()}
+    for line in repr(splits).splitlines():
+        say(line)
+    for part, digest in digests.items():
+        say(f"SHA-256 of {part}: {digest}")
+    if file is not None:
+        held = f"{readable(file.size)} in {counted(file.blocks, 'block')}, SHA-256 {file.sha256}"
+        say(f"{printable(file.path)}: {held}")
+    if as_json:
+        train = splits.train
+        print_json(
+            {
+                "name": train.name,
+                "image_shape": list(train.image_shape),
+                "dtype": train.images.dtype.name,
+                "class_names": list(train.class_names),
+                "parts": {
+                    part: {
+                        "samples": len(data),
+                        "sha256": digests[part],
+                        "images_by_class": None if data.of_places else _by_class(data),
+                        "pixels_by_class": _by_class(data) if data.of_places else None,
+                    }
+                    for part, data in splits.parts.items()
+                },
+                "reading": None if train.reading is None else train.reading.plain(),
+                "notes": list(splits.notes),
+                "skipped": plain_skipped(splits.skipped),
+                "pack": None
+                if file is None
+                else {"size": file.size, "blocks": file.blocks, "sha256": file.sha256},
+            }
+        )
+
+
+def _by_class(data: Dataset) -> list[int] | None:
+    """How many images, or pixels, there are of each class; None where classes have no names."""
+    counts: list[int] = data.class_counts().tolist()
+    return counts if data.classes else None
+
+
+def check(
+    path: Annotated[
+        Path,
+        typer.Argument(metavar="PACK", help="A packed data set.", show_default=False),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Read a packed data set to its end, and name every block that is damaged.
+
+    Examples:
+      isoconv data check photos.pack
+    """
+    from isoconv import data as library
+    from isoconv.data.files import NAMED, bad_file
+    from isoconv.data.packed import open_pack
+    from isoconv.data.tally import counted
+
+    faults = library.check(path, reading_progress())
+    file = open_pack(path.expanduser())
+    if as_json:
+        print_json({"path": path, "sha256": file.sha256, "blocks": file.blocks, "faults": faults})
+    if faults:
+        more = [f"and {len(faults) - NAMED:,} more (--json has all)"] if faults[NAMED:] else []
+        lines = "".join(f"\n  {line}" for line in (*faults[:NAMED], *more))
+        raise bad_file(path, f"{counted(len(faults), 'fault')}:{lines}")
+    blocks = counted(file.blocks, "block")
+    say(f"{printable(path)}: {blocks} as it was packed, SHA-256 {file.sha256}")
+
+
 app.callback(invoke_without_command=True, help=help_of(data))(data)
 app.command("list", help=help_of(list_names))(list_names)
 app.command("fetch", help=help_of(fetch))(fetch)
+app.command("show", help=help_of(show))(show)
+app.command("pack", help=help_of(pack))(pack)
+app.command("check", help=help_of(check))(check)

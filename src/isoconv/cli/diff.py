@@ -79,10 +79,13 @@ def _rows() -> list[tuple[str, Callable[[Outcome], str]]]:
     def loss(part: str) -> Callable[[Outcome], str]:
         return lambda run: _written(run.measured[part][1], ".4f")
 
+    def overlap(part: str) -> Callable[[Outcome], str]:
+        return lambda run: _written(run.measured[part][2], ".2%")
+
     measured = [
         (f"{part} {what}", made(part))
         for part in ("test", "validation", "training")
-        for what, made in (("accuracy", accuracy), ("loss", loss))
+        for what, made in (("mean IoU", overlap), ("accuracy", accuracy), ("loss", loss))
     ]
     return [
         *measured,
@@ -105,8 +108,8 @@ def _plain(found: RunDifference) -> dict[str, Any]:
             {
                 **{name: value for name, value in asdict(each).items() if name != "measured"},
                 "measured": {
-                    part: {"accuracy": accuracy, "loss": loss}
-                    for part, (accuracy, loss) in each.measured.items()
+                    part: {"accuracy": accuracy, "loss": loss, "mean_iou": overlap}
+                    for part, (accuracy, loss, overlap) in each.measured.items()
                 },
             }
             for each in found.outcomes

@@ -33,6 +33,7 @@ __all__ = [
     "Report",
     "RunPath",
     "Scale",
+    "Size",
     "SkipBad",
     "TargetName",
     "Threads",
@@ -233,6 +234,10 @@ Scale = Annotated[
         "was trained on images of another range.",
         show_default=False,
     ),
+]
+Size = Annotated[
+    str | None,
+    typer.Option(metavar="SIDE|HxW", help="Scale the images of a folder to this size."),
 ]
 SkipBad = Annotated[
     bool,

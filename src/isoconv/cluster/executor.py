@@ -84,6 +84,7 @@ class ClusterExecutor:
         self._state: tuple[int, State] = 0, ({}, {}, {})
         self._epoch: tuple[int, Array, dict[str, Array]] | None = None
         self._begun: tuple[Any, ...] = ()
+        self._torn = False
         self._open = ExitStack()
         try:
             self._connection = connect(address)
@@ -91,11 +92,15 @@ class ClusterExecutor:
             self._own = TrainingEngine(step, data, threads=threads, progress=progress, **settings)
             self._open.callback(self._own.close)
             self._size = 4 * self._own.plan.sums.size
-            room = self._size * (3 + len(step.slots))
-            for array in data.values():
+            # The first weights, two states, and sums that are under way.
+            room = self._size * (4 + 2 * (1 + len(step.slots)))
+            # Rows of a file are read for it: the store needs all of them.
+            whole = {name: np.ascontiguousarray(each) for name, each in data.items()}
+            for array in whole.values():
                 room += array.nbytes
             put = self._connection.put
-            arrays = (storage.digest(data), tuple(data), *(put(each) for each in data.values()))
+            arrays = (storage.digest(whole), tuple(whole), *map(put, whole.values()))
+            del whole, array
             self._roster = Roster(
                 self._connection, kind, cpus, threads, (put(step), settings, arrays), room,
                 self._news.append, self._admit,
@@ -163,6 +168,9 @@ class ClusterExecutor:
         Raises:
             TrainingError: workers hold different ones.
         """
+        if self._torn and self._level("a step that was interrupted") is not None:
+            self._version += 1
+        self._torn = False
         while self._state[0] != self._version:
             members = self._roster.ready
             if not members:
@@ -299,30 +307,53 @@ class ClusterExecutor:
         where = f"step {number + 1} of epoch {self._epoch[0] + 1 if self._epoch else 0}"
         row: Array | None = None
         lost = 0
+        self._torn = True
         while row is None:
             members = self._roster.ready
             if not members:
                 return None
             step.hand_out(members)
             try:
-                if not self._auditor.runs(step, where):
-                    continue
+                if self._auditor.share:
+                    self._leave(step.late(self._patience), where)
+                    if not self._auditor.runs(step, where):
+                        continue
                 step.add()
                 if not self._auditor.sums(step, where):
                     continue
-                row = step.update(members, self._version + 1, hyper)
+                step.update(members, self._version + 1, hyper)
+                self._leave(step.late(self._patience), where)
+                row = step.row()
             except LostError as error:
-                row = self._mend(step, where)
+                row = self._level(where)
+                if row is None:
+                    self._auditor.forget(step, where)
                 lost += len(self._roster.ready) == len(members)
                 if lost == _TRIES:
                     raise TrainingError(f"{where} is lost again and again: {error}") from None
         if np.isfinite(row[0]):
             self._version += 1
+        self._torn = False
         step.done()
         return row
 
-    def _mend(self, step: SharedStep, where: str) -> Array | None:
-        """After a death: the metrics, if a worker made the update; None if the step goes on."""
+    def _leave(self, late: Sequence[Member], where: str) -> None:
+        """Wait no longer for those who give no answer.
+
+        Raises:
+            LostError: there are such.
+        """
+        for member in late:
+            self._roster.drop(member, f"gives no answer in {where}")
+        if late:
+            raise LostError("no answer")
+
+    def _level(self, where: str) -> Array | None:
+        """After a death: have all stand where the first does who made the update of a step.
+
+        Returns:
+            The step's metrics; None where nobody has made the update.
+        """
         while stands := self._bury(where):
             done = [each for each, (version, _) in stands.items() if version > self._version]
             if not done:
@@ -332,7 +363,6 @@ class ClusterExecutor:
             if not behind:
                 return row
             self._tell(behind, "load", version, done[0].actor.state.remote(), row)
-        self._auditor.forget(step, where)
         return None
 
     # What there is to tell ----------------------------------------------------------------------

@@ -27,9 +27,10 @@ class Cluster:
     Args:
         address: ``"auto"`` for the cluster that this machine is part of, or ``"host:port"``.
         cpus: processors of a worker; None for all of its node.
-        audit: share of the runs of shards that a second worker does too, from 0 to 1; a worker
-            whose sums are wrong is named and put aside.
-        patience: seconds for which workers are waited for where there are none.
+        audit: share of the work that is done twice, from 0 to 1; a worker whose sums are wrong is
+            named and put aside.
+        patience: seconds for which workers are waited for, where there are none or one gives no
+            answer.
 
     Raises:
         ArgumentError: a setting outside its range.
@@ -48,7 +49,8 @@ class Cluster:
 
     def __post_init__(self) -> None:
         address = check_text("address", self.address)
-        if not address or "://" in address:
+        host, _, port = address.rpartition(":")
+        if address != "auto" and not (host and "/" not in host and port.isdecimal()):
             rule = 'be "auto" or host:port of a cluster that this machine is part of'
             raise refusal("address", rule, self.address)
         settle(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,8 @@ __all__ = ["Added", "Part", "SharedStep", "Tally"]
 
 _FRESH = 0.5
 """Weight of a step's speed in what a worker is taken to be able to."""
+_LATE = 20
+"""A worker that takes so many times as long as it should is taken for dead."""
 _HOPE = 1.25
 """A worker that was too slow for any shard is taken to be so much quicker in the next step."""
 
@@ -100,6 +103,7 @@ class SharedStep:
     Attributes:
         parts: what is under way or done.
         added: sums of halves, likewise.
+        rows: references to the metrics that each worker comes to.
         total, owner: a reference to the sum over all shards, and who has it.
         moved: bytes that went from node to node.
     """
@@ -111,12 +115,14 @@ class SharedStep:
     tally: Tally
     parts: list[Part] = field(default_factory=list)
     added: list[Added] = field(default_factory=list)
+    rows: list[tuple[Any, Member]] = field(default_factory=list)
     total: Any = None
     owner: Any = None
     moved: int = 0
 
     def hand_out(self, members: Sequence[Member]) -> None:
         """Give the shards that nobody has to workers, to each as many as it is quick."""
+        self.added, self.rows = [], []
         for gap in self._gaps():
             for member, run in zip(members, deal(gap, _rates(members)), strict=True):
                 if run:
@@ -149,7 +155,6 @@ class SharedStep:
             for node, vector in zip(part.nodes, part.vectors, strict=True)
         }
         steps, (whole,) = walk([node for part in self.parts for node in part.nodes], self.shards)
-        self.added = []
         for step in steps:
             if isinstance(step, Pair):
                 (left, by), (right, other) = places.pop(step.left), places.pop(step.right)
@@ -159,39 +164,64 @@ class SharedStep:
                 places[step.node] = total, by
         self.total, self.owner = places[whole]
 
-    def update(self, members: Sequence[Member], version: int, hyper: Array) -> Array:
+    def update(self, members: Sequence[Member], version: int, hyper: Array) -> None:
         """Have all workers make the update.
 
         Args:
             members: who makes it: all.
             version: number of the state that comes of it.
             hyper: scalars of the update.
+        """
+        self.rows = [
+            (member.actor.update.remote(version, self.number, self.total, hyper), member)
+            for member in members
+        ]
+        for node in {member.node.id: member for member in members}.values():
+            self.count(self.owner, node, 1)
 
-        Returns:
-            The metrics.
+    def row(self) -> Array:
+        """The step's metrics.
 
         Raises:
             LostError: a worker has died, or what it had made is gone.
             TrainingError: workers come to different metrics.
         """
-        answers = [
-            member.actor.update.remote(version, self.number, self.total, hyper)
-            for member in members
-        ]
-        for node in {member.node.id: member for member in members}.values():
-            self.count(self.owner, node, 1)
         for part in self.parts:
             speed = len(part.run) / max(self.connection.get(part.seconds), 1e-6)
             before = part.member.rate or speed
             part.member.rate = before + _FRESH * (speed - before)
-        rows = [self.connection.get(answer) for answer in answers]
-        for member, row in zip(members, rows, strict=True):
-            if not np.array_equal(row, rows[0], equal_nan=True):
+        rows = [(self.connection.get(answer), member) for answer, member in self.rows]
+        (first, one), *_ = rows
+        for row, member in rows:
+            if not np.array_equal(row, first, equal_nan=True):
                 raise TrainingError(
                     f"all workers must come to the same metrics in a step; {member.name} comes to "
-                    f"others than {members[0].name}, and one of them is wrong"
+                    f"others than {one.name}, and one of them is wrong"
                 )
-        return np.array(rows[0])
+        return np.array(first)
+
+    def late(self, patience: float) -> list[Member]:
+        """Wait for all that was asked for, and say who keeps the others waiting.
+
+        Args:
+            patience: seconds to wait at least; for shards twenty times as long as they should take.
+        """
+        if not all(part.member.rate for part in self.parts):
+            # How long a shard takes, nobody knows yet, and its kernels may have to be loaded.
+            return []
+        times = [len(part.run) / part.member.rate for part in self.parts]
+        seconds = max(patience, _LATE * max(times))
+        asked = [[(part.seconds, part.member) for part in self.parts],
+                 *([(added.total, added.by)] for added in self.added), self.rows]  # fmt: skip
+        end = time.monotonic() + seconds
+        for group in asked:
+            there = self.connection.ready(
+                [reference for reference, _ in group], max(0.0, end - time.monotonic())
+            )
+            missing = [member for reference, member in group if reference not in there]
+            if missing:
+                return missing
+        return []
 
     def count(self, giver: Member, taker: Member, vectors: int) -> None:
         """So many vectors of sums go from one to the other."""

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from isoconv.data.dataset import Dataset, normalisation
     from isoconv.data.download import default_folder, fetch
     from isoconv.data.folding import Folds
+    from isoconv.data.packed import check
+    from isoconv.data.packing import pack
     from isoconv.data.pictures import Pictures, read_image, read_pictures
     from isoconv.data.reading import Reading
     from isoconv.data.samples import Samples
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Augmentation", "Dataset", "Folds", "Pictures", "Reading", "Samples", "Skipped", "Source",
-    "Splits", "default_folder", "fetch", "load", "load_splits", "normalisation", "read_image",
-    "read_pictures", "table",
+    "Splits", "check", "default_folder", "fetch", "load", "load_splits", "normalisation", "pack",
+    "read_image", "read_pictures", "table",
 ]  # fmt: skip
 
 _PLACES: dict[str, tuple[str, ...]] = {
@@ -30,6 +32,8 @@ _PLACES: dict[str, tuple[str, ...]] = {
     "isoconv.data.dataset": ("Dataset", "normalisation"),
     "isoconv.data.download": ("default_folder", "fetch"),
     "isoconv.data.folding": ("Folds",),
+    "isoconv.data.packed": ("check",),
+    "isoconv.data.packing": ("pack",),
     "isoconv.data.pictures": ("Pictures", "read_image", "read_pictures"),
     "isoconv.data.reading": ("Reading",),
     "isoconv.data.samples": ("Samples",),

@@ -13,7 +13,7 @@ from isoconv.progress import Bar
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["SILENT", "Counting"]
+__all__ = ["SILENT", "Counting", "Within"]
 
 _PATIENCE = 1.0
 """Seconds after which a person on a terminal wants to know how long it will take."""
@@ -52,6 +52,19 @@ class Counting:
             yield work.step
         finally:
             work.end()
+
+
+class Within(Counting):
+    """What is counted as a part of larger work, each file by calling `step`."""
+
+    def __init__(self, step: Callable[[], None]) -> None:
+        super().__init__(False)
+        self._step = step
+
+    @contextmanager
+    def of(self, what: str, total: int) -> Iterator[Callable[[], None]]:  # noqa: ARG002
+        """The same for each of the files."""
+        yield self._step
 
 
 def _nothing() -> None:

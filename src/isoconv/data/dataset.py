@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,7 +33,7 @@ from isoconv.memory import check_memory
 from isoconv.rows import Rows, rows_behind, taken
 from isoconv.wording import either
 
-__all__ = ["Dataset", "dataset_of", "looks_channels_first", "normalisation"]
+__all__ = ["Dataset", "dataset_of", "labelled", "looks_channels_first", "normalisation"]
 __public__ = {"isoconv.data": ["Dataset", "normalisation"]}
 
 Array = NDArray[Any]
@@ -325,7 +325,33 @@ def _dataset_of(
     complete: bool,
 ) -> Dataset:
     class_names = _listed(given_names)
+    if rows_behind(images) is not None:
+        # Whoever put them into a file has checked them.
+        return labelled(cast(Array, images), labels, class_names, name, complete=complete)
     pictures = _checked_images(_array("images", images), name, layout)
+    return labelled(pictures, labels, class_names, name, complete=complete)
+
+
+def labelled(
+    pictures: Array,
+    labels: object,
+    class_names: Sequence[Any] | None,
+    name: str,
+    *,
+    complete: bool = False,
+) -> Dataset:
+    """A data set of images that were checked already, and of labels that are checked here.
+
+    Args:
+        pictures: uint8 or finite float32 ``(N, H, W, C)``.
+        labels: as of `Dataset.from_arrays`.
+        class_names: likewise.
+        name: likewise.
+        complete: as of `dataset_of`.
+
+    Raises:
+        DataError: as there.
+    """
     targets = label_array(labels)
     if targets.ndim == 0 or len(targets) != len(pictures):
         raise DataError(
@@ -432,6 +458,8 @@ def _some(name: str, images: Array, places: Array) -> Array:
 
 
 def _frozen(array: Array) -> Array:
+    if rows_behind(array) is not None:
+        return array
     if not array.flags.c_contiguous:
         _asked("a data set", array)
     # A view, so that the caller's own array stays writable.

@@ -25,6 +25,8 @@ from isoconv.wording import either, setting
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from isoconv.data.batches import Batches
+
 __all__ = [
     "DAMAGED",
     "SPLITS",
@@ -89,6 +91,7 @@ class Format:
         endings: of the names of files of this kind, in small letters; none of folders.
         general: it takes what is of no other kind.
         classes: the classes that a path holds by the names of its folders, for kinds that have any.
+        batches: reads the parts some images at a time, for kinds that may be larger than memory.
     """
 
     name: str
@@ -98,6 +101,7 @@ class Format:
     endings: tuple[str, ...] = ()
     general: bool = False
     classes: Callable[[Path], Collection[str]] = lambda _: ()
+    batches: Callable[[Path, Sequence[Split], Request], Batches] | None = None
 
 
 def part_by_part(

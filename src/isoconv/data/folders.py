@@ -59,6 +59,14 @@ class Listing:
     files: dict[Split, dict[str, list[Path]]]
     notes: list[str]
 
+    @property
+    def own(self) -> dict[Split, list[Path]]:
+        """The files of each part, class by class."""
+        return {
+            part: [file for group in classes.values() for file in group]
+            for part, classes in self.files.items()
+        }
+
 
 @dataclass(slots=True)
 class _Found:

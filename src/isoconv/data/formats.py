@@ -8,9 +8,13 @@ from isoconv.data.cifar import CIFAR
 from isoconv.data.files import Format
 from isoconv.data.idx import IDX
 from isoconv.data.masks import MASK_FOLDER
+from isoconv.data.packed import PACK
 from isoconv.data.pictures import PICTURES
 
-__all__ = ["CIFAR", "ENDINGS", "FORMATS", "IDX", "MASK_FOLDER", "NPZ", "PICTURES", "Format", "stem"]
+__all__ = [
+    "CIFAR", "ENDINGS", "FORMATS", "IDX", "MASK_FOLDER", "NPZ", "PACK", "PICTURES", "Format",
+    "stem",
+]  # fmt: skip
 # end of names
 
 __public__ = {"isoconv.data.formats": ["ENDINGS", "FORMATS", "stem"]}

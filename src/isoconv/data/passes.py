@@ -138,7 +138,7 @@ def head_of(title: str, array: Array) -> bytes:
 def little(array: Array) -> memoryview:
     """An array's values as bytes, row-major and little-endian."""
     ordered = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    return np.ascontiguousarray(ordered).data.cast("B")
+    return np.ascontiguousarray(ordered).reshape(-1).view(np.uint8).data
 
 
 def _gathered(images: Array, facts: Iterable[Fact]) -> dict[Fact, Any]:

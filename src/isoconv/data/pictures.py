@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from isoconv.checks import check_flag, check_kind, check_number, check_path, check_paths, shown
+from isoconv.data.batches import Batches
 from isoconv.data.cache import PictureCache, open_cache
 from isoconv.data.counting import Counting
 from isoconv.data.dataset import Dataset
@@ -30,7 +32,10 @@ __all__ = [
     "PictureFiles",
     "Pictures",
     "check_no_paths",
+    "class_names",
+    "datasets_of",
     "decoded",
+    "noted",
     "read_image",
     "read_pictures",
     "without_holes",
@@ -242,10 +247,16 @@ class PictureFiles:
 def _read(path: Path, splits: Sequence[Split], request: Request) -> dict[Split, Dataset]:
     failures = Failures(path, root=path, skip=request.skip_bad, hint=True)
     listing = list_folder(path, failures, request.classes)
-    try:
+    with noted(listing):
         return _read_listed(path, splits, request, listing, failures)
+
+
+@contextmanager
+def noted(listing: Listing) -> Iterator[None]:
+    """Who is refused within wants to know as well what was left alone."""
+    try:
+        yield
     except (DataFileError, MissingExtraError) as error:
-        # Who is refused wants to know as well what was left alone.
         for line in listing.notes:
             error.add_note(line)
         raise
@@ -254,28 +265,56 @@ def _read(path: Path, splits: Sequence[Split], request: Request) -> dict[Split, 
 def _read_listed(
     path: Path, splits: Sequence[Split], request: Request, listing: Listing, failures: Failures
 ) -> dict[Split, Dataset]:
-    names = _class_names(path, listing.files)
-    own = {
-        part: [file for group in classes.values() for file in group]
-        for part, classes in listing.files.items()
-    }
+    class_names(path, listing.files)
+    own = listing.own
     # What is left to guess follows from all parts, so that they come out alike.
     needed = splits if request.reading.resolved else tuple(listing.files)
     failures.total += len([file for part in needed for file in own[part]])
     with open_cache(request.cache) as cache:
         reading, images, notes = decoded(own, needed, splits, request, failures, cache)
+    readable = {part: set(failures.readable(files)) for part, files in own.items()}
+    return datasets_of(
+        path,
+        listing,
+        {
+            part: without_holes(images.pop(part), [file in readable[part] for file in own[part]])
+            for part in splits
+        },
+        failures,
+        reading,
+        notes,
+    )
+
+
+def datasets_of(
+    path: Path,
+    listing: Listing,
+    images: Mapping[Split, Array],
+    failures: Failures,
+    reading: Reading,
+    notes: Sequence[str],
+) -> dict[Split, Dataset]:
+    """The parts of a folder, once their pictures were read.
+
+    Args:
+        path: of the folder.
+        listing: what lies in it.
+        images: of the files that could be read, by part.
+        failures: what could not.
+        reading: how they were read.
+        notes: what is to be told of that.
+
+    Raises:
+        DataFileError: what cannot be read is not to be left out, or a class has no picture left.
+        MissingExtraError: likewise, and an optional dependency would read it.
+    """
+    names = class_names(path, listing.files)
     failures.raise_any()
-    _check_classes({part: listing.files[part] for part in splits}, failures)
-    notes = [*listing.notes, *notes]
+    _check_classes({part: listing.files[part] for part in images}, failures)
     found: dict[Split, Dataset] = {}
-    for part in splits:
-        readable = set(failures.readable(own[part]))
-        files = {
-            name: [file for file in group if file in readable]
-            for name, group in listing.files[part].items()
-        }
-        pictures = without_holes(images.pop(part), [file in readable for file in own[part]])
-        found[part] = _dataset(path, pictures, files, names, reading, notes)
+    for part, pictures in images.items():
+        files = {name: failures.readable(group) for name, group in listing.files[part].items()}
+        found[part] = _dataset(path, pictures, files, names, reading, [*listing.notes, *notes])
     skipped = failures.skipped()
     return {part: replace(data, skipped=skipped) for part, data in found.items()}
 
@@ -356,7 +395,7 @@ def _check_classes(parts: Mapping[Split, Mapping[str, Sequence[Path]]], failures
         )
 
 
-def _class_names(path: Path, files: dict[Split, dict[str, list[Path]]]) -> tuple[str, ...]:
+def class_names(path: Path, files: dict[Split, dict[str, list[Path]]]) -> tuple[str, ...]:
     """The classes of training, or of all parts if there is no such part."""
     if "train" not in files:
         return tuple(sorted({name for classes in files.values() for name in classes}))
@@ -389,6 +428,13 @@ def _dataset(
     )
 
 
+def _batches(path: Path, splits: Sequence[Split], request: Request) -> Batches:
+    # Made of what stands above.
+    from isoconv.data.picture_batches import PictureBatches
+
+    return PictureBatches(path, splits, request)
+
+
 PICTURES = Format(
     "a folder of pictures",
     "one subfolder for each class, perhaps below `train`, `val` and `test`",
@@ -396,4 +442,5 @@ PICTURES = Format(
     _read,
     general=True,
     classes=classes_in,
+    batches=_batches,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache as once
@@ -87,6 +87,9 @@ class Reader:
         scale: see `read_pictures`.
         cache: where scaled pictures are taken from and kept, if anywhere.
         counting: tells how far it has come.
+
+    Attributes:
+        dtype: of the images.
     """
 
     def __init__(
@@ -109,7 +112,7 @@ class Reader:
         self._floats = 0
         self._range = (np.inf, -np.inf)
         floats = scale is not None or reading.dtype == "float32"
-        self._dtype = np.dtype(np.float32 if floats else np.uint8)
+        self.dtype = np.dtype(np.float32 if floats else np.uint8)
         kept = cache is not None and self._fit is not None and scale is None
         # A switch of Pillow's for the whole process, by which cut pictures are filled up.
         kept = kept and not ImageFile.LOAD_TRUNCATED_IMAGES
@@ -119,10 +122,32 @@ class Reader:
 
     def array(self, files: Sequence[Path], failures: Failures) -> Array:
         """The files as ``(N, H, W, C)``; the place of one that cannot be read holds no picture."""
-        shape = (len(files), *self._shape)
-        needs = {f"{len(files):,} images of {shape[1:]}": prod(shape) * self._dtype.itemsize}
+        images, told = self.read(files, failures)
+        self.recall(files, told)
+        return images
+
+    def recall(self, files: Sequence[Path], told: Mapping[int, str]) -> None:
+        """Remember what `read` gave of some files, by their places among them.
+
+        Raises:
+            ValueError: it gave something else.
+        """
+        try:
+            found = {place: _untold(told[place]) for place in sorted(told)}
+            paths = [files[place] for place in found]
+        except (LookupError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"what was told of files must be as `read` gave it: {error}"
+            ) from error
+        for path, each in zip(paths, found.values(), strict=True):
+            self._add(path, each)
+
+    def read(self, files: Sequence[Path], failures: Failures) -> tuple[Array, dict[int, str]]:
+        """As `array`, with what there is to tell of each file, which is not remembered yet."""
+        shape = (len(files), *self.shape)
+        needs = {f"{len(files):,} images of {shape[1:]}": prod(shape) * self.dtype.itemsize}
         check_memory("the pictures", needs, "a smaller size, or fewer pictures")
-        images = np.empty(shape, self._dtype)
+        images = np.empty(shape, self.dtype)
         readable = set(failures.readable(files))
         places = [place for place, path in enumerate(files) if path in readable]
         told: dict[int, _Told] = {}
@@ -146,9 +171,7 @@ class Reader:
                     with failures.gathered(files[place]):
                         told[place] = result()
                     step()
-        for place in sorted(told):
-            self._add(files[place], told[place])
-        return images
+        return images, {place: _packed(each) for place, each in told.items()}
 
     def notes(self, root: Path | None) -> list[str]:
         """What is to be told of the files that were read."""
@@ -167,7 +190,8 @@ class Reader:
         return notes
 
     @property
-    def _shape(self) -> tuple[int, int, int]:
+    def shape(self) -> tuple[int, int, int]:
+        """Of an image."""
         height, width = self._reading.size or (0, 0)
         return height, width, self._reading.channels or 0
 
@@ -226,10 +250,8 @@ class Reader:
         return marks.unchanged() if marks.settled else marks.content() == content
 
     def _unpacked(self, told: str, pixels: bytes) -> tuple[Array, _Told]:
-        found, span = json.loads(told)
-        traits = (Trait[text] if is_trait else text for is_trait, text in found)
-        image = np.frombuffer(pixels, self._dtype).reshape(self._shape)
-        return image, _Told(tuple(traits), None if span is None else (span[0], span[1]))
+        image = np.frombuffer(pixels, self.dtype).reshape(self.shape)
+        return image, _untold(told)
 
     def _decoded(self, path: Path, take: Take) -> tuple[Array, _Told, Stored]:
         """A file's pixels, what there is to tell, and what it was decoded to."""
@@ -281,3 +303,10 @@ class Reader:
 def _packed(told: _Told) -> str:
     found = [(True, each.name) if isinstance(each, Trait) else (False, each) for each in told.found]
     return json.dumps([found, told.range])
+
+
+def _untold(text: str) -> _Told:
+    """What `_packed` made a text of."""
+    found, span = json.loads(text)
+    traits = (Trait[text] if is_trait else text for is_trait, text in found)
+    return _Told(tuple(traits), None if span is None else (span[0], span[1]))

@@ -22,6 +22,7 @@ from isoconv.checks import (
     shown,
     whole,
 )
+from isoconv.data.batches import ArrayBatches, Batches
 from isoconv.data.classes import all_as_one, in_classes
 from isoconv.data.dataset import Dataset, dataset_of
 from isoconv.data.download import REMOTE, default_folder
@@ -46,7 +47,7 @@ from isoconv.wording import either, named, setting
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Source", "later_classes", "load", "load_known", "load_splits"]
+__all__ = ["Source", "batches_of", "later_classes", "load", "load_known", "load_splits", "matched"]
 __public__ = {"isoconv.data": ["Source", "load", "load_splits"]}
 
 Source = str | Path | Dataset | tuple[Any, Any]
@@ -222,6 +223,61 @@ def load_splits(
         "depth": request.reading.depth,
     }
     return Splits(parts["train"], parts.get("validation"), parts.get("test"), how)
+
+
+def batches_of(
+    source: Source,
+    *,
+    size: int | tuple[int, int] | None = None,
+    depth: int | None = None,
+    reading: Reading | None = None,
+    skip_bad: bool = False,
+    progress: bool | Console = True,
+    folder: Path | str | None = None,
+) -> Batches:
+    """All parts of a source, some images at a time where its kind can do that.
+
+    Args:
+        source: as for `load`.
+        size: likewise.
+        depth: likewise.
+        reading: likewise.
+        skip_bad: likewise.
+        progress: likewise.
+        folder: likewise.
+
+    Raises:
+        ArgumentError: as `load`.
+        DataError: likewise.
+        DataFileError: likewise.
+        MissingExtraError: likewise.
+    """
+    request = _request(_wanted(size, depth, reading), skip_bad, False, progress)
+    folder = None if folder is None else check_path("folder", folder)
+    present = _splits(source, folder)
+    with as_given(size=size, depth=depth):
+        if isinstance(source, str | Path) and source != SAMPLE:
+            path = _path(source, folder)
+            kind = _format(path)
+            if kind.batches is not None:
+                return kind.batches(path, present, request)
+        return ArrayBatches(_load(source, present, request, folder))
+
+
+def matched(name: str, parts: dict[Split, Dataset]) -> dict[Split, Dataset]:
+    """The parts of one source, with the classes of its training part.
+
+    Args:
+        name: of the source, for messages.
+        parts: that it has.
+
+    Raises:
+        DataError: they do not belong together, or numbers that stand for classes leave some out.
+    """
+    if "train" in parts:
+        _check_counted(name, parts)
+        _check_parts(name, parts)
+    return parts
 
 
 def load_known(source: Source, classes: frozenset[str], request: Request) -> Dataset:

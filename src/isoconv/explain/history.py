@@ -104,7 +104,7 @@ class RunPages:
 
     @staticmethod
     def _confusing(data: Dataset, model: Module) -> bool:
-        return data.labels.dtype.kind == "i" and 1 < len(model.class_names) <= MOST_CLASSES
+        return _one_class_each(data) and 1 < len(model.class_names) <= MOST_CLASSES
 
     def _told(self) -> dict[str, Any]:
         file = self._folder.metrics_file
@@ -154,7 +154,7 @@ class RunPages:
         """An image of the data, by its number."""
         data = self._images()
         number = _number("number", arguments.get("number"), len(data))
-        label = int(data.labels[number]) if data.labels.dtype.kind == "i" else None
+        label = int(data.labels[number]) if _one_class_each(data) else None
         image = data.images[number : number + 1]
         return self._explorer.show(image, label, self._name(number), number)
 
@@ -235,6 +235,11 @@ def small(image: Array) -> Array:
     """
     step = -(-max(image.shape[:2]) // SIDE)
     return np.ascontiguousarray(displayed(image[::step, ::step]))
+
+
+def _one_class_each(data: Dataset) -> bool:
+    """Whether each image has one class."""
+    return data.labels.dtype.kind == "i" and not data.of_places
 
 
 def _number(name: str, value: Any, below: int) -> int:

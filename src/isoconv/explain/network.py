@@ -212,12 +212,19 @@ class Network:
             given = np.asarray(labels)
             *sides, classes = judged.shape
             if given.shape != (self.count, *sides) or given.dtype.kind not in "iu":
-                rule = f"be a class number for each of the {self.count} images"
+                each = f"for each place of the {self.count} images, " if sides else ""
+                rule = (
+                    f"be a class number {each}of shape {(self.count, *sides)}"
+                    if sides
+                    else f"be a class number for each of the {self.count} images"
+                )
                 got = f"{given.dtype} of shape {given.shape}"
                 raise refusal("labels", rule, labels, got=got)
-            if ((given < 0) | (given >= classes)).any():
+            # A place of a map may have no label.
+            least = -1 if sides else 0
+            if ((given < least) | (given >= classes)).any():
                 raise refusal(
-                    "labels", f"lie in 0 … {classes - 1}", labels, got=f"{given.tolist()}"
+                    "labels", f"lie in {least} … {classes - 1}", labels, got=f"{given.tolist()}"
                 )
             target = trace.input("dataset", "labels", sides, "int32")
             self._arrays["labels"] = given.astype(np.int32)

@@ -17,7 +17,7 @@ import numpy as np
 
 from isoconv.checks import check_arrays
 from isoconv.errors import ArgumentError, CheckpointError, turned
-from isoconv.files import read_file
+from isoconv.files import read_file, sync_folder
 from isoconv.graph.operation import Array
 from isoconv.memory import check_memory
 from isoconv.nn.plain import parse
@@ -33,6 +33,7 @@ __all__ = [
     "read",
     "read_saved",
     "replace_file",
+    "saved_in",
     "write",
 ]
 
@@ -185,17 +186,7 @@ def replace_file(path: Path, content: bytes) -> None:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name last through a loss of power, where the system can."""
-    with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    sync_folder(path.parent)
 
 
 # Reading

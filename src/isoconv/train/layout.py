@@ -187,13 +187,14 @@ RUN = Fields(
         "versions": Named(PLAIN),
     },
     # The first is written before the end, and goes with it; the second is there while a run that
-    # had ended is gone on with.
+    # had ended is gone on with. `reads` is there where images lay in a file.
     {
         "stopped": Text(),
         "earlier": _EARLIER,
         "result": _FINAL,
         "further": Rows(_FURTHER, least=1),
         EXECUTORS: Rows(Named(PLAIN), least=1),
+        "reads": Named(Whole(1, 2**63)),
         SKIPPED: _PATHS,
         FROM: _FROM,
     },

@@ -31,6 +31,7 @@ from isoconv.train.losses import LOSSES, Loss, known_loss, note_loss, targets_fo
 from isoconv.train.metrics import Evaluator, check_images
 from isoconv.train.once import Once
 from isoconv.train.plain_settings import to_plain, versions
+from isoconv.train.reads import reads_of
 from isoconv.train.settled import Settled
 from isoconv.train.state import Checkpoint
 from isoconv.train.stretches import Stretches
@@ -319,6 +320,7 @@ class Prepared:
             "facts": to_plain(facts),
             "keep_checkpoints": self.settled.keep_checkpoints,
             "versions": versions(),
+            **({"reads": self.reads} if self.reads else {}),
         }
 
     def _head(
@@ -356,6 +358,11 @@ class Prepared:
     def receipt_head(described: Mapping[str, Any]) -> dict[str, Any]:
         """What the receipt takes over from `describe`."""
         return head_of(described)
+
+    @cached_property
+    def reads(self) -> dict[str, int]:
+        """Bytes that an epoch reads of files, by part."""
+        return reads_of(self.given.parts)
 
     def check_history(self, checkpoint: Checkpoint) -> None:
         """See that a checkpoint measured what this training measures.

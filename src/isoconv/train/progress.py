@@ -88,10 +88,10 @@ class Reporter:
             left = (self._later + images - done) / rate
             self._bar.advance(done, f"{facts}  {int(left) // 60}:{int(left) % 60:02d} left", images)
 
-    def end_epoch(self, row: Mapping[str, Any], epochs: int) -> None:
-        """An epoch is over and measured."""
+    def end_epoch(self, row: Mapping[str, Any], epochs: int, more: str = "") -> None:
+        """An epoch is over and measured; there may be more to say of it."""
         self.close()
-        self.say(epoch_line(row, epochs))
+        self.say("  ".join(filter(None, (epoch_line(row, epochs), more))))
 
     def checking(self, which: str, done: int, epochs: int) -> None:
         """So many epochs of so many that were trained again are as they were, these the last."""

@@ -39,8 +39,9 @@ class Outcome:
         images: of the training part.
         seconds: of training, as metrics.jsonl tells; None where it does not.
         weights: SHA-256 of the weights that it left, or of those after the last epoch.
-        measured: accuracy and loss by part, "test", "validation" and "training", each None where
-            it was not measured: test at the end, the others in the epoch whose weights are left.
+        measured: accuracy, loss and mean IoU by part, "test", "validation" and "training", each
+            None where it was not measured: test at the end, the others in the epoch whose weights
+            are left.
     """
 
     epochs: int
@@ -49,7 +50,7 @@ class Outcome:
     images: int
     seconds: float | None
     weights: str
-    measured: Mapping[str, tuple[float | None, float | None]]
+    measured: Mapping[str, tuple[float | None, float | None, float | None]]
 
     @classmethod
     def of(cls, receipt: Receipt) -> Outcome:
@@ -66,7 +67,11 @@ class Outcome:
         for name, value in (final.get("test") or {}).items():
             exact[f"test_{name}"] = None if value is None else float.fromhex(value)
         measured = {
-            part: (exact.get(f"{prefix}top1"), exact.get(f"{prefix}loss"))
+            part: (
+                exact.get(f"{prefix}top1"),
+                exact.get(f"{prefix}loss"),
+                exact.get(f"{prefix}iou"),
+            )
             for part, prefix in (("test", "test_"), ("validation", "val_"), ("training", ""))
         }
         return cls(

@@ -16,6 +16,7 @@ from isoconv.train.context import TrainingContext
 from isoconv.train.interrupt import InterruptWatch
 from isoconv.train.metrics import Evaluator
 from isoconv.train.progress import Reporter
+from isoconv.train.reads import Reading
 from isoconv.train.run import Interrupted, way_on
 from isoconv.train.state import Checkpoint
 from isoconv.wording import setting
@@ -64,6 +65,7 @@ class Session:
         self._metrics = context.prepared.step.metrics
         self.best = best
         self.good: dict[str, Array] = {}
+        self._reading = Reading(context.prepared.reads)
         self._due = 0.0
         self._steps_per_call = 1
         self._doing = "", 0.0
@@ -81,6 +83,8 @@ class Session:
         first, self._sums, self._seconds = start.step, dict(start.sums), start.seconds
         self.good = start.weights
         self._due = time.monotonic() + self._settled.save_every
+        if told := self._reading.begun(self._context.prepared.train.name):
+            self._reporter.say(told)
         with InterruptWatch(self._told) as watch:
             for epoch in range(start.epoch, self._run.epochs):
                 self._epoch(epoch, first, watch)
@@ -129,7 +133,7 @@ class Session:
         if stopping is not None and context.stretches.stops(stopping, self._run.history):
             self._run.stop(stopping.reason)
         self._save_epoch(epoch)
-        self._reporter.end_epoch(row, self._run.epochs)
+        self._reporter.end_epoch(row, self._run.epochs, self._reading.epoch())
         for callback in self._settled.callbacks:
             callback.on_epoch_end(self._run, row)
         if watch.asked and not self._run.stopped and epoch + 1 < self._run.epochs:

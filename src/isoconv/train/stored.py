@@ -34,7 +34,7 @@ __all__ = ["Files", "check_files"]
 
 Array = NDArray[Any]
 
-_FREE = (EXECUTORS, "facts", "further", "keep_checkpoints", "stopped", "versions")
+_FREE = (EXECUTORS, "facts", "further", "keep_checkpoints", "reads", "stopped", "versions")
 """What run.json says beside the receipt's head and the result."""
 _CLOCK = tuple(name for name in NO_METRICS if name != "epoch")
 """Columns of the history that the clock decides."""

@@ -30,7 +30,12 @@ export class Ending {
     const y = (number) => (number === image.label ? 1 : 0);
     const heads = ["class", "result z", ...finished ? ["probability p"] : [],
       ...withLabel ? ["label y", "p − y"] : [], ...back ? ["gradient of the loss by z"] : []];
-    const order = [...scores.keys()].sort((a, b) => chances[b] - chances[a] || a - b);
+    // Of a map those of the chosen place alone: each place has a softmax of its own.
+    const { ofPlaces } = scene;
+    const count = ofPlaces ? scene.shape(logits)[2] : scores.length;
+    const first = ofPlaces ? chosen - chosen % count : 0;
+    const numbers = Array.from({ length: count }, (_, place) => first + place);
+    const order = numbers.sort((a, b) => chances[b] - chances[a] || a - b);
     const rows = order.map((number) => {
       const difference = add(chances[number], -y(number));
       return html("tr", { class: number === chosen ? "pointed" : null },
@@ -53,8 +58,9 @@ export class Ending {
         ? "✓ p − y, worked off in this page, has the same bits as the engine's gradient"
         : "The engine works p out within its gradient once more, from z and the sum of exp: the last "
           + "digits of p − y may differ from its own.") : null,
-      lost === null ? html("p", { class: "hint" },
-        "The loss needs a label: say beside the picture which class it is.")
+      lost === null ? html("p", { class: "hint" }, ofPlaces
+        ? "The loss needs a class for each place, which this page does not know."
+        : "The loss needs a label: say beside the picture which class it is.")
         : html("p", {}, softmax ? `loss = −log p of ${scene.className(image.label)} = ` : "loss = ",
           html("strong", { class: "number", "data-value": shown(lost) }, shown(lost))));
   }

@@ -62,7 +62,9 @@ class Explorer {
     this.network = new NetworkList({ onchoose: (number) => this.choose(number) });
     this.maps = new Maps({ onchoose: (place) => this.pick(place) });
     this.kernels = new Kernels({ onchoose: (place) => this.#weight(place) });
-    this.ending = new Ending({ onchoose: (number) => this.pick([number]) });
+    this.ending = new Ending({ onchoose: (number) => this.pick(
+      this.scene.ofPlaces ? [...this.place.slice(0, 2), number % this.scene.shape(this.id)[2]]
+        : [number]) });
     this.run = new Run({ source: this.source, onshow: (told) => {
       this.#view("network");
       onshow(told);
@@ -347,12 +349,13 @@ class Explorer {
 
   async #end() {
     const { scene, place } = this;
-    await this.ending.show(scene, place[0]);
     const { probabilities, logits } = scene.told;
+    const number = flat(place, scene.shape(probabilities));
+    await this.ending.show(scene, number);
     const parts = new Parts();
     parts.show(scene, await partsOf(scene, probabilities, place, (node) => node > logits));
-    const value = (await scene.array(probabilities))[place[0]];
-    return { heading: `${scene.className(place[0])}: ${shown(value)}`,
+    const value = (await scene.array(probabilities))[number];
+    return { heading: `${scene.className(number)}: ${shown(value)}`,
       body: [this.ending.element, parts.element] };
   }
 

@@ -163,7 +163,7 @@ export class Picture {
       [String(i), scene.className(i)]);
     const labelled = (text, list) => html("label", {}, html("span", {}, text), list);
     const parts = [];
-    if (source.can("label")) {
+    if (source.can("label") && !scene.ofPlaces) {
       const label = image.label === null ? "" : String(image.label);
       parts.push(labelled("its class", choice("its class", [["", "not known"], ...names], label,
         (value) => this.onshow(source.ask("label", { label: value === "" ? null : Number(value) })))));
@@ -239,10 +239,40 @@ export class Picture {
     return `${words}; ${spot ? `strongest ${at}` : "here nothing does"}.${map.note ? ` ${map.note}` : ""}`;
   }
 
+  /** The share of the places that each class is the most probable one of. */
+  #shares(values) {
+    const { scene } = this;
+    const classes = scene.told.nodes[scene.told.logits].shape[2];
+    const counts = new Array(classes).fill(0);
+    for (let start = 0; start < values.length; start += classes) {
+      let most = 0;
+      for (let k = 1; k < classes; k += 1) {
+        most = values[start + k] > values[start + most] ? k : most;
+      }
+      counts[most] += 1;
+    }
+    const places = values.length / classes;
+    const order = [...counts.keys()].sort((a, b) => counts[b] - counts[a] || a - b);
+    const kept = order.slice(0, MOST_CLASSES);
+    refill(this.bars, html("table", { class: "guesses" }, html("tbody", {}, kept.map((number) => {
+      const bar = html("span", { class: "bar", "aria-hidden": "true" });
+      bar.style.width = `${Math.round((counts[number] / places) * 100)}%`;
+      return html("tr", {}, html("th", { scope: "row" },
+        scene.told.classes[number] ?? `class ${number}`),
+      html("td", { class: "with-bar" }, bar,
+        html("span", {}, `${((counts[number] / places) * 100).toFixed(2)} %`)));
+    }))), html("p", { class: "hint" },
+      `of the places; ${kept.length} of ${classes} classes`));
+  }
+
   async #guesses() {
     const { scene } = this;
     const { probabilities, image, finish } = scene.told;
     const values = await scene.array(probabilities);
+    if (scene.ofPlaces) {
+      this.#shares(values);
+      return;
+    }
     const order = [...values.keys()].sort((a, b) => values[b] - values[a] || a - b);
     const kept = order.slice(0, MOST_CLASSES);
     if (image.label !== null && !kept.includes(image.label)) {

@@ -64,7 +64,19 @@ export class Scene {
 
   /** What a class is called. */
   className(number) {
-    return this.told.classes[number] ?? `class ${number}`;
+    if (!this.ofPlaces) {
+      return this.told.classes[number] ?? `class ${number}`;
+    }
+    // The numbers of a map go through its places, each with all classes.
+    const [, width, classes] = this.told.nodes[this.told.logits].shape;
+    const place = Math.floor(number / classes);
+    const named = this.told.classes[number % classes] ?? `class ${number % classes}`;
+    return `${named} at row ${Math.floor(place / width)}, column ${place % width}`;
+  }
+
+  /** Whether each place of the picture has a result of its own. */
+  get ofPlaces() {
+    return this.told.nodes[this.told.logits].shape.length === 3;
   }
 
   /** What gradients are of, in words. */

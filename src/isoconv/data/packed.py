@@ -1,0 +1,425 @@
+"""Packed data sets: images and labels in one file, which is mapped and read where it lies.
+
+A block's digest is checked when the block is first used, once in a process: whoever goes through
+all images, as a training does before its first step, has checked them all. From then on the file
+must stay as it is: its length and the time of its last change are looked at again before each
+epoch and each measurement. If a file is made shorter while it is read, the system ends the process
+(SIGBUS); nothing can be done about that from within.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+import os
+import sys
+import weakref
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from isoconv.checks import check_path
+from isoconv.data.counting import Counting
+from isoconv.data.dataset import Dataset, labelled
+from isoconv.data.files import Format, Request, Split, bad_file, file_error
+from isoconv.data.pack_layout import BLOCK, PAGE, Area, Layout
+from isoconv.data.reading import Reading
+from isoconv.errors import ArgumentError, DataError, DataFileError
+from isoconv.files import is_regular, open_file
+from isoconv.memory import available_memory, check_memory
+from isoconv.printable import printable
+from isoconv.progress import check_progress
+from isoconv.rows import Rows
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ["ENDING", "PACK", "PackFile", "PackedRows", "check", "open_pack"]
+__public__ = {"isoconv.data": ["check"], "isoconv.data.formats": ["PACK"]}
+
+Array = NDArray[Any]
+Numbers = NDArray[np.int64]
+
+ENDING = ".pack"
+HELD = 1 << 28
+"""Bytes of a mapped file that count as this process's memory at most, about."""
+_LARGE = 2
+"""A file of more than this part of the memory that there is does not stay in it."""
+
+
+class PackFile:
+    """An open packed data set.
+
+    Args:
+        path: of the file.
+
+    Attributes:
+        layout: what it says of itself.
+        sha256: digest of the whole, in hexadecimal.
+        size: its bytes.
+        large: it does not stay in memory once it was read.
+
+    Raises:
+        DataFileError: it is damaged, foreign, or cannot be mapped.
+        NotEnoughMemoryError: there is no memory for its description.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._where = printable(path)
+        try:
+            file = open_file(path)
+        except OSError as error:
+            raise bad_file(path, f"cannot be opened: {error.strerror or error}") from error
+        with file:
+            # Whoever replaces the file by another leaves this one as it is.
+            self._handle = os.dup(file.fileno())
+            weakref.finalize(self, os.close, self._handle)
+            self._state = self._now()
+            self.size = self._state[0]
+            try:
+                found = Layout.read(file, self.size, self._where)
+            except DataFileError as error:
+                raise error.within(path=path) from None
+            self.layout, self._data, self._table, whole = found
+            self.sha256 = whole.hex()
+            if self.layout.images.dtype != "uint8" and sys.byteorder != "little":
+                raise bad_file(path, "floats in packed data sets are for little-endian machines")
+            try:
+                self._map = mmap.mmap(file.fileno(), self.size, access=mmap.ACCESS_READ)
+            except (OSError, ValueError, OverflowError) as error:
+                raise bad_file(path, f"cannot be mapped into memory: {error}") from error
+        self._whole = np.frombuffer(self._map, np.uint8)
+        self._right = np.zeros(-(-self._data // BLOCK), bool)
+        self.images = self._array(self.layout.images)
+        memory = available_memory()
+        self.large = memory is not None and self.size > memory // _LARGE
+        self._touched = 0
+        if self.large:
+            # What lies beside a picture is not wanted, and would push out what is.
+            self._advise("MADV_RANDOM", 0, self.size)
+
+    def _now(self) -> tuple[int, int]:
+        """What tells whether a file was changed."""
+        state = os.fstat(self._handle)
+        return state.st_size, state.st_mtime_ns
+
+    def _array(self, area: Area) -> Array:
+        first = PAGE + area.start
+        content = self._whole[first : first + area.bytes]
+        dtype = np.dtype(area.dtype).newbyteorder("<")
+        return content.view(dtype).reshape(area.shape)
+
+    def check_unchanged(self) -> None:
+        """See that nobody has written to the file since it was opened.
+
+        Raises:
+            DataFileError: somebody has.
+        """
+        now = self._now()
+        if now[0] != self.size:
+            raise file_error(self.path, f"{self.size} bytes, as when it was opened", f"{now[0]}")
+        if now != self._state:
+            raise bad_file(self.path, "was written to while it is read: load it anew")
+
+    def check_bytes(self, first: Numbers, last: Numbers) -> None:
+        """See that blocks are what they were when they were packed; those that were seen are.
+
+        Args:
+            first: first bytes of some pieces of the data, in any order.
+            last: their last bytes.
+
+        Raises:
+            DataFileError: a block has another digest.
+        """
+        if self._right.all():
+            return
+        marks = np.zeros(len(self._right) + 1, np.int64)
+        np.add.at(marks, first // BLOCK, 1)
+        np.add.at(marks, last // BLOCK + 1, -1)
+        wanted = (np.cumsum(marks)[:-1] > 0) & ~self._right
+        for number in np.flatnonzero(wanted).tolist():
+            reason = self.fault(number)
+            if reason:
+                raise bad_file(self.path, f"{reason}; pack it anew from its source")
+            self._right[number] = True
+
+    @property
+    def blocks(self) -> int:
+        """How many there are."""
+        return len(self._right)
+
+    def fault(self, number: int) -> str:
+        """What is wrong with a block; "" for nothing."""
+        start = BLOCK * number
+        end = min(start + BLOCK, self._data)
+        if self.large:
+            self.fetch(start, end - 1)
+        content = self._whole[PAGE + start : PAGE + end]
+        images = self.layout.images
+        each = images.bytes // images.shape[0]
+        first = max(0, start - images.start) // each
+        last = min(images.shape[0] - 1, (end - 1 - images.start) // each)
+        named = f"block {number} (bytes {PAGE + start} to {PAGE + end - 1}"
+        named += f", of images {first} to {last})" if last >= first else ")"
+        if hashlib.sha256(content.data).digest() != self._table[32 * number : 32 * number + 32]:
+            return f"{named} is damaged: its SHA-256 is not the one that it was packed with"
+        if images.dtype == "float32":
+            inside = content[max(0, images.start - start) : images.start + images.bytes - start]
+            if not np.isfinite(inside.view("<f4")).all():
+                return f"{named} holds numbers that are not finite"
+        return ""
+
+    def numbers(self, area: Area) -> Array:
+        """An array's elements, in memory and checked.
+
+        Raises:
+            DataFileError: a block is damaged.
+            NotEnoughMemoryError: there is no memory for them.
+        """
+        check_memory(f"reading {self._where}", {"an array": area.bytes}, "a smaller file")
+        self.check_bytes(np.array([area.start]), np.array([area.start + area.bytes - 1]))
+        return self._array(area).astype(np.dtype(area.dtype))
+
+    def touch(self, size: int) -> None:
+        """So many bytes of the images are read; what was read long ago need not be held."""
+        self._touched += size
+        if self._touched > HELD:
+            self._touched = size
+            # It stays in the system's memory for files, and comes back from there without the disk.
+            self._advise("MADV_DONTNEED", 0, self.size)
+
+    def fetch(self, first: int, last: int) -> None:
+        """Bytes of the data that will be read soon."""
+        begin = (PAGE + first) // mmap.PAGESIZE * mmap.PAGESIZE
+        self._advise("MADV_WILLNEED", begin, PAGE + last + 1 - begin)
+
+    def _advise(self, advice: str, start: int, size: int) -> None:
+        if hasattr(self._map, "madvise") and hasattr(mmap, advice):
+            self._map.madvise(getattr(mmap, advice), start, size)
+
+
+class PackedRows(Rows):
+    """Images of a packed data set.
+
+    Args:
+        file: that they lie in.
+        numbers: int64 ``(N,)``, which of its images they are.
+    """
+
+    def __init__(self, file: PackFile, numbers: Numbers) -> None:
+        super().__init__(file.images, numbers)
+        self.file = file
+        self._each = file.layout.images.bytes // len(file.images)
+
+    def _like(self, numbers: Numbers) -> Self:
+        return type(self)(self.file, numbers)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # To another process goes where they lie, and not what lies there.
+        return _again, (str(self.file.path), self.file.sha256, self.numbers)
+
+    def _places(self, numbers: Numbers) -> tuple[Numbers, Numbers]:
+        first = self.file.layout.images.start + self._each * numbers
+        return first, first + (self._each - 1)
+
+    def _read(self, numbers: Numbers) -> Array:
+        self._fetch(numbers)
+        self.file.check_bytes(*self._places(numbers))
+        return super()._read(numbers)
+
+    def chunks(self) -> Iterator[Array]:
+        """All images, some at a time; what was read need not be held."""
+        self.file.check_unchanged()
+        done = 0
+        for part in super().chunks():
+            done += len(part)
+            self._fetch(self.numbers[done : done + len(part)])
+            yield part
+            self.file.touch(part.nbytes)
+
+    def ready(self) -> None:
+        """See that the file is as it was, and its blocks as they were packed.
+
+        Raises:
+            DataFileError: they are not.
+        """
+        self.file.check_unchanged()
+        self.file.check_bytes(*self._places(self.numbers))
+
+    @property
+    def at_once(self) -> int:
+        """No more than may be held."""
+        return max(1, HELD // max(self._each, PAGE))
+
+    def expect(self, numbers: Numbers) -> None:
+        """These images of the file are read next."""
+        self.file.touch(max(self._each, PAGE) * len(numbers))
+        self._fetch(numbers)
+
+    def _fetch(self, numbers: Numbers) -> None:
+        """Have the disk begin with images that are not in memory; neighbours come together."""
+        if not self.file.large or not len(numbers):
+            return
+        edges = np.flatnonzero(np.diff(numbers) != 1)
+        first, _ = self._places(numbers[np.append(0, edges + 1)])
+        _, last = self._places(numbers[np.append(edges, len(numbers) - 1)])
+        for pair in zip(first.tolist(), last.tolist(), strict=True):
+            self.file.fetch(*pair)
+
+
+_OPEN: weakref.WeakValueDictionary[tuple[Any, ...], PackFile] = weakref.WeakValueDictionary()
+
+
+def open_pack(path: Path) -> PackFile:
+    """A packed data set, opened once for all who read it.
+
+    Raises:
+        DataFileError: it is damaged, foreign, or cannot be opened.
+        NotEnoughMemoryError: there is no memory for its description.
+    """
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise bad_file(path, f"cannot be opened: {error.strerror or error}") from error
+    key = path, state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns
+    found = _OPEN.get(key)
+    if found is None:
+        found = _OPEN[key] = PackFile(path)
+    return found
+
+
+def _again(path: str, sha256: str, numbers: Numbers) -> PackedRows:
+    """Images of a file that another process has open, in this one.
+
+    Raises:
+        DataFileError: here it is another file.
+    """
+    file = open_pack(Path(path))
+    if file.sha256 != sha256:
+        raise file_error(file.path, f"the packed data set of SHA-256 {sha256}", file.sha256)
+    return PackedRows(file, numbers)
+
+
+def _splits(path: Path) -> tuple[Split, ...]:
+    if path.suffix.lower() != ENDING or not is_regular(path):
+        return ()
+    return tuple(part.part for part in open_pack(path).layout.parts)
+
+
+def _read(path: Path, splits: Sequence[Split], request: Request) -> dict[Split, Dataset]:
+    file = open_pack(path)
+    layout = file.layout
+    labels = file.numbers(layout.labels)
+    paths = _paths(file)
+    notes = _differences(request.reading, layout, file)
+    found: dict[Split, Dataset] = {}
+    start = 0
+    for part in layout.parts:
+        own = slice(start, start + part.samples)
+        start = own.stop
+        if part.part not in splits:
+            continue
+        images = cast(Array, PackedRows(file, np.arange(own.start, own.stop)))
+        try:
+            data = labelled(images, labels[own], layout.class_names or None, printable(path.name))
+        except DataError as error:
+            raise DataFileError(error.reason, **error.fields).within(
+                printable(path), path=path
+            ) from error
+        found[part.part] = replace(
+            data,
+            paths=paths[own],
+            reading=layout.reading,
+            numbered=layout.numbered if layout.class_names else data.numbered,
+            notes=(*map(printable, part.notes), *notes),
+            skipped=layout.skipped,
+        )
+    return {split: found[split] for split in splits}
+
+
+def _paths(file: PackFile) -> tuple[str, ...]:
+    area = file.layout.paths
+    if area is None:
+        return ()
+    *found, end = file.numbers(area).tobytes().split(b"\0")
+    if end or len(found) != len(file.images):
+        raise file_error(file.path, f"{len(file.images)} paths", f"{len(found)}")
+    return tuple(each.decode("utf-8", "surrogateescape") for each in found)
+
+
+def _differences(wanted: Reading, layout: Layout, file: PackFile) -> tuple[str, ...]:
+    """What is asked of picture files that were read in another way when they were packed.
+
+    Raises:
+        ArgumentError: it is asked for by a person.
+    """
+    had = layout.reading
+    if had is None:
+        return ()
+    if not wanted.resolved and wanted.depth not in (None, had.depth):
+        raise ArgumentError(
+            f"{printable(file.path)} was packed with a depth of {had.depth}; got {wanted.depth}: "
+            "pack its source anew",
+            argument="depth",
+            value=wanted.depth,
+        )
+    names = ("depth", "dtype", "reduced", "opacity")
+    pairs = ((name, getattr(had, name), getattr(wanted, name)) for name in names)
+    differ = [f"{name} {one} in place of {other}" for name, one, other in pairs if one != other]
+    if not differ or not wanted.resolved:
+        return ()
+    return (f"the pictures of {printable(file.path.name)} were packed with {', '.join(differ)}",)
+
+
+PACK = Format(
+    "a `.pack` file",
+    "a packed data set, as `isoconv data pack` writes it, read where it lies on the disk",
+    _splits,
+    _read,
+    endings=(ENDING,),
+)
+
+
+def check(path: Path | str, progress: bool | Console = False) -> list[str]:
+    """All that is wrong with a packed data set: every block is read, and each part's digest made.
+
+    Args:
+        path: of the file.
+        progress: as for `isoconv.data.load`.
+
+    Returns:
+        A line for each fault; none of a file that is right.
+
+    Raises:
+        DataFileError: what the file says of itself is damaged, or it is no packed data set.
+
+    Example:
+        >>> import tempfile
+        >>> from isoconv.data import pack
+        >>> out = Path(tempfile.mkdtemp()) / "one.pack"
+        >>> _ = pack((np.zeros((2, 4, 4), np.uint8), [0, 1]), out)
+        >>> check(out)
+        []
+    """
+    file = open_pack(check_path("path", path).expanduser())
+    file.check_unchanged()
+    found = []
+    with Counting(check_progress(progress)).of("checking", file.blocks) as step:
+        for number in range(file.blocks):
+            if fault := file.fault(number):
+                found.append(fault)
+            file.touch(BLOCK)
+            step()
+    if found:
+        return found
+    parts = _read(file.path, [part.part for part in file.layout.parts], Request(Reading()))
+    return [
+        f"the {part.part} part is said to have SHA-256 {part.sha256}; it has {digest}"
+        for part in file.layout.parts
+        if (digest := parts[part.part].digest()) != part.sha256
+    ]

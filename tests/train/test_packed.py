@@ -1,0 +1,161 @@
+"""Training on a packed data set: the bits of its source, and memory that does not grow with it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from isoconv import memory, nn
+from isoconv.data import Augmentation, Dataset, load_splits, pack
+from isoconv.errors import DataFileError
+from isoconv.train import Callback, Run, Trainer, evaluate
+from isoconv.train.reads import bytes_read
+
+SHAPE = (12, 11, 3)
+
+
+def network() -> nn.Sequential:
+    """A small one with statistics and dropout."""
+    return nn.Sequential(
+        nn.Conv2d(6, 3, padding=1), nn.BatchNorm2d(), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Dropout(0.2), nn.Linear(3),
+    )  # fmt: skip
+
+
+def source(dtype: str = "uint8", count: int = 90) -> tuple[Any, list[str]]:
+    """Images of three classes, some of them copies of others."""
+    draw = np.random.default_rng(0)
+    images = (draw.random((count, *SHAPE)) * 255).astype(dtype)
+    images[72:81] = images[:9]
+    return images, [*"abc"] * (count // 3)
+
+
+def trained(data: Any, out: Path | None = None, **settings: Any) -> Run:
+    """A run of two epochs."""
+    usual: dict[str, Any] = {"augmentation": Augmentation(shift=1, flip=True), "progress": False}
+    return Trainer(network(), batch_size=16, **{**usual, **settings}).fit(data, epochs=2, out=out)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_a_pack_trains_to_the_bits_of_its_source(
+    tmp_path: Path, dtype: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Weights, receipts and measurements, with any threads; what is read is told and kept."""
+    pack(source(dtype), tmp_path / "data.pack", progress=False)
+    plain = load_splits(source(dtype), validation=0.2, test=0.2)
+    file = load_splits(tmp_path / "data.pack", validation=0.2, test=0.2)
+    one = trained(plain, tmp_path / "one")
+    for threads in (1, 3):
+        other = trained(file, tmp_path / f"other {threads}", threads=threads)
+        assert other.digest == one.digest
+        assert (other.test and other.test.metrics) == (one.test and one.test.metrics)
+    ours, theirs = (
+        json.loads((tmp_path / run / "receipt.json").read_bytes()) for run in ("one", "other 1")
+    )
+    for name in ("data", "record", "samples_sha256", "settings", "split"):
+        assert ours[name] == theirs[name], name
+    reads = {part: file.parts[part].images.nbytes for part in ("train", "validation")}
+    assert json.loads((tmp_path / "other 1" / "run.json").read_bytes())["reads"] == reads
+    assert "reads" not in json.loads((tmp_path / "one" / "run.json").read_bytes())
+    assert evaluate(one.model, file.train).metrics == evaluate(one.model, plain.train).metrics
+    test, same_test = (each.parts["test"].images for each in (file, plain))
+    assert np.array_equal(one.model.predict(test), one.model.predict(same_test))
+    capsys.readouterr()
+    trained(file, progress=True)
+    told = capsys.readouterr().out
+    total = memory.readable(reads["train"] + reads["validation"])
+    assert f"data.pack is read where it lies: {total} in each epoch" in told
+    disk = "" if bytes_read() is None else ", 0 bytes from the disk"
+    assert told.count(f"{total} read{disk}\n") == 2
+
+
+def test_a_file_that_changes_ends_the_training(tmp_path: Path) -> None:
+    """At the next epoch."""
+    path = tmp_path / "data.pack"
+    pack(source(), path, progress=False)
+
+    class Writer(Callback):
+        def on_epoch_end(self, run: Run, row: Any) -> None:  # noqa: ARG002
+            """More stands in the file."""
+            with path.open("ab") as file:
+                file.write(b"more")
+
+    with pytest.raises(DataFileError, match="as when it was opened"):
+        trained(load_splits(path), callbacks=[Writer()])
+
+
+def test_frozen_layers_go_over_a_pack_once(tmp_path: Path) -> None:
+    """What they give is kept, to the same bits."""
+    path = tmp_path / "data.pack"
+    pack(source(), path, progress=False)
+    runs = [trained(load_splits(source())) for _ in range(2)]
+    first, digests = runs[0].digest, []
+    given: list[Any] = [source(), path]
+    for run, data in zip(runs, given, strict=True):
+        trainer = Trainer(run.model, freeze="all", augmentation=None, progress=False)
+        digests.append(trainer.fit(load_splits(data), epochs=2).digest)
+    assert digests[0] == digests[1] != first
+
+
+LIMITED = """
+import resource, sys
+import numpy as np
+from isoconv import nn
+from isoconv.data import load_splits, packed
+from isoconv.errors import NotEnoughMemoryError
+from isoconv.train import Trainer
+
+def held(name):
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) << 10 for line in status if line.startswith(name))
+
+(path,) = sys.argv[1:]
+model = nn.Sequential(nn.AvgPool2d(32), nn.Flatten(), nn.Linear(2))
+small = np.zeros((8, 256, 256, 3), np.uint8), [0, 1] * 4
+train = Trainer(model, batch_size=4, threads=2, augmentation=None, progress=False).fit
+# All that training takes whatever the data are.
+train(load_splits(small), epochs=1)
+before = held("RssAnon"), held("VmRSS")
+room = held("VmData") + (100 << 20)
+resource.setrlimit(resource.RLIMIT_DATA, (room, room))
+packed.HELD = 32 << 20
+splits = load_splits(path)
+model = nn.Sequential(nn.AvgPool2d(32), nn.Flatten(), nn.Linear(2))
+train = Trainer(model, batch_size=4, threads=2, augmentation=None, progress=False).fit
+run = train(splits, epochs=2)
+print(run.digest, held("RssAnon") - before[0], held("VmHWM") - before[1])
+try:
+    np.asarray(splits.train.images)
+    print("loaded")
+except (MemoryError, NotEnoughMemoryError):
+    print("too large")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits as Linux has them")
+def test_memory_does_not_grow_with_the_data(tmp_path: Path) -> None:
+    """300 MB are trained on where 100 MiB are allowed, and few of them are held at a time."""
+    count = 1530
+    images = np.random.default_rng(0).integers(0, 256, (count, 256, 256, 3), np.uint8)
+    assert images.nbytes > 280 << 20
+    path = tmp_path / "large.pack"
+    pack(Dataset.from_arrays(images, np.arange(count) % 2), path, progress=False)
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(path)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    figures, load = done.stdout.splitlines()
+    digest, anonymous, highest = figures.split()
+    assert len(digest) == 64
+    assert int(anonymous) < 60 << 20
+    # 32 MiB of the file are held, and some while its digests are made.
+    assert int(highest) < 120 << 20
+    assert load == "too large"
