@@ -90,6 +90,16 @@ def test_many_deaths(alone: Run) -> None:
     assert ended > 3
 
 
+def test_workers_of_some_processors(alone: Run) -> None:
+    """A node has as many as fit; who takes part is said."""
+    said = StringIO()
+    console = Console(file=said, width=400)
+    run = on(Pretended(never, nodes=2, cpus=5), {"progress": console}, cpus=2)
+    assert run.digest == alone.digest
+    assert [each["cpus"] for each in facts_of(run)["workers"]] == [2, 2, 2, 2]
+    assert "4 workers run the steps: worker 1 on here (00000000), worker 2 on" in said.getvalue()
+
+
 def test_slow_workers_get_fewer_shards(alone: Run) -> None:
     """By the time that they took; the bits are the same."""
     run = on(Pretended(never), kind=Slow)
