@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["check_folds", "train_folds"]
 
 
-def check_folds(folds: int | None, workers: int | None, test: float | None) -> None:
+def check_folds(
+    folds: int | None, workers: int | None, test: float | None, on_cluster: bool
+) -> None:
     """See that options of folds come with them, and others without.
 
     Raises:
@@ -29,6 +31,9 @@ def check_folds(folds: int | None, workers: int | None, test: float | None) -> N
         raise ArgumentError(f"--workers is for --folds; got {workers}")
     if folds is not None and test is not None:
         raise ArgumentError(f"--test must be left out: each fold is tested with; got {test:g}")
+    if on_cluster and (workers or 1) > 1:
+        # All of them would ask for the same machines at the same time.
+        raise ArgumentError(f"--workers must be 1 with --cluster; got {workers}")
 
 
 def train_folds(

@@ -141,7 +141,7 @@ def train(
     if given["start"] is not None:
         how = {"reading": given["start"].reading(sides, depth)}
     how |= {"seed": split_seed, "skip_bad": skip_bad, "cache": cache}
-    check_folds(folds, workers, test)
+    check_folds(folds, workers, test, given["executor"] is not None)
     if folds is not None:
         trainer = Trainer(model, progress=progress(), **given)
         with folds_folder(out, data, model) as place, called(seed="--split-seed"):
