@@ -13,7 +13,8 @@ import pytest
 from rich.console import Console
 from tests.cluster.machines import fit
 from tests.cluster.pretended import Pretended
-from tests.cluster.workers import Slow, lying
+from tests.cluster.workers import Slow, Steady, lying
+from tests.train.small import network
 
 from isoconv.cluster import roster
 from isoconv.cluster.executor import ClusterExecutor
@@ -22,7 +23,7 @@ from isoconv.errors import NotEnoughMemoryError, TrainingError
 from isoconv.graph.operation import Array
 from isoconv.rows import Rows
 from isoconv.run.step import StepGraph
-from isoconv.train import Run
+from isoconv.train import Interrupted, Run
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +90,33 @@ def test_many_deaths(alone: Run) -> None:
     assert ended > 3
 
 
+def test_workers_of_some_processors(alone: Run) -> None:
+    """A node has as many as fit; who takes part is said."""
+    said = StringIO()
+    console = Console(file=said, width=400)
+    run = on(Pretended(never, nodes=2, cpus=5), {"progress": console}, cpus=2)
+    assert run.digest == alone.digest
+    assert [each["cpus"] for each in facts_of(run)["workers"]] == [2, 2, 2, 2]
+    assert "4 workers run the steps: worker 1 on here (00000000), worker 2 on" in said.getvalue()
+
+
+@pytest.mark.parametrize(("nodes", "vectors"), [(1, 0), (2, 2)])
+def test_what_a_step_moves(nodes: int, vectors: int) -> None:
+    """Half of the shards' sums from one to the other, and the total back."""
+    sizes: set[int] = set()
+
+    class Weighed(Steady):
+        def sums(self, step: int, shards: range) -> list[Any]:
+            found = super().sums(step, shards)
+            sizes.update(vector.nbytes for vector in found[1:])
+            return found
+
+    facts = facts_of(on(Pretended(never, nodes), kind=Weighed))
+    (size,) = sizes
+    assert facts["bytes_per_step"] == facts["bytes_per_step_most"] == vectors * size
+    assert facts["steps"] == 9
+
+
 def test_slow_workers_get_fewer_shards(alone: Run) -> None:
     """By the time that they took; the bits are the same."""
     run = on(Pretended(never), kind=Slow)
@@ -116,6 +144,44 @@ def test_without_audits_lies_go_through(alone: Run) -> None:
     """The test before would see them."""
     for call in ("sums", "add"):
         assert on(Pretended(never), kind=lying(1, call, 3)).digest != alone.digest
+
+
+def test_an_interrupted_step_is_whole_or_undone(alone: Run) -> None:
+    """A third Ctrl-C comes within a step; the weights are those of its end or its beginning."""
+    found: list[str] = []
+    for at in (40, 45, 50, 55, 60, 65):
+        model = network()
+
+        def interrupted(moment: int, worker: int, call: str, at: int = at) -> bool:
+            if moment == at:
+                raise KeyboardInterrupt
+            return False
+
+        with pytest.raises(Interrupted):
+            on(Pretended(interrupted), {"model": model})
+        found.append(model.digest())
+    steps: list[str] = []
+
+    class Watched(ClusterExecutor):
+        def _note(self) -> None:
+            watched = network().build((6, 6, 1))
+            watched.load_weights(self.weights())
+            steps.append(watched.digest())
+
+        def begin_epoch(self, *given: Any) -> None:
+            super().begin_epoch(*given)
+            self._note()
+
+        def steps(self, first: int, hyper: Array) -> Array:
+            rows = super().steps(first, hyper[:1])
+            self._note()
+            if len(hyper) > 1:
+                rows = np.concatenate([rows, self.steps(first + 1, hyper[1:])])
+            return rows
+
+    fit(executor=partial(Watched, connect=lambda _: Pretended(never)))
+    assert set(found) <= set(steps)
+    assert len(set(found)) > 1
 
 
 @pytest.mark.parametrize("who", [1, 3])

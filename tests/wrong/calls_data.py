@@ -56,6 +56,7 @@ CALLS: Table = {
         Augmentation, _then=lambda made: data.table(made, 0, 0, [1], 8, 8)
     ),
     "data.Dataset": lambda _: Call(Dataset, images=IMAGES, labels=LABELS, class_names=("a", "b")),
+    "data.Dataset.class_counts": lambda _: Call(dataset().class_counts),
     "data.Dataset.digest": lambda _: Call(dataset().digest),
     "data.Dataset.from_arrays": lambda _: Call(
         Dataset.from_arrays, images=IMAGES, labels=LABELS, class_names=["a", "b"], name="six",
@@ -86,6 +87,9 @@ CALLS: Table = {
     "data.Samples.select": lambda _: Call(samples().select, data=dataset()),
     "data.Samples.shared": lambda _: Call(samples().shared, part="train", other="test"),
     "data.Skipped": lambda _: Call(data.Skipped, path="a.png", reason="truncated"),
+    "data.Folds": lambda _: Call(
+        data.Folds, data=dataset(), folds=2, seed=0, validation=0.3, _then=lambda made: made[-1]
+    ),
     "data.Splits": lambda _: Call(
         data.Splits, train=dataset(), validation=dataset(), test=dataset(),
         _then=lambda made: made.warnings(),

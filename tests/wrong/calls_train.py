@@ -218,7 +218,7 @@ CALLS: Table = {
     "train.Checkpoint": lambda _: Call(Checkpoint, epoch=0, step=0, parameters={}, states={}),
     "train.ClassScores": lambda _: Call(
         train.ClassScores, images=1, predicted=1, hits=1, precision=1.0, recall=1.0, f1=1.0,
-        recall_interval=(0.2, 1.0),
+        iou=1.0, recall_interval=(0.2, 1.0),
     ),
     "train.Difference": lambda _: Call(train.Difference, where="run", epoch=1),
     "train.Difference.lines": lambda _: Call(
@@ -255,6 +255,9 @@ CALLS: Table = {
     ),
     "train.Preparation.apply": lambda _: Call(
         Preparation(SHAPE, "uint8").apply, trace=nn.Trace(), training=True
+    ),
+    "train.Preparation.labels": lambda _: Call(
+        Preparation(SHAPE, "uint8").labels, trace=nn.Trace(), shape=(), training=True
     ),
     "train.Receipt": lambda place: Call(
         train.Receipt, path=place.path / "receipt.json", content={}, details={}
@@ -322,10 +325,24 @@ CALLS: Table = {
     "train.RunFolder.save_weights": weights_of_run_folder,
     "train.Scores": lambda _: Call(
         train.Scores, images=1, hits=1, accuracy=1.0, accuracy_interval=(0.2, 1.0), classes=(),
-        precision=1.0, recall=1.0, f1=1.0, baseline=train.Baseline(0, 1, 1.0, False),
+        precision=1.0, recall=1.0, f1=1.0, iou=1.0, baseline=train.Baseline(0, 1, 1.0, False),
     ),
     "train.Verification": lambda place: Call(
         train.Verification, folder=place.path, first=1, last=1, epochs=1, weights="00"
+    ),
+    "train.CrossValidation": lambda place: Call(
+        train.CrossValidation, folder=place.path, folds=folds_done().folds
+    ),
+    "train.CrossValidation.plain": lambda _: Call(folds_done().plain),
+    "train.CrossValidation.table": lambda _: Call(folds_done().table),
+    "train.FoldResult": lambda place: Call(
+        train.FoldResult, fold=1, folder=place.path, samples={"test": 3}, epochs=1, kept_epoch=1,
+        metrics={"loss": 0.5}, weights_sha256="00", receipt_sha256="00",
+    ),
+    "train.FoldResult.plain": lambda _: Call(folds_done().folds[0].plain),
+    "isoconv.cross_validate": lambda place: Call(
+        ic.cross_validate, trainer=trainer(batch_size=2, shard_size=1), data=dataset(), folds=2,
+        epochs=1, out=fresh(place), early_stopping=ic.EarlyStopping(1, "loss"),
     ),
     "train.answers": lambda place: Call(
         train.answers, data=images_of_eight(),
@@ -338,6 +355,17 @@ CALLS: Table = {
     ),
     "train.wilson_interval": lambda _: Call(train.wilson_interval, hits=3, images=4),
 }  # fmt: skip
+
+
+def folds_done() -> train.CrossValidation:
+    """What may have come of two folds."""
+    return train.CrossValidation(
+        None,
+        tuple(
+            train.FoldResult(fold, None, {"train": 3, "test": 3}, 1, 1, {"loss": fold / 4}, "", "")
+            for fold in (1, 2)
+        ),
+    )
 
 
 def measured_with(normalisation: train.Normalisation) -> Any:
