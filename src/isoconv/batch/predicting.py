@@ -16,8 +16,10 @@ from isoconv.batch.part import NAMED, Part, Predicting
 from isoconv.batch.parts import Parts, part_size
 from isoconv.batch.table import table_for
 from isoconv.checks import check_count
+from isoconv.cores import cores
 from isoconv.data.counting import SILENT, Counting
 from isoconv.data.reader import decoders
+from isoconv.data.tally import counted
 from isoconv.run.pieces import Mapper, mapper_for, threads_for
 from isoconv.train.files import cannot_be_written
 
@@ -101,7 +103,11 @@ def predict_into(
             "decoders": decoders() or "unknown",
         },
     )
-    work = Predicting(model, names, scale, threads_for(workers, threads), target, table)
+    each, here = threads_for(workers, threads), cores()
+    work = Predicting(model, names, scale, each, target, table)
+    if mapper is None and workers > 1:
+        many = "" if workers * each <= here else f", more than the {counted(here, 'core')} here"
+        told(f"{workers} processes of {counted(each, 'thread')} each{many}")
     try:
         with parts.held():
             done = parts.done()
