@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,8 @@ class Machines:
         from ray.cluster_utils import Cluster
 
         head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE}
+        # Ray takes it for itself.
+        self._handler = signal.getsignal(signal.SIGTERM)
         self._cluster = Cluster(initialize_head=True, head_node_args=head)
         self.address: str = self._cluster.address
         self._nodes: list[Any] = []
@@ -49,3 +52,4 @@ class Machines:
     def close(self) -> None:
         """End all of it."""
         self._cluster.shutdown()
+        signal.signal(signal.SIGTERM, self._handler)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,6 @@ pytest.importorskip("ray")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
-@pytest.fixture(scope="module")
-def machines() -> Iterator[Machines]:
-    """Two nodes."""
-    found = Machines()
-    found.have(2)
-    yield found
-    found.close()
-
-
 def isoconv(*words: str) -> subprocess.CompletedProcess[str]:
     """A command, with what it prints."""
     command = [sys.executable, "-m", "isoconv", *words]
@@ -35,6 +25,7 @@ def isoconv(*words: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_run_on_a_cluster(machines: Machines, tmp_path: Path) -> None:
     """The same weights as without; the folder says who ran the steps; --json prints JSON alone."""
+    machines.have(2)
     data = tmp_path / "noise.npz"
     part = noise(60)
     np.savez(data, x_train=part.images, y_train=part.labels)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import signal
 import time
-from collections.abc import Iterator
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -28,14 +27,6 @@ pytestmark = [
     # Ray's own, of its processes and files.
     pytest.mark.filterwarnings("ignore"),
 ]
-
-
-@pytest.fixture(scope="module")
-def machines() -> Iterator[Machines]:
-    """Nodes that come and go, for all tests."""
-    found = Machines()
-    yield found
-    found.close()
 
 
 @pytest.fixture(scope="module")

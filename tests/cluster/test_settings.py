@@ -17,6 +17,7 @@ from isoconv.errors import ArgumentError, MissingExtraError, TrainingError
     [
         ({"address": "ray://10.0.0.1:10001"}, 'address must be "auto" or host:port'),
         ({"address": ""}, "address must be"),
+        ({"address": "localhost"}, "address must be"),
         ({"cpus": 0}, "cpus must be"),
         ({"audit": 1.5}, "audit must be"),
         ({"patience": 0}, "patience must be"),
@@ -38,7 +39,14 @@ def test_ray_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_cluster_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without one, the way to one is told."""
-    pytest.importorskip("ray")
-    monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    with pytest.raises(TrainingError, match=r"a Ray cluster must answer at 'auto'.*ray start"):
-        fit(executor=Cluster())
+    ray = pytest.importorskip("ray")
+
+    def found_none(**_: Any) -> None:
+        raise ConnectionError("Could not find any running Ray instance.")
+
+    # There may be one on this machine.
+    monkeypatch.setattr(ray, "init", found_none)
+    for address in ("auto", "127.0.0.1:1", "no.such.host.invalid:6379"):
+        told = rf"a Ray cluster must answer at '{address}': .*ray start"
+        with pytest.raises(TrainingError, match=told):
+            fit(executor=Cluster(address))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +13,15 @@ from typing import Any
 from isoconv.errors import IsoconvError, MissingExtraError, TrainingError
 from isoconv.printable import printable
 
-__all__ = ["OUT_OF_MEMORY", "Connection", "LostError", "Node", "first_line"]
+__all__ = ["AUTO", "OUT_OF_MEMORY", "Connection", "LostError", "Node", "first_line"]
 
 OUT_OF_MEMORY = "its node ran out of memory"
 """Why a worker died that Ray has killed for the memory that it took."""
+
+
+AUTO = "auto"
+"""The cluster that this machine is part of."""
+_KNOCK_SECONDS = 5.0
 
 
 class LostError(Exception):
@@ -72,7 +78,7 @@ class Connection:
     """To the cluster at an address; to that of this process if it has one already.
 
     Args:
-        address: ``"auto"`` for the cluster that this machine is part of, or ``host:port``.
+        address: `AUTO`, or ``host:port``.
 
     Attributes:
         ray: the library.
@@ -91,17 +97,20 @@ class Connection:
             ) from error
         self.ray: Any = ray
         self._own = not ray.is_initialized()
-        if self._own:
-            try:
+        try:
+            if self._own:
+                _knock(address)
                 with _signals_stay():
                     ray.init(address=address, log_to_driver=False, configure_logging=False)
-            except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-                raise TrainingError(
-                    f"a Ray cluster must answer at {address!r}; it says: {first_line(error)} "
-                    "(ray start --head begins one)",
-                    argument="address",
-                    value=address,
-                ) from error
+            elif address not in (AUTO, own := ray.get_runtime_context().gcs_address):
+                raise ConnectionError(f"this process is connected to {own} already")
+        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            raise TrainingError(
+                f"a Ray cluster must answer at {address!r}: {first_line(error)} (ray start --head "
+                "begins one)",
+                argument="address",
+                value=address,
+            ) from error
 
     def nodes(self) -> list[Node]:
         """Those that live and have processors to give."""
@@ -170,6 +179,17 @@ class Connection:
         if self._own and self.ray.is_initialized():
             with _signals_stay():
                 self.ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """See that somebody listens there: Ray itself asks for minutes.
+
+    Raises:
+        OSError: nobody does.
+    """
+    if address != AUTO:
+        host, _, port = address.rpartition(":")
+        socket.create_connection((host.strip("[]"), int(port)), _KNOCK_SECONDS).close()
 
 
 @contextmanager

@@ -49,7 +49,8 @@ class Cluster:
 
     def __post_init__(self) -> None:
         address = check_text("address", self.address)
-        if not address or "://" in address:
+        host, _, port = address.rpartition(":")
+        if address != "auto" and not (host and "/" not in host and port.isdecimal()):
             rule = 'be "auto" or host:port of a cluster that this machine is part of'
             raise refusal("address", rule, self.address)
         settle(
