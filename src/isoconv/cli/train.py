@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from isoconv.cli.on_cluster import cluster_at
 from isoconv.cli.options import (
     AsJson,
     DataSource,
@@ -309,14 +310,9 @@ def _freeze(layers: str | None) -> str | int | None:
 
 def _executor(cluster: str | None, audit: float) -> Cluster | None:
     """The cluster at this address; None if nothing was said of one."""
-    from isoconv.cluster.settings import Cluster
-
-    if cluster is None:
-        if audit:
-            raise ArgumentError(f"--audit is for --cluster; got --audit {audit} alone")
-        return None
-    with called(address="--cluster", audit="--audit"):
-        return Cluster(cluster, audit=audit)
+    if cluster is None and audit:
+        raise ArgumentError(f"--audit is for --cluster; got --audit {audit} alone")
+    return cluster_at(cluster, audit=audit)
 
 
 _MADE: Mapping[str, Callable[..., Any]] = {

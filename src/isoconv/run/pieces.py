@@ -16,6 +16,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import AbstractContextManager
 from signal import Signals
 from typing import Any, Protocol, TypeVar
 
@@ -30,7 +31,17 @@ from isoconv.run import piece_worker
 from isoconv.run.piece_worker import PATIENCE, SIZE, Surroundings
 from isoconv.wording import spoken_options
 
-__all__ = ["InTurn", "Mapper", "Processes", "Tell", "Work", "mapper_for", "threads_for"]
+__all__ = [
+    "InTurn",
+    "Machines",
+    "Mapper",
+    "Processes",
+    "SizedMapper",
+    "Tell",
+    "Work",
+    "mapper_for",
+    "threads_for",
+]
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
@@ -80,6 +91,25 @@ class Mapper(Protocol):
         Raises:
             TrainingError: who worked on a piece is gone.
             Exception: what the work raises.
+        """
+
+
+class SizedMapper(Mapper, Protocol):
+    """One that knows how many pieces it can work on at the same time."""
+
+    @property
+    def size(self) -> int:
+        """How many, as it is now."""
+
+
+class Machines(Protocol):
+    """Other machines, which carry out pieces: `isoconv.Cluster`."""
+
+    def mapper(self, tell: Callable[[str], None]) -> AbstractContextManager[SizedMapper]:
+        """Who works on them.
+
+        Args:
+            tell: says a line to a person.
         """
 
 
