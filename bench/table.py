@@ -23,6 +23,7 @@ TITLES = {
     "predict": "Predictions at 224×224",
     "imported": "Predictions of networks in ONNX files",
     "memory": "Peak resident memory",
+    "packed": "Packed data sets beside memory",
     "scaling": "From one thread to two",
     "order": "The exact order beside a free one",
     "startup": "Start-up",

@@ -32,8 +32,9 @@ ALLOWED["train"] |= {"data"}
 ALLOWED["exchange"] |= {"data"}
 ALLOWED["report"] = ALLOWED["train"] | {"train"}
 ALLOWED["explain"] = ALLOWED["report"] | {"report", "exchange"}
+ALLOWED["batch"] = ALLOWED["exchange"] | {"exchange"}
 ALLOWED["serve"] = ALLOWED["explain"] | {"explain"}
-ALLOWED["cli"] |= {"data", "report", "explain", "serve", "optim", "schedule", "symbols"}
+ALLOWED["cli"] |= {"batch", "data", "report", "explain", "serve", "optim", "schedule", "symbols"}
 ALLOWED["__main__"] = frozenset({"cli", "signals"})
 # They hand on names and hold nothing of their own.
 ALLOWED["optim"] = ALLOWED["schedule"] = frozenset({"train"})

@@ -153,6 +153,11 @@ class Rows:
             DataFileError: they are not.
         """
 
+    @property
+    def at_once(self) -> int:
+        """Rows that native code may read in one call."""
+        return 2**62
+
     def expect(self, numbers: Numbers) -> None:
         """Native code reads these rows of `base` next."""
 

@@ -311,8 +311,9 @@ def test_models() -> None:
         "vgg11_winograd", "resnet18_winograd", "resnet20_winograd", "convnext_tiny", "densenet121",
         "efficientnet_b0", "efficientnet_lite0", "mobilenet_v2", "mobilenet_v3_large",
         "mobilenet_v3_small", "resnet34", "resnet50", "resnext50_32x4d", "shufflenet_v2_x1_0",
-        "squeezenet1_0", "squeezenet1_1",
+        "squeezenet1_0", "squeezenet1_1", "small_unet", "unet",
     }  # fmt: skip
+    assert "small_unet and unet give each pixel a class" in result.stderr
 
 
 def test_summary() -> None:

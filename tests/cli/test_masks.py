@@ -246,6 +246,16 @@ def test_onnx_comes_back(place: Path) -> None:
     assert (np.asarray(masks[0]) == np.asarray(masks[1])).mean() > 0.99
 
 
+def test_the_data_are_shown(place: Path) -> None:
+    """Classes with their shares of the pixels, and the pixels of each."""
+    shown = json.loads(call("data", "show", place / "shapes", "--json").stdout)
+    labels = ic.data.load(place / "shapes").labels
+    counts = [int((labels == number).sum()) for number in range(3)]
+    assert shown["parts"]["train"]["pixels_by_class"] == counts
+    assert shown["parts"]["train"]["images_by_class"] is None
+    assert "3, of places: ground" in succeed("data", "show", place / "shapes")
+
+
 def test_refused(place: Path) -> None:
     """Models and changes that do not go with masks, or with pictures that have none."""
     shapes = place / "shapes"

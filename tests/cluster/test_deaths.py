@@ -14,6 +14,7 @@ from rich.console import Console
 from tests.cluster.machines import fit
 from tests.cluster.pretended import Pretended
 from tests.cluster.workers import Slow, lying
+from tests.train.small import network
 
 from isoconv.cluster import roster
 from isoconv.cluster.executor import ClusterExecutor
@@ -22,7 +23,7 @@ from isoconv.errors import NotEnoughMemoryError, TrainingError
 from isoconv.graph.operation import Array
 from isoconv.rows import Rows
 from isoconv.run.step import StepGraph
-from isoconv.train import Run
+from isoconv.train import Interrupted, Run
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +117,44 @@ def test_without_audits_lies_go_through(alone: Run) -> None:
     """The test before would see them."""
     for call in ("sums", "add"):
         assert on(Pretended(never), kind=lying(1, call, 3)).digest != alone.digest
+
+
+def test_an_interrupted_step_is_whole_or_undone(alone: Run) -> None:
+    """A third Ctrl-C comes within a step; the weights are those of its end or its beginning."""
+    found: list[str] = []
+    for at in (40, 45, 50, 55, 60, 65):
+        model = network()
+
+        def interrupted(moment: int, worker: int, call: str, at: int = at) -> bool:
+            if moment == at:
+                raise KeyboardInterrupt
+            return False
+
+        with pytest.raises(Interrupted):
+            on(Pretended(interrupted), {"model": model})
+        found.append(model.digest())
+    steps: list[str] = []
+
+    class Watched(ClusterExecutor):
+        def _note(self) -> None:
+            watched = network().build((6, 6, 1))
+            watched.load_weights(self.weights())
+            steps.append(watched.digest())
+
+        def begin_epoch(self, *given: Any) -> None:
+            super().begin_epoch(*given)
+            self._note()
+
+        def steps(self, first: int, hyper: Array) -> Array:
+            rows = super().steps(first, hyper[:1])
+            self._note()
+            if len(hyper) > 1:
+                rows = np.concatenate([rows, self.steps(first + 1, hyper[1:])])
+            return rows
+
+    fit(executor=partial(Watched, connect=lambda _: Pretended(never)))
+    assert set(found) <= set(steps)
+    assert len(set(found)) > 1
 
 
 @pytest.mark.parametrize("who", [1, 3])

@@ -14,6 +14,25 @@ from isoconv.cluster.executor import ClusterExecutor
 from isoconv.cluster.worker import Worker
 from isoconv.graph.operation import Array
 
+
+class Steady(Worker):
+    """Each takes a hundredth of a second for a shard, as it says: whatever the machine does."""
+
+    def sums(self, step: int, shards: range) -> list[Any]:
+        """As ever, but for the time."""
+        _, *found = super().sums(step, shards)
+        return [len(shards) / 100, *found]
+
+
+class Slow(Steady):
+    """The first one is a tenth as quick as the others."""
+
+    def sums(self, step: int, shards: range) -> list[Any]:
+        """As ever, but for the time."""
+        seconds, *found = super().sums(step, shards)
+        return [seconds * (10.0 if self.number == 1 else 1.0), *found]
+
+
 Factory = Callable[..., ClusterExecutor]
 
 
@@ -25,7 +44,7 @@ def dying(
     The class is made here, so that Ray sends it to the workers' processes as it is.
     """
 
-    class Dying(Worker):
+    class Dying(Steady):
         calls = 0
 
         def _after(self, name: str) -> None:
@@ -49,7 +68,7 @@ def dying(
 def lying(who: int, call: str, at: int) -> type[Worker]:
     """Of whom one gives wrong results from its so manieth call on: one bit of one number."""
 
-    class Lying(Worker):
+    class Lying(Steady):
         calls = 0
 
         def _said(self, name: str, found: Array) -> Array:
@@ -75,12 +94,3 @@ def lying(who: int, call: str, at: int) -> type[Worker]:
             return row
 
     return Lying
-
-
-class Slow(Worker):
-    """The first one is a tenth as quick as the others."""
-
-    def sums(self, step: int, shards: range) -> list[Any]:
-        """As ever, in a time that is told."""
-        _, *found = super().sums(step, shards)
-        return [len(shards) * (10.0 if self.number == 1 else 1.0), *found]

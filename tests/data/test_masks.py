@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 from tests.data.made import png, write
 
-from isoconv.data import Dataset, Reading, load, load_splits
+from isoconv.data import Dataset, Reading, load, load_splits, pack
 from isoconv.data.classes import in_classes
 from isoconv.data.nearest import places_back, places_of, put_back, taken
 from isoconv.data.survey import usual_map_size
@@ -131,6 +131,21 @@ def test_classes_meet_by_their_names(tmp_path: Path) -> None:
     assert named.class_names == ("a", "b", "c")
     with pytest.raises(DataError, match="numbers of the 2 classes"):
         in_classes(load(root), ["a", "b"], "the run")
+
+
+def test_they_are_packed_and_kept_as_arrays(tmp_path: Path) -> None:
+    """A packed file and an archive hold the same masks with their names."""
+    root = fill(tmp_path / "land", "images/a", "images/b")
+    (root / "classes.txt").write_text("ground\nroad\ntree\n")
+    data = load(root)
+    pack(root, tmp_path / "land.pack", progress=False)
+    np.savez(tmp_path / "land.npz", images=data.images, labels=data.labels,
+             class_names=np.array(data.class_names))  # fmt: skip
+    for name in ("land.pack", "land.npz"):
+        found = load(tmp_path / name)
+        assert found.digest() == data.digest()
+        assert found.class_names == ("ground", "road", "tree")
+        assert found.of_places
 
 
 def test_masks_go_with_their_pictures(tmp_path: Path) -> None:

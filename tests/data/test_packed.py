@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import shutil
@@ -14,9 +15,9 @@ import pytest
 from numpy.typing import NDArray
 from tests.data.photographs import write_photographs
 
-from isoconv.data import Dataset, Reading, check, load, load_splits, pack
+from isoconv.data import Dataset, Reading, check, load, load_splits, pack, packed
 from isoconv.data.pack_layout import BLOCK, PAGE
-from isoconv.data.packed import PackedRows, open_pack
+from isoconv.data.packed import PackedRows, PackFile, open_pack
 from isoconv.data.samples import Samples
 from isoconv.errors import ArgumentError, DataFileError
 from isoconv.rows import rows_behind
@@ -185,3 +186,34 @@ def test_another_reading_is_told(tmp_path: Path) -> None:
     (note,) = load(out, reading=other).notes
     assert note.endswith("photos.pack were packed with depth 8 in place of 12, "
                          "reduced True in place of False")  # fmt: skip
+
+
+def test_a_file_larger_than_memory_is_asked_for_ahead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Image by image, neighbours together; smaller files are left to the system."""
+    asked: list[tuple[str, int, int]] = []
+    monkeypatch.setattr(PackFile, "_advise", lambda _, *advice: asked.append(advice))
+    out = tmp_path / "ten.pack"
+    pack((noise(10, 64, 64, 2), [0, 1] * 5), out, progress=False)
+    plain = load(out)
+    digest = plain.digest()
+    rows = rows_behind(plain.images)
+    assert isinstance(rows, PackedRows)
+    rows.expect(np.array([3, 4, 9]))
+    assert not asked
+    del plain, rows
+    gc.collect()
+    monkeypatch.setattr(packed, "_LARGE", 2**62)
+    large = load(out)
+    rows = rows_behind(large.images)
+    assert isinstance(rows, PackedRows)
+    assert ("MADV_RANDOM", 0, out.stat().st_size) in asked
+    asked.clear()
+    rows.expect(np.array([3, 4, 9]))
+    each = 64 * 64 * 2
+    assert asked == [
+        ("MADV_WILLNEED", PAGE + number * each, count * each) for number, count in ((3, 2), (9, 1))
+    ]
+    assert large.digest() == digest
+    assert asked[-1] == ("MADV_WILLNEED", PAGE, 10 * each)

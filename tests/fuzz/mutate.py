@@ -14,6 +14,7 @@ from tests.fuzz.mutate_archives import any_gz, any_npz, any_tar_gz
 from tests.fuzz.mutate_bytes import Mutation, any_bytes, odd_name
 from tests.fuzz.mutate_json import any_json, any_lines, any_receipt, any_table
 from tests.fuzz.mutate_onnx import any_onnx
+from tests.fuzz.mutate_packs import any_pack
 from tests.fuzz.mutate_pickles import any_torch
 from tests.fuzz.mutate_pictures import any_png, any_riff, any_tiff
 from tests.fuzz.mutate_tensors import any_tensors
@@ -23,9 +24,9 @@ from tests.fuzz.seeds import Seed
 __all__ = ["KINDS", "SHARES", "Mutant", "kind_of", "mutant"]
 
 SHARES: Mapping[str, int] = {
-    "idx": 8, "cifar": 3, "tar": 5, "npz": 12, "folder": 5, "png": 6, "jpeg": 4, "tiff": 7,
-    "gif": 3, "bmp": 3, "pnm": 3, "webp": 3, "jpeg2000": 3, "avif": 1, "heic": 1, "run": 6,
-    "receipt": 7, "checkpoint": 5, "model": 7, "torch": 4, "onnx": 4,
+    "idx": 8, "cifar": 3, "tar": 5, "npz": 9, "pack": 3, "folder": 5, "png": 6, "jpeg": 4,
+    "tiff": 7, "gif": 3, "bmp": 3, "pnm": 3, "webp": 3, "jpeg2000": 3, "avif": 1, "heic": 1,
+    "run": 6, "receipt": 7, "checkpoint": 5, "model": 7, "torch": 4, "onnx": 4,
 }  # fmt: skip
 """Of 100 mutants how many are of each kind."""
 KINDS = tuple(SHARES)
@@ -45,6 +46,7 @@ _BY_ENDING: tuple[tuple[str, Mutation], ...] = (
     (".tar.gz", any_tar_gz),
     (".gz", any_gz),
     (".npz", any_npz),
+    (".pack", any_pack),
     ("receipt.json", any_receipt),
     (".json", any_json),
     (".jsonl", any_lines),

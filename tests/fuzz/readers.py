@@ -14,7 +14,7 @@ import isoconv
 from isoconv import exchange, nn
 from isoconv.cli import app
 from isoconv.cli.runs import parts_of_run
-from isoconv.data import Reading, load, load_splits, read_image, read_pictures
+from isoconv.data import Reading, check, load, load_splits, read_image, read_pictures
 from isoconv.nn import storage
 from isoconv.report.write import history_of
 from isoconv.train import Receipt, RunFolder, Trainer, diff
@@ -216,8 +216,18 @@ _RECEIPT = (_receipt, _files, _from_receipt, _diff, _opened)
 _CHECKPOINT = (_stand, _resumed, _kept, _final, _best, _of_epoch, _last_arrays, _files)
 _MODEL = (_saved, _weights, _mere_weights, _arrays)
 
+
+def _packed(path: Path) -> Any:
+    """All of it, down to the last block."""
+    found = load(path, "all")
+    found.digest()
+    found.statistics()
+    return [*check(path), *found.notes]
+
+
 READERS: Mapping[str, tuple[Reader, ...]] = {
     **dict.fromkeys(("idx", "cifar", "tar", "npz"), (_all, _parts)),
+    "pack": (_all, _parts, _scaled, _packed),
     "folder": _DATA,
     **dict.fromkeys(
         ("png", "jpeg", "tiff", "gif", "bmp", "pnm", "webp", "jpeg2000", "avif", "heic"), _PICTURE

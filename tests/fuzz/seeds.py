@@ -13,12 +13,15 @@ import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from PIL import Image, features
 from tests.data.made import boxed_jpeg2000, jpeg2000, png, ramp, tiff, twelve_bits
 from tests.exchange.onnx import graphs
+
+from isoconv.data import pack
 
 __all__ = ["Seed", "data_seeds", "idx", "tar_member"]
 
@@ -305,6 +308,22 @@ def _onnx() -> Iterator[Seed]:
         yield Seed("onnx", graph.__name__, {"model.onnx": content}, target="model.onnx")
 
 
+def _packs() -> Iterator[Seed]:
+    """Packed data sets: classes in three parts with paths, floats with float targets, maps."""
+    images = ramp(6, 4, 5, 255).astype(np.uint8)
+    ten = ramp(5, 4, 5, 255).astype(np.float32), np.linspace(0, 1, 5)
+    maps = images, np.arange(6 * 20).reshape(6, 4, 5) % 3 - 1
+    with TemporaryDirectory() as folder:
+        named = Path(folder) / "named.npz"
+        parts = {"x_train": images, "y_train": ["cat", "dog"] * 3,
+                 "x_test": images[:2], "y_test": ["cat", "cat"]}  # fmt: skip
+        named.write_bytes(_npz_of(parts, compressed=False))
+        for name, source in (("named", named), ("floats", ten), ("maps", maps)):
+            path = Path(folder) / f"{name}.pack"
+            pack(source, path, progress=False)
+            yield Seed("pack", name, {"data.pack": path.read_bytes()}, target="data.pack")
+
+
 def data_seeds() -> list[Seed]:
     """All seeds but those of runs and models."""
-    return [*_idx(), *_cifar(), *_npz(), *_pictures(), *_folders(), *_torch(), *_onnx()]
+    return [*_idx(), *_cifar(), *_npz(), *_packs(), *_pictures(), *_folders(), *_torch(), *_onnx()]

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
-from tests.run.steps import SAMPLES, SHAPE, digest, engine_for, make_data, make_step, rates
+from tests.run.steps import BATCH, SAMPLES, SHAPE, digest, engine_for, make_data, make_step, rates
 
 from isoconv.errors import NotEnoughMemoryError
 from isoconv.graph.operation import Array
@@ -24,7 +24,7 @@ class Watched(Rows):
     def __init__(self, base: Array, numbers: Array) -> None:
         super().__init__(base, numbers)
         self.expected: list[int] = []
-        self.asked = 0
+        self.asked = self.most = 0
 
     def ready(self) -> None:
         """Counts."""
@@ -32,7 +32,13 @@ class Watched(Rows):
 
     def expect(self, numbers: Array) -> None:
         """Notes."""
+        self.most = max(self.most, len(numbers))
         self.expected += numbers.tolist()
+
+    @property
+    def at_once(self) -> int:
+        """A batch, of which one call would do several."""
+        return BATCH
 
 
 def scattered(array: Array) -> Watched:
@@ -115,6 +121,7 @@ def test_training_reads_rows_where_they_lie(threads: int) -> None:
         for each in rows.values():
             assert each.asked
             assert each.expected == NUMBERS[order].tolist()
+            assert each.most == BATCH
 
 
 def test_predictions_read_rows_where_they_lie() -> None:

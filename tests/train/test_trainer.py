@@ -668,7 +668,7 @@ def test_a_map_is_learned_from_masks(loss: Any) -> None:
     with pytest.raises(ArgumentError, match="leave images where they are") as caught:
         make(model, augmentation=Augmentation(flip=True), loss="mse").fit((pixels, floats))
     assert caught.value.argument == "augmentation"
-    with pytest.raises(ArgumentError, match="has labels of places: give a Module"):
+    with pytest.raises(ArgumentError, match="has labels of places: take small_unet or unet"):
         Trainer("lenet5", progress=False).fit((pixels, masks), epochs=1)
 
 

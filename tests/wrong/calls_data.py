@@ -86,6 +86,9 @@ CALLS: Table = {
     "data.Samples.select": lambda _: Call(samples().select, data=dataset()),
     "data.Samples.shared": lambda _: Call(samples().shared, part="train", other="test"),
     "data.Skipped": lambda _: Call(data.Skipped, path="a.png", reason="truncated"),
+    "data.Folds": lambda _: Call(
+        data.Folds, data=dataset(), folds=2, seed=0, validation=0.3, _then=lambda made: made[-1]
+    ),
     "data.Splits": lambda _: Call(
         data.Splits, train=dataset(), validation=dataset(), test=dataset(),
         _then=lambda made: made.warnings(),

@@ -327,6 +327,20 @@ CALLS: Table = {
     "train.Verification": lambda place: Call(
         train.Verification, folder=place.path, first=1, last=1, epochs=1, weights="00"
     ),
+    "train.CrossValidation": lambda place: Call(
+        train.CrossValidation, folder=place.path, folds=folds_done().folds
+    ),
+    "train.CrossValidation.plain": lambda _: Call(folds_done().plain),
+    "train.CrossValidation.table": lambda _: Call(folds_done().table),
+    "train.FoldResult": lambda place: Call(
+        train.FoldResult, fold=1, folder=place.path, samples={"test": 3}, epochs=1, kept_epoch=1,
+        metrics={"loss": 0.5}, weights_sha256="00", receipt_sha256="00",
+    ),
+    "train.FoldResult.plain": lambda _: Call(folds_done().folds[0].plain),
+    "isoconv.cross_validate": lambda place: Call(
+        ic.cross_validate, trainer=trainer(batch_size=2, shard_size=1), data=dataset(), folds=2,
+        epochs=1, out=fresh(place), early_stopping=ic.EarlyStopping(1, "loss"),
+    ),
     "train.answers": lambda place: Call(
         train.answers, data=images_of_eight(),
         evaluation=ic.evaluate(place.model(), images_of_eight(), threads=1),
@@ -338,6 +352,17 @@ CALLS: Table = {
     ),
     "train.wilson_interval": lambda _: Call(train.wilson_interval, hits=3, images=4),
 }  # fmt: skip
+
+
+def folds_done() -> train.CrossValidation:
+    """What may have come of two folds."""
+    return train.CrossValidation(
+        None,
+        tuple(
+            train.FoldResult(fold, None, {"train": 3, "test": 3}, 1, 1, {"loss": fold / 4}, "", "")
+            for fold in (1, 2)
+        ),
+    )
 
 
 def measured_with(normalisation: train.Normalisation) -> Any:

@@ -102,8 +102,8 @@ def published_names(incomplete: str) -> list[str]:
     """Ready models of which there are published weights.
 
     Example:
-        >>> published_names("resnet3")
-        ['resnet34']
+        >>> published_names("shuffle")
+        ['shufflenet_v2_x1_0']
     """
     from isoconv.nn.models.published import PUBLISHED
 

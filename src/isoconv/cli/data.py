@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from isoconv.cli.errors import note
 from isoconv.cli.options import AsJson, DataSource, Depth, Size, SkipBad, help_of, size_of
 from isoconv.cli.table import print_json, print_table, reading_progress, say
 from isoconv.printable import printable
+
+if TYPE_CHECKING:
+    from isoconv.data import Dataset
 
 __all__ = ["app"]
 
@@ -190,8 +193,6 @@ def show(
       isoconv data show fashion-sample
       isoconv data show photos.pack --json
     """
-    import numpy as np
-
     from isoconv.cli.scored import plain_skipped
     from isoconv.data import load_splits
     from isoconv.data.packed import PackedRows
@@ -227,9 +228,8 @@ def show(
                     part: {
                         "samples": len(data),
                         "sha256": digests[part],
-                        "images_by_class": np.bincount(data.labels, minlength=data.classes).tolist()
-                        if data.classes
-                        else None,
+                        "images_by_class": None if data.of_places else _by_class(data),
+                        "pixels_by_class": _by_class(data) if data.of_places else None,
                     }
                     for part, data in splits.parts.items()
                 },
@@ -241,6 +241,12 @@ def show(
                 else {"size": file.size, "blocks": file.blocks, "sha256": file.sha256},
             }
         )
+
+
+def _by_class(data: Dataset) -> list[int] | None:
+    """How many images, or pixels, there are of each class; None where classes have no names."""
+    counts: list[int] = data.class_counts().tolist()
+    return counts if data.classes else None
 
 
 def check(

@@ -89,7 +89,8 @@ def evaluate(
     of other data, all. Where some of them were trained on, that is said first, and both figures are
     given; a saved model or a checkpoint that was taken out of its run folder cannot tell. --json
     and --csv say of each image which part of the run held it: train, validation, test, none
-    (empty), or unknown. Classes are matched by name. Pictures are read as in training.
+    (empty), or unknown. Classes are matched by name. Pictures are read as in training. Of masks the
+    pixels are counted: the mean IoU, that of each class, and the images that were recognised least.
 
     Examples:
       isoconv evaluate runs/demo fashion-sample
@@ -118,7 +119,8 @@ def evaluate(
     for line in whole.notes:
         note(line)
     numbers = tuple(str(number) for number in range(len(model.class_names)))
-    if whole.numbered and model.class_names != numbers:
+    unnamed = whole.numbered or (whole.of_places and not whole.class_names)
+    if unnamed and model.class_names not in ((), numbers):
         note(f"the classes of {data} have no names: they are taken for those of the run by number")
     if whole.class_names and not whole.numbered and not model.class_names:
         listed = ", ".join(whole.class_names[:10])

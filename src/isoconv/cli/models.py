@@ -46,7 +46,7 @@ def models(
     if context.invoked_subcommand is not None:
         return
     from isoconv.cli.table import print_json, print_table
-    from isoconv.nn.models import ALL_MODELS, create
+    from isoconv.nn.models import ALL_MODELS, MAP_MODELS, create
 
     sides = shape_of(shape)
     found: list[tuple[str, Summary | None]] = []
@@ -64,8 +64,9 @@ def models(
         f"for images of {'x'.join(map(str, sides))} and {classes} classes; --input and --classes "
         "say otherwise"
     )
+    note(f"{' and '.join(MAP_MODELS)} give each pixel a class")
     rows = [
-        (name, "-", "images too small")
+        (name, "-", "not for this size")
         if summary is None
         else (name, f"{summary.parameters:,}", f"{summary.multiply_adds:,}")
         for name, summary in found

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = ["predict"]
 
+TOP = 3
+"""Classes that are shown unless somebody asks for another number."""
+
 
 def predict(
     run: ModelPath,
@@ -40,19 +43,43 @@ def predict(
         list[str],
         typer.Argument(
             metavar="IMAGE...",
-            help="Image files; folders, for all images in them and below; - for standard input.",
+            help="Image files; folders, for all images in them and below; - for standard input. "
+            "With --out Parquet files too, whose rows have images.",
             show_default=False,
         ),
     ],
-    top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 3,
+    top: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many classes to show.  [default: 3]", show_default=False),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="With a model of masks: a folder to write them into, and the pictures with their "
-            "colours.",
+            help="A table to write, .parquet, .csv or .jsonl, with a row for each image and the "
+            "probabilities of all classes; the same command goes on with one that was ended. With "
+            "a model of masks: a folder to write them into, and the pictures with their colours.",
             show_default=False,
         ),
     ] = None,
+    column: Annotated[
+        str | None,
+        typer.Option(
+            help="Of Parquet files, the column of images: bytes, paths, or both.  [default: the "
+            "only one with bytes]",
+            show_default=False,
+        ),
+    ] = None,
+    root: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Where paths in Parquet files begin.  [default: the folder of each]",
+            show_default=False,
+        ),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, help="With a table, processes that predict at the same time.")
+    ] = 1,
     best: Best = False,
     scale: Scale = None,
     normalise: Normalise = None,
@@ -75,7 +102,8 @@ def predict(
     Nothing is written over.
 
     Files that cannot be read are named in the end with the reason, and all others are answered for;
-    --json has an entry with the reason for each of them, --csv has no row for them.
+    --json has an entry with the reason for each of them, --csv has no row for them, and a table
+    has one with the reason.
     Exit code 0: all were read; 1: some were not; 2: none was, or something else is wrong.
 
     Examples:
@@ -84,10 +112,12 @@ def predict(
       isoconv predict runs/pets photos --top 1 --csv > answers.csv
       curl -s https://example.org/cat.jpg | isoconv predict runs/pets -
       isoconv predict pets.safetensors holiday.jpg
+      isoconv predict runs/pets photos --out answers.parquet --workers 4
       isoconv predict runs/roads street.jpg --out found
     """
     from isoconv.cli.bad import cannot_be_read
     from isoconv.cli.predict_masks import mask_answers, print_shares, share_titles
+    from isoconv.cli.predict_out import write_table
     from isoconv.cli.runs import classifier_at, of_places
     from isoconv.cli.table import print_json
 
@@ -96,7 +126,17 @@ def predict(
     model = classifier_at(run, best, normalise, class_names)
     masks = of_places(model)
     if out is not None and not masks:
-        raise ArgumentError(f"--out is for models that give each pixel a class; {run} does not")
+        if top is not None or as_csv:
+            option = "--csv prints" if as_csv else "--top bounds"
+            raise ArgumentError(f"{option} what is shown: --out writes all classes into its file")
+        write_table(
+            model, images, out, column=column, root=root, scale=scale, workers=workers,
+            threads=threads, target=target, as_json=as_json,
+        )  # fmt: skip
+        return
+    for option, given in (("--column", column), ("--root", root), ("--workers", workers != 1)):
+        if given:
+            raise ArgumentError(f"{option} is for a table, --out FILE, of a model of classes")
     answers: Iterator[Any]
     with named(images) as inputs:
         for line in inputs.notes:
@@ -104,7 +144,7 @@ def predict(
         if masks:
             answers = mask_answers(model, inputs, out, scale, threads, target)
         else:
-            answers = _answers(model, inputs, top, scale, threads, target)
+            answers = _answers(model, inputs, top or TOP, scale, threads, target)
         titles: Callable[[Any], list[str]] = share_titles if masks else _titles
         with _counted(len(inputs.items), as_csv) as step:
             known = _print_csv(answers, step, titles) if as_csv else list(_each(answers, step))

@@ -98,6 +98,9 @@ def train(
     What is not said follows from the training images: their number, their size, their colours. It
     is printed when the training begins.
 
+    Of pictures with masks (folders images and masks) each pixel has a class; --early-stopping goes
+    by the mean IoU then, the overlap of each class.
+
     With --from a model goes on that was trained before. Pictures are read as it takes them (--size
     says another size), its head is made new for these classes unless they are its own, and the rest
     stays as it is unless --freeze or --backbone-lr say otherwise.
@@ -110,6 +113,7 @@ def train(
       isoconv train pets
       isoconv train fashion-sample
       isoconv train cifar10 --model resnet20 --epochs 30 --augment crop,flip --out runs/cifar
+      isoconv train roads --loss dice --early-stopping 8
       isoconv train pets --from efficientnet-lite0
       isoconv train pets --from published.onnx --normalise imagenet
       isoconv train pets --from animals.safetensors --backbone-lr 0.0002 --lr 0.002

@@ -68,12 +68,11 @@ class Auditor:
                 answer = by.actor.agrees.remote(step.number, part.run, *part.vectors)
                 asked.append((part, by, answer))
                 step.count(part.member, by, len(part.vectors))
-        wrong = [(part, by) for part, by, answer in asked if not self.connection.get(answer)]
-        for part, by in wrong:
-            self._judge(step, part, by, where)
-        if wrong:
+        differ = [(part, by) for part, by, answer in asked if not self.connection.get(answer)]
+        wrong = [self._judge(step, part, by, where) for part, by in differ]
+        if any(wrong):
             self.forget(step, where)
-        return not wrong
+        return not any(wrong)
 
     def sums(self, step: SharedStep, where: str) -> bool:
         """Whether the sums of two halves are right, as far as they are looked at.
@@ -101,8 +100,8 @@ class Auditor:
         if again:
             self.tell(f"{again} of {step.shards} shards of {where} are run again")
 
-    def _judge(self, step: SharedStep, part: Part, by: Member, where: str) -> None:
-        """Find out who of two workers is wrong, with the driver's own engine."""
+    def _judge(self, step: SharedStep, part: Part, by: Member, where: str) -> bool:
+        """Whether one of two workers is wrong, by the driver's own engine; it is put aside."""
         get = self.connection.get
         state = get(by.actor.state.remote())
         if state_digest(state) != get(part.member.actor.digest.remote()):
@@ -113,9 +112,20 @@ class Auditor:
         right = flat_digest(self.own_sums(state, step.number, part.run))
         call = by.actor.sums.options(num_returns=1 + len(part.nodes))
         _, *own = call.remote(step.number, part.run)
-        for member, vectors in ((part.member, part.vectors), (by, own)):
-            if flat_digest([get(vector) for vector in vectors]) != right:
-                self._drop(member, part.run, where)
+        given = ((part.member, part.vectors), (by, own))
+        wrong = [
+            member
+            for member, vectors in given
+            if flat_digest([get(vector) for vector in vectors]) != right
+        ]
+        for member in wrong:
+            self._drop(member, part.run, where)
+        if not wrong:
+            self.tell(
+                f"{by.name} has found other sums than {part.member.name} in {where}, and finds the "
+                "same when it is asked again: its memory or its network may be at fault"
+            )
+        return bool(wrong)
 
     def _drop(self, member: Member, run: range, where: str) -> None:
         told = (

@@ -84,6 +84,7 @@ class ClusterExecutor:
         self._state: tuple[int, State] = 0, ({}, {}, {})
         self._epoch: tuple[int, Array, dict[str, Array]] | None = None
         self._begun: tuple[Any, ...] = ()
+        self._torn = False
         self._open = ExitStack()
         try:
             self._connection = connect(address)
@@ -91,7 +92,8 @@ class ClusterExecutor:
             self._own = TrainingEngine(step, data, threads=threads, progress=progress, **settings)
             self._open.callback(self._own.close)
             self._size = 4 * self._own.plan.sums.size
-            room = self._size * (3 + len(step.slots))
+            # The first weights, two states, and sums that are under way.
+            room = self._size * (4 + 2 * (1 + len(step.slots)))
             # Rows of a file are read for it: the store needs all of them.
             whole = {name: np.ascontiguousarray(each) for name, each in data.items()}
             for array in whole.values():
@@ -166,6 +168,9 @@ class ClusterExecutor:
         Raises:
             TrainingError: workers hold different ones.
         """
+        if self._torn and self._level("a step that was interrupted") is not None:
+            self._version += 1
+        self._torn = False
         while self._state[0] != self._version:
             members = self._roster.ready
             if not members:
@@ -302,6 +307,7 @@ class ClusterExecutor:
         where = f"step {number + 1} of epoch {self._epoch[0] + 1 if self._epoch else 0}"
         row: Array | None = None
         lost = 0
+        self._torn = True
         while row is None:
             members = self._roster.ready
             if not members:
@@ -319,12 +325,15 @@ class ClusterExecutor:
                 self._leave(step.late(self._patience), where)
                 row = step.row()
             except LostError as error:
-                row = self._mend(step, where)
+                row = self._level(where)
+                if row is None:
+                    self._auditor.forget(step, where)
                 lost += len(self._roster.ready) == len(members)
                 if lost == _TRIES:
                     raise TrainingError(f"{where} is lost again and again: {error}") from None
         if np.isfinite(row[0]):
             self._version += 1
+        self._torn = False
         step.done()
         return row
 
@@ -339,8 +348,12 @@ class ClusterExecutor:
         if late:
             raise LostError("no answer")
 
-    def _mend(self, step: SharedStep, where: str) -> Array | None:
-        """After a death: the metrics, if a worker made the update; None if the step goes on."""
+    def _level(self, where: str) -> Array | None:
+        """After a death: have all stand where the first does who made the update of a step.
+
+        Returns:
+            The step's metrics; None where nobody has made the update.
+        """
         while stands := self._bury(where):
             done = [each for each, (version, _) in stands.items() if version > self._version]
             if not done:
@@ -350,7 +363,6 @@ class ClusterExecutor:
             if not behind:
                 return row
             self._tell(behind, "load", version, done[0].actor.state.remote(), row)
-        self._auditor.forget(step, where)
         return None
 
     # What there is to tell ----------------------------------------------------------------------

@@ -69,19 +69,21 @@ class Folds(Sequence[Splits]):
         self._seed = check_count("seed", seed, least=0, below=2**64)
         self._share = check_number("validation", validation, least=0, below=1)
         self._chosen = None if own is None else own.validation
-        if self._chosen is not None and validation:
+        if self._chosen is not None and self._share:
             raise refusal("validation", "be 0 where the data have a validation part", validation)
         whole = self._data
         self._labels = whole.labels if whole.classes and not whole.of_places else None
         self._pictures = sample_digests(whole)
-        self._place = dealt(self._labels, len(whole), folds, seed, self._pictures)
-        for fold in range(folds):
+        rule = "leave each fold a sample, copies of one picture staying together"
+        got = f"{folds} folds of {counted(len(whole), 'sample')}"
+        if self._count > len(whole):
+            raise refusal("folds", rule, folds, got=got)
+        self._place = dealt(self._labels, len(whole), self._count, self._seed, self._pictures)
+        for fold in range(self._count):
             _, held, test = self._numbers(fold)
-            got = f"{folds} folds of {counted(len(whole), 'sample')}"
             if not len(test):
-                rule = "leave each fold a sample, copies of one picture staying together"
                 raise refusal("folds", rule, folds, got=got)
-            if validation and not len(held):
+            if self._share and not len(held):
                 rule = "hold out a sample beside each fold, or be 0 for none"
                 raise refusal("validation", rule, validation, got=f"{validation:g} with {got}")
         self.notes = tuple(self._told())

@@ -61,6 +61,7 @@ class PackFile:
         layout: what it says of itself.
         sha256: digest of the whole, in hexadecimal.
         size: its bytes.
+        large: it does not stay in memory once it was read.
 
     Raises:
         DataFileError: it is damaged, foreign, or cannot be mapped.
@@ -96,9 +97,9 @@ class PackFile:
         self._right = np.zeros(-(-self._data // BLOCK), bool)
         self.images = self._array(self.layout.images)
         memory = available_memory()
-        self._large = memory is not None and self.size > memory // _LARGE
+        self.large = memory is not None and self.size > memory // _LARGE
         self._touched = 0
-        if self._large:
+        if self.large:
             # What lies beside a picture is not wanted, and would push out what is.
             self._advise("MADV_RANDOM", 0, self.size)
 
@@ -156,6 +157,8 @@ class PackFile:
         """What is wrong with a block; "" for nothing."""
         start = BLOCK * number
         end = min(start + BLOCK, self._data)
+        if self.large:
+            self.fetch(start, end - 1)
         content = self._whole[PAGE + start : PAGE + end]
         images = self.layout.images
         each = images.bytes // images.shape[0]
@@ -191,10 +194,9 @@ class PackFile:
             self._advise("MADV_DONTNEED", 0, self.size)
 
     def fetch(self, first: int, last: int) -> None:
-        """Bytes of the data that will be read soon; nothing where all of it fits into memory."""
-        if self._large:
-            begin = (PAGE + first) // mmap.PAGESIZE * mmap.PAGESIZE
-            self._advise("MADV_WILLNEED", begin, PAGE + last + 1 - begin)
+        """Bytes of the data that will be read soon."""
+        begin = (PAGE + first) // mmap.PAGESIZE * mmap.PAGESIZE
+        self._advise("MADV_WILLNEED", begin, PAGE + last + 1 - begin)
 
     def _advise(self, advice: str, start: int, size: int) -> None:
         if hasattr(self._map, "madvise") and hasattr(mmap, advice):
@@ -226,13 +228,17 @@ class PackedRows(Rows):
         return first, first + (self._each - 1)
 
     def _read(self, numbers: Numbers) -> Array:
+        self._fetch(numbers)
         self.file.check_bytes(*self._places(numbers))
         return super()._read(numbers)
 
     def chunks(self) -> Iterator[Array]:
         """All images, some at a time; what was read need not be held."""
         self.file.check_unchanged()
+        done = 0
         for part in super().chunks():
+            done += len(part)
+            self._fetch(self.numbers[done : done + len(part)])
             yield part
             self.file.touch(part.nbytes)
 
@@ -245,11 +251,25 @@ class PackedRows(Rows):
         self.file.check_unchanged()
         self.file.check_bytes(*self._places(self.numbers))
 
+    @property
+    def at_once(self) -> int:
+        """No more than may be held."""
+        return max(1, HELD // max(self._each, PAGE))
+
     def expect(self, numbers: Numbers) -> None:
         """These images of the file are read next."""
         self.file.touch(max(self._each, PAGE) * len(numbers))
-        for first, last in zip(*(place.tolist() for place in self._places(numbers)), strict=True):
-            self.file.fetch(first, last)
+        self._fetch(numbers)
+
+    def _fetch(self, numbers: Numbers) -> None:
+        """Have the disk begin with images that are not in memory; neighbours come together."""
+        if not self.file.large or not len(numbers):
+            return
+        edges = np.flatnonzero(np.diff(numbers) != 1)
+        first, _ = self._places(numbers[np.append(0, edges + 1)])
+        _, last = self._places(numbers[np.append(edges, len(numbers) - 1)])
+        for pair in zip(first.tolist(), last.tolist(), strict=True):
+            self.file.fetch(*pair)
 
 
 _OPEN: weakref.WeakValueDictionary[tuple[Any, ...], PackFile] = weakref.WeakValueDictionary()
@@ -316,7 +336,7 @@ def _read(path: Path, splits: Sequence[Split], request: Request) -> dict[Split, 
             paths=paths[own],
             reading=layout.reading,
             numbered=layout.numbered if layout.class_names else data.numbered,
-            notes=(*part.notes, *notes),
+            notes=(*map(printable, part.notes), *notes),
             skipped=layout.skipped,
         )
     return {split: found[split] for split in splits}

@@ -33,6 +33,7 @@ __all__ = [
     "read",
     "read_saved",
     "replace_file",
+    "saved_in",
     "write",
 ]
 

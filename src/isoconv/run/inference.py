@@ -325,8 +325,9 @@ class Predictor:
     ) -> None:
         """So many turns for each thread; Python hears of Ctrl-C between native calls."""
         done = 0
+        most = min((rows.at_once // (each * self.threads) for rows in held), default=turns)
         while done < turns:
-            count = min(turns - done, self._turns_per_call)
+            count = min(turns - done, self._turns_per_call, max(1, most))
             for thread, context in enumerate(scripts.contexts):
                 start = first + (thread * turns + done) * each
                 context.set(images=each, first=start, stride=each)

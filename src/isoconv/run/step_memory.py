@@ -163,6 +163,11 @@ class StepMemory:
             # The caller's arrays stay as they are.
             self._arrays["dataset", name] = np.ascontiguousarray(table)
 
+    @property
+    def at_once(self) -> int:
+        """Samples that one native call may read."""
+        return min((rows.at_once for rows in self._rows.values()), default=2**62)
+
     def expect(self, first: int, count: int) -> None:
         """So many samples of the epoch's order, from this one on, are read next."""
         for name, rows in self._rows.items():

@@ -289,9 +289,8 @@ class TrainingEngine:
         count = len(hyper)
         last = self._images_of(first, first + count - 1)
         whole = count if last == self.batch_size else count - 1
-        parts = [
-            (a, min(a + _CAPACITY, whole), self.batch_size) for a in range(0, whole, _CAPACITY)
-        ]
+        most = min(_CAPACITY, max(1, self._memory.at_once // self.batch_size))
+        parts = [(a, min(a + most, whole), self.batch_size) for a in range(0, whole, most)]
         if whole < count:
             parts.append((whole, count, last))
         rows: list[Array] = []

@@ -22,14 +22,13 @@ from isoconv.explain.bundle import names, source
 from isoconv.graph.operation import Array
 from isoconv.memory import readable
 from isoconv.nn import Module
+from isoconv.nn.alone import OneImage, read_alone
 from isoconv.printable import printable
 from isoconv.serve.asked import (
     MOST_PICTURES,
     MOST_ROOM,
-    Asked,
     array_images,
     document,
-    picture,
     picture_bytes,
     room,
 )
@@ -163,10 +162,10 @@ def application(
             answer["error"] = _lost(lost, len(asked))
         return _json(answer, 422 if lost else 200)
 
-    async def _asked(request: Request, stack: ExitStack) -> list[Asked]:
+    async def _asked(request: Request, stack: ExitStack) -> list[OneImage]:
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         is_json = kind == "application/json"
-        images: list[Asked] = []
+        images: list[OneImage] = []
         if kind == "multipart/form-data":
             named = await _parts(request, _folder(stack))
         elif is_json or kind in ("", "application/octet-stream") or kind.startswith("image/"):
@@ -182,7 +181,7 @@ def application(
                 415, f"a request is {PICTURE_KINDS}; got {kind!r:.80} (curl sends a picture with "
                 "-F picture=@photo.jpg)"
             )  # fmt: skip
-        reads = (thread(picture, model, f, name, scale, limits.pixels) for name, f in named)
+        reads = (thread(read_alone, model, f, name, scale, limits.pixels) for name, f in named)
         return [*images, *await asyncio.gather(*reads)]
 
     async def _parts(request: Request, folder: Path) -> list[tuple[str, Path]]:
@@ -301,7 +300,7 @@ def _check_count(count: int) -> None:
         raise _Refusal(413 if count else 422, text)
 
 
-def _in_json(model: Module, file: Path, size: int) -> tuple[list[Asked], list[tuple[str, Path]]]:
+def _in_json(model: Module, file: Path, size: int) -> tuple[list[OneImage], list[tuple[str, Path]]]:
     """What a request in JSON asks about: images, or the names of pictures and files beside it."""
     content = file.read_bytes()
     if room(content) > MOST_ROOM * size:
@@ -324,14 +323,16 @@ def _in_json(model: Module, file: Path, size: int) -> tuple[list[Asked], list[tu
     return [], named
 
 
-def _told(each: Asked, found: Array, class_names: Sequence[str], top: int) -> dict[str, Any]:
+def _told(each: OneImage, found: Array, class_names: Sequence[str], top: int) -> dict[str, Any]:
     """An image's part of an answer: its classes, of equals the first."""
     order = (-found).argsort(kind="stable")[:top]
     classes = [{"name": class_names[place], "probability": float(found[place])} for place in order]
     return {"name": each.name, "classes": classes, "notes": list(each.notes)}
 
 
-def _told_pixels(each: Asked, said: Array, class_names: Sequence[str], top: int) -> dict[str, Any]:
+def _told_pixels(
+    each: OneImage, said: Array, class_names: Sequence[str], top: int
+) -> dict[str, Any]:
     """An image's part of an answer of a model that gives each pixel a class: shares and a mask."""
     size = each.size or (said.shape[0], said.shape[1])
     found = found_in(said, size, len(class_names))
@@ -346,7 +347,7 @@ def _told_pixels(each: Asked, said: Array, class_names: Sequence[str], top: int)
     }
 
 
-def _lost(lost: Sequence[Asked], total: int) -> str:
+def _lost(lost: Sequence[OneImage], total: int) -> str:
     if total == 1:
         return f"{lost[0].name}: {lost[0].error}"
     rest = "; the others are answered for" if len(lost) < total else ""

@@ -1,8 +1,4 @@
-"""What a request asks about: picture files and arrays, as images of a model.
-
-Each picture is read alone, as `isoconv predict` reads it, so that no answer depends on what else a
-request brought.
-"""
+"""What a request in JSON asks about: picture files and arrays, as images of a model."""
 
 from __future__ import annotations
 
@@ -10,29 +6,23 @@ import base64
 import binascii
 import json
 import math
-from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from isoconv.checks import check_number, check_shape, shown
-from isoconv.data.decode import look
-from isoconv.errors import ArgumentError, DataFileError, IsoconvError
+from isoconv.errors import ArgumentError
 from isoconv.graph.operation import Array
 from isoconv.nn import Module
+from isoconv.nn.alone import OneImage
 from isoconv.nn.images import checked_images, warnings_told
-from isoconv.nn.inference import files_as_trained, scale_of_read
-from isoconv.printable import printable
 
 __all__ = [
     "MOST_PICTURES",
     "MOST_ROOM",
-    "Asked",
     "array_images",
     "document",
-    "picture",
     "picture_bytes",
     "room",
 ]
@@ -44,56 +34,6 @@ MOST_AXES = 8
 MOST_ROOM = 16
 """Bytes of memory for each byte that a request may have; of `room`."""
 DTYPES: dict[str, np.dtype[Any]] = {"uint8": np.dtype("u1"), "float32": np.dtype("<f4")}
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One image that an answer is wanted for.
-
-    Attributes:
-        name: what whoever asks calls it.
-        image: ``(H, W, C)`` as the model takes it; None if it cannot be read.
-        notes: what is to be told of it, a line each.
-        error: why it cannot be read.
-        size: height and width of the picture before it became the image; None for an array.
-    """
-
-    name: str
-    image: Array | None
-    notes: tuple[str, ...] = ()
-    error: str = ""
-    size: tuple[int, int] | None = None
-
-
-def picture(model: Module, file: Path, name: str, scale: float | None, most_pixels: int) -> Asked:
-    """A picture file as an image of a model.
-
-    Args:
-        model: a built model.
-        file: where the picture lies meanwhile.
-        name: what it is called.
-        scale: as for `Module.predict_files`.
-        most_pixels: that its header may declare.
-    """
-
-    def told(text: str) -> str:
-        return text.replace(f"{printable(file)}: ", "").replace(printable(file), "the picture")
-
-    try:
-        with warnings_told() as lines:
-            height, width = look(file).size
-            if height * width > most_pixels:
-                raise DataFileError(
-                    f"a picture may have {most_pixels:,} pixels; this one has {height * width:,}"
-                )
-            files = files_as_trained(model, [file], scale)
-            _, images = files.read(files.files)
-            files.raise_any()
-            images = checked_images(model, images, scale_of_read(model, images, scale))
-        notes = tuple(told(line) for line in (*files.notes(), *lines))
-        return Asked(name, images[0], notes, size=(height, width))
-    except IsoconvError as error:
-        return Asked(name, None, error=told(error.reason))
 
 
 def room(content: bytes) -> int:
@@ -156,7 +96,7 @@ def picture_bytes(found: object) -> list[tuple[str, bytes]]:
     return pictures
 
 
-def array_images(model: Module, found: dict[str, Any]) -> list[Asked]:
+def array_images(model: Module, found: dict[str, Any]) -> list[OneImage]:
     """The ``images`` of a request in JSON: nested numbers, or an object with their bytes.
 
     Raises:
@@ -181,7 +121,7 @@ def array_images(model: Module, found: dict[str, Any]) -> list[Asked]:
         scale = check_number("scale", scale, above=0)
     with warnings_told() as lines:
         images = checked_images(model, images, scale)
-    return [Asked(f"image {place + 1}", each, tuple(lines)) for place, each in enumerate(images)]
+    return [OneImage(f"image {place + 1}", each, tuple(lines)) for place, each in enumerate(images)]
 
 
 def _dtype(name: object) -> np.dtype[Any]:

@@ -88,16 +88,6 @@ class FoldResult:
     stopped: str = ""
     notes: tuple[str, ...] = ()
 
-    @classmethod
-    def of(cls, fold: int, run: Run) -> FoldResult:
-        """What came of a run whose test part is the fold."""
-        data = run.description["data"]
-        return cls(
-            fold, run.folder, {part: data[part]["samples"] for part in data}, len(run.history),
-            run.kept_epoch, dict(run.test.metrics), run.digest, run.receipt.get("digest", ""),
-            run.stopped, tuple(run.notes),
-        )  # fmt: skip
-
     def plain(self) -> dict[str, Any]:
         """The same for JSON, numbers exact."""
         return {
@@ -207,7 +197,7 @@ class _TrainFolds:
             progress=lines if self.shown else False,
         )
         try:
-            return FoldResult.of(fold, self._run(trainer, splits, fold))
+            return _result(fold, self._run(trainer, splits, fold))
         except IsoconvError as error:
             raise error.within(f"fold {fold}") from error
 
@@ -222,6 +212,16 @@ class _TrainFolds:
             early_stopping=self.early_stopping,
             facts=self.facts,
         )
+
+
+def _result(fold: int, run: Run) -> FoldResult:
+    """What came of a run whose test part is the fold."""
+    data = run.description["data"]
+    return FoldResult(
+        fold, run.folder, {part: data[part]["samples"] for part in data}, len(run.history),
+        run.kept_epoch, dict(run.test.metrics), run.digest, run.receipt.get("digest", ""),
+        run.stopped, tuple(run.notes),
+    )  # fmt: skip
 
 
 class _Lines(io.TextIOBase):
@@ -308,6 +308,7 @@ def cross_validate(
     if epochs is not None:
         epochs = check_count("epochs", epochs, below=2**32)
     parts: Dataset | Splits = data if isinstance(data, Splits) else as_dataset(data, "data", "data")
+    seed = check_count("seed", seed, least=0, below=2**64)
     dealt = Folds(parts, folds, seed=seed, validation=validation)
     folder = None if out is None else check_path("out", out)
     work = _TrainFolds(

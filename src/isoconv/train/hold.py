@@ -46,6 +46,7 @@ class Hold:
 
     Args:
         folder: made if it is not there.
+        work: what is done in it, for messages.
 
     Raises:
         CheckpointError: somebody holds it, who is named; or it cannot be written to.
@@ -54,8 +55,8 @@ class Hold:
         lasting: whether the system keeps others out; there are file systems without locks.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, work: str = "trains") -> None:
+        self._folder, self._work = folder, work
         self._file = folder / HELD
         self.lasting = True
         self._handle = self._take()
@@ -110,8 +111,8 @@ class Hold:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise CheckpointError(
-                f"{self._folder} is held by {_holder(handle)}, which trains into it; wait for its "
-                "end, or choose another folder",
+                f"{self._folder} is held by {_holder(handle)}, which {self._work} into it; wait "
+                "for its end, or choose another folder",
                 path=self._folder,
             ) from error
         except OSError:
@@ -138,8 +139,8 @@ class Hold:
         """
         if not self.intact:
             raise CheckpointError(
-                f"{self._folder} was removed, moved or replaced while it was trained into; nothing "
-                "more is written there",
+                f"{self._folder} was removed, moved or replaced by somebody while this process "
+                f"{self._work} into it; nothing more is written there",
                 path=self._folder,
             )
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from isoconv.arithmetic.sums import partial_sum
 from isoconv.cards import Carded
-from isoconv.checks import check_kind, check_mapping, refusal, shown
+from isoconv.checks import check_flag, check_kind, check_mapping, refusal, shown
 from isoconv.data import Dataset
 from isoconv.data.classes import in_classes
 from isoconv.data.dataset import dataset_of
@@ -169,12 +169,13 @@ class Evaluator:
         """
         check_kind("data", data, Dataset, "a Dataset")
         check_mapping("weights", weights)
+        keep = check_flag("probabilities", probabilities)
         check_images(data, self._preparation)
         labels = targets_for(data, self.loss, self.output)
         given = {**weights, **self._preparation.constants}
         rows = {"images": data.images, "labels": labels, **self._rows}
         if len(self.output) > 1 and LOSSES[self.loss.name].by_class:
-            results = self._of_places(given, rows, len(data), probabilities)
+            results = self._of_places(given, rows, len(data), keep)
         else:
             results = self._predictor.run(given, rows)
         top1, top5 = (_mean(results[k]) if k in results else None for k in ("top1", "top5"))
@@ -282,6 +283,7 @@ def evaluate(
         ShapeError: images, model or loss do not fit together.
     """
     check_kind("model", model, Module, "a Module")
+    probabilities = check_flag("probabilities", probabilities)
     if normalisation is not None:
         check_kind("normalisation", normalisation, Normalisation, "a Normalisation")
     if model.input_shape is None:

@@ -1,0 +1,1 @@
+"""Batch prediction: a model on any number of pictures, into a table, in parts that last."""

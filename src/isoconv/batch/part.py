@@ -1,0 +1,143 @@
+"""One part of a batch prediction: some pictures, from their files to rows of a table."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from isoconv.batch.item import Item
+from isoconv.batch.parts import figures_of
+from isoconv.batch.table import Answer, Table
+from isoconv.checks import refusal
+from isoconv.data.threads import Take, each_in_order
+from isoconv.errors import CheckpointError
+from isoconv.graph.operation import Array
+from isoconv.nn.alone import OneImage, read_alone
+from isoconv.nn.each import BATCH, ROOM
+from isoconv.nn.storage import replace_file
+from isoconv.printable import printable
+from isoconv.train.files import canonical_json
+
+if TYPE_CHECKING:
+    from isoconv.nn.module import Module
+    from isoconv.run.pieces import Tell
+
+__all__ = ["NAMED", "Part", "Predicting"]
+
+NAMED = 20
+"""Pictures that cannot be read, or of which there is something to tell, that a part names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Pictures that follow one another.
+
+    Attributes:
+        number: of the part.
+        first: number of its first picture.
+        items: none has bytes: where the sources have them, they lie in files meanwhile.
+        scratch: the folder with these files; "" for none.
+        file: where its rows are to be.
+    """
+
+    number: int
+    first: int
+    items: tuple[Item, ...]
+    scratch: str
+    file: str
+
+    def __str__(self) -> str:
+        return f"pictures {self.first:,} to {self.first + len(self.items) - 1:,}"
+
+
+@dataclass(frozen=True, slots=True)
+class Predicting:
+    """Work on parts, in any process: reads pictures, predicts, and writes the rows.
+
+    Attributes:
+        model: a built classifier.
+        names: of all its classes.
+        scale: as for `Module.predict_files`.
+        threads: that read and that predict; None for one for each core.
+        target: as for `Module.predict`.
+        table: the kind of file.
+    """
+
+    model: Module
+    names: tuple[str, ...]
+    scale: float | None
+    threads: int | None
+    target: str | None
+    table: Table
+
+    def __call__(self, part: Part, tell: Tell) -> None:
+        """Write the rows of a part, whole or not at all; tells 1 for each picture that is done."""
+        rows: list[Answer] = []
+        lost, noted = 0, 0
+        examples: list[str] = []
+        for row in self._rows(part):
+            rows.append(row)
+            lost += row.error is not None
+            noted += bool(row.notes)
+            told = (row.error,) if row.error is not None else row.notes
+            if told and len(examples) < NAMED:
+                examples.append(f"{row.path}: {'; '.join(told)}")
+            tell(1)
+        if part.scratch and not Path(part.scratch).is_dir():
+            # Of a process that was killed this one goes on for a while, and another run has begun.
+            raise CheckpointError(f"{printable(part.scratch)} was removed while it was read")
+        figures = {"rows": len(rows), "lost": lost, "noted": noted, "examples": examples}
+        file = Path(part.file)
+        replace_file(figures_of(file), canonical_json(figures))
+        replace_file(file, self.table.part(rows))
+        if part.scratch:
+            shutil.rmtree(part.scratch, ignore_errors=True)
+
+    def _rows(self, part: Part) -> Iterator[Answer]:
+        most = max(1, min(BATCH, ROOM // prod(self.model.input_shape or (1,))))
+        waiting: list[OneImage] = []
+        with closing(each_in_order(self._read, part.items, self.threads)) as found:
+            for _, read in found:
+                image = read()
+                kinds = {each.image.dtype for each in (*waiting, image) if each.image is not None}
+                if len(kinds) > 1:
+                    yield from self._answers(waiting)
+                    waiting = []
+                waiting.append(image)
+                if len(waiting) == most:
+                    yield from self._answers(waiting)
+                    waiting = []
+        yield from self._answers(waiting)
+
+    def _read(self, item: Item, _: Take) -> OneImage:
+        if item.error:
+            return OneImage(item.name, None, error=item.error)
+        return read_alone(self.model, Path(item.file), item.name, self.scale)
+
+    def _answers(self, images: list[OneImage]) -> Iterator[Answer]:
+        """Rows of images of one kind."""
+        there = [each.image for each in images if each.image is not None]
+        results: Iterator[Array] = iter(())
+        if there:
+            # They are what the model takes, whatever it was trained on.
+            results = iter(
+                self.model.predict(
+                    np.stack(there), scale=1, threads=self.threads, target=self.target
+                )
+            )
+        for each in images:
+            if each.image is None:
+                yield Answer(each.name, error=each.error)
+                continue
+            shares = next(results)
+            if shares.shape != (len(self.names),):
+                raise refusal("model", f"give a row of {len(self.names)} classes", shares.shape)
+            # Of equals the first.
+            yield Answer(each.name, self.names[int(shares.argmax())], shares, None, each.notes)

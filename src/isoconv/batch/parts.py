@@ -1,0 +1,211 @@
+"""The folder beside a table in which its parts lie until all are there, and what they are of."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+from isoconv.batch.table import Table
+from isoconv.errors import ArgumentError, CheckpointError
+from isoconv.files import sync_folder
+from isoconv.nn.schema import SHA256, Fields, Rows, Text, Whole
+from isoconv.nn.storage import replace_file
+from isoconv.printable import printable
+from isoconv.train.files import canonical_json, read_json
+from isoconv.train.hold import HELD, Hold
+
+__all__ = ["Parts", "figures_of", "part_size"]
+
+FORMAT = 1
+_RECORD = "record.json"
+_SETTINGS = Text(longest=2**24)
+RECORD = Fields(
+    {
+        "format": Whole(FORMAT, FORMAT),
+        "model": SHA256,
+        "class_names": SHA256,
+        "pictures": SHA256,
+        "count": Whole(0, 2**60),
+        "part_size": Whole(1),
+        "scale": _SETTINGS,
+        "decoders": _SETTINGS,
+    }
+)
+DONE = Fields(
+    {
+        "rows": Whole(1),
+        "lost": Whole(),
+        "noted": Whole(),
+        "examples": Rows(Text(longest=2**24)),
+    }
+)
+_WORDS = {
+    "model": "another model",
+    "class_names": "other names of classes",
+    "pictures": "other pictures, or pictures that have changed since",
+    "count": "another number of pictures",
+    "scale": "another --scale",
+    "decoders": "other versions of what decodes pictures",
+}
+"""What it means that an entry differs."""
+_PART = re.compile(r"part-\d{8}\.(parquet|csv|jsonl|json)")
+_SCRATCH = re.compile(r"part-\d{8}-\w+\.pictures|\..*\.tmp", re.DOTALL)
+"""What a process that was killed was at."""
+_FEWEST, _MOST, _MANY = 16, 1024, 64
+"""Pictures of a part, and how many parts are made of few pictures."""
+
+
+def figures_of(part: Path) -> Path:
+    """Where the figures of a part are, which are there before it."""
+    return part.with_suffix(".json")
+
+
+def part_size(count: int) -> int:
+    """How many pictures are a part: of few pictures less, so that several processes have work.
+
+    Example:
+        >>> part_size(100), part_size(10_000), part_size(1_000_000)
+        (16, 157, 1024)
+    """
+    return min(_MOST, max(_FEWEST, -(-count // _MANY)))
+
+
+class Parts:
+    """The parts of a table.
+
+    Args:
+        out: where the table is to be.
+        table: the kind of file.
+        facts: what its rows follow from, by the entries of `RECORD`.
+    """
+
+    def __init__(self, out: Path, table: Table, facts: Mapping[str, Any]) -> None:
+        self.out, self._table = out, table
+        self.folder = out.with_name(f"{out.name}.parts")
+        self._facts = {"format": FORMAT, **facts}
+        self._record = self.folder / _RECORD
+        self.count: int = facts["count"]
+        self.size: int = facts["part_size"]
+
+    @property
+    def total(self) -> int:
+        """How many parts there are in the end."""
+        return -(-self.count // self.size)
+
+    def rows(self, number: int) -> int:
+        """How many rows a part has."""
+        return min(self.size, self.count - number * self.size)
+
+    def file(self, number: int) -> Path:
+        """Where a part is."""
+        return self.folder / f"part-{number:08d}{self.out.suffix.lower()}"
+
+    def figures(self, number: int) -> dict[str, Any]:
+        """What came of a part that is there.
+
+        Raises:
+            CheckpointError: that was altered.
+        """
+        path = figures_of(self.file(number))
+        return read_json(path, printable(path), DONE)
+
+    def scratch(self, number: int) -> Path:
+        """A new folder for what a part is made of, which nobody else has had."""
+        return Path(mkdtemp(".pictures", f"part-{number:08d}-", self.folder))
+
+    def done(self) -> set[int]:
+        """The parts that are there."""
+        names = {entry.name for entry in os.scandir(self.folder)}
+        return {number for number in range(self.total) if self.file(number).name in names}
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Within, the folder is this process's alone; made, or gone on with if it is of the same.
+
+        Raises:
+            ArgumentError: the table is there already, or the folder holds something else.
+            CheckpointError: the folder is of another model, other pictures or other settings;
+                another process holds it; it cannot be written.
+        """
+        hold = Hold(self.folder, "predicts")
+        try:
+            self._begin()
+            yield
+        finally:
+            hold.release()
+            with contextlib.suppress(OSError):
+                # Empty, it is of no use to anybody.
+                self.folder.rmdir()
+
+    def _begin(self) -> None:
+        if not self._record.exists():
+            # Some may be left of a process that was killed while it removed them.
+            self._remove_parts()
+            if self.out.exists():
+                raise ArgumentError(
+                    f"{printable(self.out)} is there already: remove it, or choose another --out",
+                    argument="out",
+                    value=self.out,
+                )
+            others = sorted({path.name for path in self.folder.iterdir()} - {HELD})
+            if others:
+                raise ArgumentError(
+                    f"{printable(self.folder)} holds {printable(others[0])}, which no prediction "
+                    "wrote: choose another --out",
+                    argument="out",
+                    value=self.out,
+                )
+            replace_file(self._record, canonical_json(self._facts))
+        found = read_json(self._record, printable(self._record), RECORD)
+        differing = [name for name in _WORDS if found[name] != self._facts[name]]
+        if differing:
+            told = "; ".join(
+                f"{_WORDS[name]} ({found[name]!s:.100}, now {self._facts[name]!s:.100})"
+                for name in differing
+            )
+            raise CheckpointError(
+                f"{printable(self.folder)} was begun with {printable(told)}: remove it, or choose "
+                "another --out",
+                path=self.folder,
+            )
+        self.size = found["part_size"]
+        self._remove(_SCRATCH)
+
+    def _remove_parts(self) -> None:
+        """What is of no use without a record of what it is of."""
+        self._remove(_SCRATCH)
+        self._remove(_PART)
+
+    def _remove(self, pattern: re.Pattern[str]) -> None:
+        for path in self.folder.iterdir():
+            if pattern.fullmatch(path.name):
+                if path.is_dir() and not path.is_symlink():
+                    # Whoever still reads there finds out that it is gone, all at once.
+                    shutil.rmtree(path.replace(path.with_name(f".{path.name}.tmp")))
+                else:
+                    path.unlink(missing_ok=True)
+
+    def join(self) -> None:
+        """Put all parts together, whole or not at all, and remove them.
+
+        Raises:
+            CheckpointError: a part is damaged, or the table cannot be written.
+        """
+        temporary = self.folder / f".{self.out.name}.tmp"
+        numbers = range(self.total)
+        with temporary.open("wb") as file:
+            self._table.join(((self.file(k), self.rows(k)) for k in numbers), file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self.out)
+        sync_folder(self.out.parent)
+        # From here on the folder is of no use; without its record, a table is not made again.
+        self._record.unlink()
+        self._remove_parts()

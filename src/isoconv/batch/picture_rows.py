@@ -1,0 +1,218 @@
+"""Pictures of a Parquet table: bytes, paths, or both as datasets of Hugging Face have them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from isoconv.batch.item import Item, state_of
+from isoconv.batch.pages import check_pages
+from isoconv.batch.table import as_text, need_pyarrow
+from isoconv.errors import ArgumentError, DataFileError, IsoconvError
+from isoconv.files import open_file
+from isoconv.printable import listed, printable
+
+__all__ = ["ENDING", "PictureRows", "picture_rows"]
+
+ENDING = ".parquet"
+ROWS = 16
+"""That are decoded at once; of a large one each may have `pages.MOST` bytes."""
+FEW = 2**23
+"""Bytes of a page from which on rows are decoded one by one."""
+_BUFFER = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class PictureRows:
+    """The pictures of one table.
+
+    Attributes:
+        path: of the table.
+        column: that holds them.
+        leaves: of that column, those that are read.
+        groups: rows of each group of rows.
+        root: where paths in it begin.
+        at_once: rows that are decoded together.
+    """
+
+    path: Path
+    column: str
+    leaves: tuple[str, ...]
+    groups: tuple[int, ...]
+    root: Path
+    at_once: int
+
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        total = 0
+        for rows in self.groups:
+            total += rows
+        return total
+
+    def states(self) -> Iterator[bytes]:
+        """One for the table; pictures that it names alone may change behind its back."""
+        yield state_of(self.path) + f"\0{self.column}\0{self.root}\0{self.count}".encode(
+            "utf-8", "surrogateescape"
+        )
+
+    def items(self, start: int) -> Iterator[Item]:
+        """The pictures from a row on, read as they are asked for.
+
+        Raises:
+            DataFileError: the table is damaged, or another one by now.
+        """
+        first, before = 0, 0
+        while before + self.groups[first] <= start:
+            before += self.groups[first]
+            first += 1
+        number = before
+        with _told(self.path), _opened(self.path) as table:
+            batches = table.iter_batches(
+                self.at_once,
+                row_groups=range(first, len(self.groups)),
+                columns=list(self.leaves),
+                use_threads=False,
+            )
+            for batch in batches:
+                values = batch.column(batch.schema.get_field_index(self.column))
+                for value in values.slice(max(0, start - number)):
+                    yield self._item(max(start, number), value.as_py())
+                    start += 1
+                number += len(batch)
+        if start != self.count:
+            raise DataFileError(
+                f"{printable(self.path)} must have {self.count:,} rows, as it says; it has "
+                f"{start:,}",
+                path=self.path,
+            )
+
+    def _item(self, row: int, value: object) -> Item:
+        name = as_text(f"{self.path}#{row}")
+        if isinstance(value, dict):
+            content, path = value.get("bytes"), value.get("path")
+            value = path if content is None else content
+        if value is None:
+            return Item(name, error="the row holds no picture")
+        if isinstance(value, bytes):
+            return Item(name, content=value) if value else Item(name, error="empty")
+        return self._named(name, str(value))
+
+    def _named(self, name: str, value: str) -> Item:
+        """A picture by its path, which a stranger may have written."""
+        root = os.path.abspath(self.root)  # noqa: PTH100  # without following links
+        path = os.path.normpath(os.path.join(root, value))  # noqa: PTH118
+        if "\0" in value or os.path.commonpath([root, path]) != root:
+            text = f"{value!r:.200} lies outside {root} (--root names another folder)"
+            return Item(name, error=printable(text))
+        return Item(as_text(value), path)
+
+
+def picture_rows(
+    path: Path, column: str | None, root: Path | None
+) -> tuple[PictureRows, tuple[str, ...]]:
+    """The pictures of a table, and what was chosen, a line each.
+
+    Args:
+        path: of the table.
+        column: that holds them; None for the only one that can.
+        root: where paths in it begin; None for its folder.
+
+    Raises:
+        ArgumentError: no such column, or none that can hold pictures, or several.
+        DataFileError: the file cannot be read, or declares what is impossible.
+        MissingExtraError: pyarrow is not installed.
+    """
+    need_pyarrow()
+    notes: tuple[str, ...] = ()
+    with _told(path), _opened(path) as table:
+        kinds = {field.name: _kind(field.type) for field in table.schema_arrow}
+        if column is None:
+            column = _only(path, kinds)
+            notes = (f"{printable(path)}: pictures are taken out of column {column!r}",)
+        if not kinds.get(column):
+            raise ArgumentError(
+                f"--column must name one with bytes or paths that {printable(path)} has: "
+                f"{_names(kinds)}; got {column!r}"
+            )
+        leaves = _leaves(table.schema_arrow.field(column))
+        metadata = table.metadata
+        groups = tuple(metadata.row_group(k).num_rows for k in range(metadata.num_row_groups))
+        if min(groups, default=0) < 0:
+            raise ValueError("it declares fewer than no rows")
+        with open_file(path) as file:
+            largest = check_pages(file, metadata, leaves)
+    at_once = ROWS if largest <= FEW else 1
+    return PictureRows(path, column, leaves, groups, root or path.parent, at_once), notes
+
+
+def _kind(kind: Any) -> str:
+    """What a column may hold: "bytes", "paths", "both", or "" for no pictures."""
+    from pyarrow import types
+
+    if types.is_dictionary(kind):
+        kind = kind.value_type
+    if types.is_binary(kind) or types.is_large_binary(kind):
+        return "bytes"
+    if types.is_string(kind) or types.is_large_string(kind):
+        return "paths"
+    if types.is_struct(kind):
+        inner = {field.name: _kind(field.type) for field in kind}
+        if inner.get("bytes") == "bytes":
+            return "both"
+    return ""
+
+
+def _leaves(field: Any) -> tuple[str, ...]:
+    """The parts of a column that are read."""
+    if _kind(field.type) != "both":
+        return (field.name,)
+    paths = [inner.name for inner in field.type if _kind(inner.type) == "paths"]
+    return tuple(f"{field.name}.{name}" for name in ("bytes", "path") if name in {"bytes", *paths})
+
+
+def _only(path: Path, kinds: dict[str, str]) -> str:
+    for wanted in ("both", "bytes"):
+        found = [name for name, kind in kinds.items() if kind == wanted]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            break
+    raise ArgumentError(
+        f"--column must say which column of {printable(path)} holds pictures: {_names(kinds)}"
+    )
+
+
+def _names(kinds: dict[str, str]) -> str:
+    found = [printable(repr(name)) for name, kind in kinds.items() if kind]
+    return listed(found) if found else "it has none"
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    from pyarrow import parquet
+
+    # Pages are read one by one, not whole groups of rows.
+    how = {"buffer_size": _BUFFER, "pre_buffer": False, "page_checksum_verification": True}
+    with open_file(path) as file, parquet.ParquetFile(file, **how) as table:
+        yield table
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """What is wrong within is told of a table."""
+    import pyarrow as pa
+
+    try:
+        yield
+    except (IsoconvError, GeneratorExit):
+        raise
+    except (pa.ArrowException, OSError, ValueError, KeyError, IndexError, EOFError) as error:
+        first = printable(str(error).partition("\n")[0])
+        raise DataFileError(
+            f"{printable(path)} cannot be read as a Parquet table: {first}", path=path
+        ) from error

@@ -1,0 +1,168 @@
+"""A model on any number of pictures, into a table; one that was begun is gone on with."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from isoconv.batch.inputs import Inputs
+from isoconv.batch.item import Item
+from isoconv.batch.part import NAMED, Part, Predicting
+from isoconv.batch.parts import Parts, part_size
+from isoconv.batch.table import table_for
+from isoconv.checks import check_count
+from isoconv.data.counting import SILENT, Counting
+from isoconv.data.reader import decoders
+from isoconv.run.pieces import Mapper, mapper_for, threads_for
+from isoconv.train.files import cannot_be_written
+
+if TYPE_CHECKING:
+    from isoconv.nn.module import Module
+
+__all__ = ["Written", "predict_into"]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What a table holds.
+
+    Attributes:
+        rows: how many pictures.
+        lost: how many of them cannot be read.
+        noted: of how many there is something to tell.
+        examples: the first of both, a line each.
+    """
+
+    rows: int
+    lost: int
+    noted: int
+    examples: tuple[str, ...]
+
+
+def predict_into(
+    out: Path,
+    model: Module,
+    names: tuple[str, ...],
+    inputs: Inputs,
+    *,
+    scale: float | None = None,
+    workers: int = 1,
+    threads: int | None = None,
+    target: str | None = None,
+    mapper: Mapper | None = None,
+    counting: Counting = SILENT,
+    told: Callable[[str], None] = lambda _: None,
+) -> Written:
+    """Write a row for each picture, in their order, with the bits of ``predict_files`` of it alone.
+
+    Parts of the table lie in a folder beside it until all are there. Where some are there already,
+    of the same model and pictures, those are kept. The table is the same, byte for byte, however
+    often it was gone on with, and whoever worked on the parts.
+
+    Args:
+        out: the table, which ends in ``.parquet``, ``.csv`` or ``.jsonl``.
+        model: a built classifier.
+        names: of all its classes.
+        inputs: the pictures.
+        scale: as for `Module.predict_files`.
+        workers: processes that work on parts at the same time.
+        threads: of each process; None for its part of the cores.
+        target: as for `Module.predict`.
+        mapper: who works on the parts; None for so many processes of this machine.
+        counting: tells how far it has come.
+        told: takes what a person should know, a line at a time.
+
+    Raises:
+        ArgumentError: another ending; the table is there already.
+        CheckpointError: parts that are there are of something else; what is written cannot be.
+        DataFileError: a Parquet file is damaged.
+        MissingExtraError: Parquet without pyarrow.
+        TrainingError: a process is gone.
+    """
+    record = model.describe()
+    known = ("digest", "weights_sha256")
+    table = table_for(out, {**{name: record[name] for name in known}, "class_names": names})
+    workers = check_count("workers", workers)
+    parts = Parts(
+        out,
+        table,
+        {
+            "model": record["digest"],
+            "class_names": hashlib.sha256("\0".join(names).encode()).hexdigest(),
+            "pictures": inputs.digest(),
+            "count": inputs.count,
+            "part_size": part_size(inputs.count),
+            "scale": repr(scale),
+            "decoders": decoders() or "unknown",
+        },
+    )
+    work = Predicting(model, names, scale, threads_for(workers, threads), target, table)
+    try:
+        with parts.held():
+            done = parts.done()
+            _tell_of_done(parts, done, told)
+            missing = [number for number in range(parts.total) if number not in done]
+            left = 0
+            for number in missing:
+                left += parts.rows(number)
+            with counting.of("predicting", left) as step:
+                results = (mapper or mapper_for(workers)).map(
+                    work, _pieces(inputs, parts, missing), lambda _part, _one: step()
+                )
+                with closing(results):
+                    for _ in results:
+                        pass
+            written = _written(parts)
+            parts.join()
+    except OSError as error:
+        raise cannot_be_written(out, error) from error
+    return written
+
+
+def _tell_of_done(parts: Parts, done: set[int], told: Callable[[str], None]) -> None:
+    rows = 0
+    for number in done:
+        rows += parts.rows(number)
+    if rows:
+        told(f"{rows:,} of {parts.count:,} pictures were predicted before: {parts.folder}")
+
+
+def _pieces(inputs: Inputs, parts: Parts, missing: list[int]) -> Iterator[Part]:
+    """The parts that are missing, each made when somebody is free to work on it.
+
+    Pictures whose bytes a source gives are laid in files, in the order of the source.
+    """
+    place = -1
+    items: Iterator[Item] = iter(())
+    for number in missing:
+        first = number * parts.size
+        if first != place:
+            items = inputs.items(first)
+        scratch: Path | None = None
+        taken: list[Item] = []
+        for item in islice(items, parts.rows(number)):
+            if item.content:
+                scratch = scratch or parts.scratch(number)
+                file = scratch / str(len(taken))
+                file.write_bytes(item.content)
+                item = replace(item, file=str(file), content=b"")
+            taken.append(item)
+        place = first + len(taken)
+        folder = "" if scratch is None else str(scratch)
+        yield Part(number, first, tuple(taken), folder, str(parts.file(number)))
+
+
+def _written(parts: Parts) -> Written:
+    lost, noted = 0, 0
+    examples: list[str] = []
+    for number in range(parts.total):
+        figures = parts.figures(number)
+        lost += figures["lost"]
+        noted += figures["noted"]
+        examples += figures["examples"][: NAMED - len(examples)]
+    return Written(parts.count, lost, noted, tuple(examples))

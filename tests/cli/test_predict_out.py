@@ -1,0 +1,81 @@
+"""``isoconv predict --out``: what is said, exit codes, and a process that is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests.cli.command import call, fail
+from tests.serve.served import model_file, png
+
+PNGS = [png(seed) for seed in range(7)]
+
+
+@pytest.fixture
+def words(tmp_path: Path) -> tuple[str, ...]:
+    """A model and a folder of pictures."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for number in range(200):
+        (folder / f"{number:03d}.png").write_bytes(PNGS[number % 7])
+    return str(model_file(tmp_path)), str(folder), "--scale", "1/255"
+
+
+def test_what_is_said(words: tuple[str, ...], tmp_path: Path) -> None:
+    """Rows, pictures that cannot be read with their reasons, and the exit code that tells so."""
+    out = tmp_path / "out.csv"
+    done = call("predict", *words, "--out", out)
+    assert (done.exit_code, done.stdout) == (0, f"{out}: 200 rows\n")
+    assert out.read_text().count("\n") == 201
+    assert "out.csv is there already" in fail("predict", *words, "--out", out)
+    out.unlink()
+    (tmp_path / "photos" / "007.png").write_bytes(b"x")
+    done = call("predict", *words, "--out", out, "--json")
+    assert done.exit_code == 1
+    assert json.loads(done.stdout) == {"file": str(out), "rows": 200, "lost": 1, "noted": 0}
+    assert "007.png: not a whole image" in done.stderr
+    assert "1 of 200 pictures cannot be read: column error" in done.stderr
+    bad = str(tmp_path / "photos" / "007.png")
+    assert call("predict", words[0], bad, *words[2:], "--out", tmp_path / "b.csv").exit_code == 2
+    for more, text in (
+        (("--out", "x.txt"), "end in .parquet, .csv or .jsonl"),
+        (("--out", "x.csv", "--top", "2"), "--top bounds what is shown"),
+        (("--out", "x.csv", "--csv"), "--csv prints what is shown"),
+        (("--workers", "2"), "--workers is for a table"),
+        (("--column", "x"), "--column is for a table"),
+    ):
+        assert text in fail("predict", *words, *more)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_process_that_is_ended(number: int, words: tuple[str, ...], tmp_path: Path) -> None:
+    """With two workers, while they are at it: the same command ends in the same table."""
+    whole, out = tmp_path / "whole.parquet", tmp_path / "out.parquet"
+    assert call("predict", *words, "--out", whole).exit_code == 0
+    command = [sys.executable, "-m", "isoconv", "predict", *words, "--out", str(out),
+               "--workers", "2"]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    parts = tmp_path / "out.parquet.parts"
+    while not list(parts.glob("part-*.parquet")) and process.poll() is None:
+        time.sleep(0.002)
+    os.kill(process.pid, number)
+    process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert parts.exists()
+    assert not out.exists()
+    # Workers of a process that is killed end by themselves.
+    for _ in range(500):
+        done = call("predict", *words, "--out", out)
+        if "is held by" not in done.stderr:
+            break
+        time.sleep(0.02)
+    assert done.exit_code == 0, done.stderr
+    assert "of 200 pictures were predicted before" in done.stderr
+    assert out.read_bytes() == whole.read_bytes()
+    assert not parts.exists()
