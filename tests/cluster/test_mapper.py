@@ -12,11 +12,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 from rich.console import Console
 from tests.cluster.machines import Machines, fit
-from tests.train.small import difference, noise
+from tests.train.small import difference, make, noise
 
-from isoconv import Cluster
+from isoconv import Cluster, cross_validate
+from isoconv.batch.inputs import gathered
+from isoconv.batch.predicting import predict_into
 from isoconv.cores import cores
 from isoconv.errors import ArgumentError, DataError, TrainingError
 from isoconv.graph.operation import Array
@@ -107,3 +110,43 @@ def test_a_verification(
         verify(*given, cluster=cluster, workers=2)
     with pytest.raises(ArgumentError, match="audit must be 0"):
         verify(*given, cluster=Cluster(machines.address, audit=0.5))
+
+
+def test_folds_and_a_table(
+    machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs and rows are those of one machine; nodes that do not see the files are put aside."""
+    machines.have(2)
+    cluster, said = Cluster(machines.address, patience=20), list[str]()
+    trainer = make(batch_size=20, shard_size=5)
+    options: Any = {"folds": 3, "epochs": 1}
+    alone = cross_validate(trainer, noise(44), **options)
+    monkeypatch.chdir(tmp_path)
+    found = cross_validate(trainer, noise(44), out="folds", cluster=cluster, **options)
+    assert [fold.weights_sha256 for fold in found.folds] == [
+        fold.weights_sha256 for fold in alone.folds
+    ]
+    assert found.mean == alone.mean
+    assert not [*Path("folds").glob(".iso*")]
+    with pytest.raises(ArgumentError, match="cluster must be None where the trainer has an exec"):
+        cross_validate(make(executor=cluster), noise(44), cluster=cluster, **options)
+
+    model = fit().model
+    for number, image in enumerate(noise(12, 5).images):
+        Image.fromarray(image[:, :, 0]).save(f"{number:02}.png")
+    names = [f"{number:02}.png" for number in range(12)]
+    for out, by in (("one.csv", None), ("two.csv", cluster)):
+        written = predict_into(Path(out), model, ("a", "b"), gathered(names), cluster=by)
+        assert (written.rows, written.lost) == (12, 0)
+    assert Path("one.csv").read_bytes() == Path("two.csv").read_bytes()
+
+    def other(_: Path) -> str:
+        return "0" * 64
+
+    monkeypatch.setattr("isoconv.cluster.mapper.digest_of", other)
+    with (
+        cluster.mapper(said.append, tmp_path, [tmp_path / "00.png"]) as mapper,
+        pytest.raises(TrainingError, match=r"must see .*00\.png as the driver does, on storage"),
+    ):
+        dict(mapper.map(squares([0], tmp_path, {}), [0]))
+    assert len([line for line in said if " is put aside: " in line]) == 2

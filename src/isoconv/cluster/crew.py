@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from isoconv.cluster.connection import OUT_OF_MEMORY, Connection, LostError, Node
@@ -56,6 +57,7 @@ class Crew:
         cpus: of each; None for all that its node has.
         patience: seconds for which somebody is waited for.
         tell: says a line to a person.
+        sees: files that each must see, with the digests of how they begin.
 
     Attributes:
         hands: those that are there or on their way.
@@ -68,6 +70,7 @@ class Crew:
     cpus: int | None
     patience: float
     tell: Callable[[str], None]
+    sees: Mapping[str, str]
     hands: list[Hand] = field(default_factory=list)
     lost: list[Task] = field(default_factory=list)
     _deaths: dict[str, int] = field(default_factory=dict)
@@ -146,7 +149,9 @@ class Crew:
             other = other_versions(hand.node, value)
             if other is not None:
                 raise other
-            hand.answer = hand.actor.prepare.remote(self.work, self.around, hand.cpus)
+            hand.answer = hand.actor.prepare.remote(
+                self.work, self.around, hand.cpus, str(Path.cwd()), self.sees
+            )
         else:
             hand.answer, hand.ready = None, True
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import ExitStack
+from pathlib import Path
+from secrets import token_hex
 from typing import Any, TypeVar
 
 from isoconv.cluster.connection import Connection
 from isoconv.cluster.crew import Crew, Task
+from isoconv.cluster.piece_worker import digest_of
 from isoconv.graph.passes import passes_are_checked
 from isoconv.run.piece_worker import Surroundings
 from isoconv.run.pieces import Work
+from isoconv.train.files import cannot_be_written
 from isoconv.wording import spoken_options
 
 __all__ = ["ClusterMapper"]
@@ -19,6 +23,8 @@ __all__ = ["ClusterMapper"]
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 
+_MARK = ".isoconv-cluster"
+"""A file by which workers see whether a folder is the driver's."""
 _MOMENT = 0.2
 """Seconds for which answers are waited for before nodes are looked for again."""
 
@@ -34,6 +40,8 @@ class ClusterMapper:
         cpus: of each worker; None for all that its node has.
         patience: seconds for which somebody to work is waited for.
         tell: says a line to a person.
+        writes: a folder that workers write to, and so have to see; None for none.
+        reads: files that they have to see: of many that lie together one will do.
         connect: makes the connection to the cluster.
 
     Raises:
@@ -47,8 +55,11 @@ class ClusterMapper:
         cpus: int | None,
         patience: float,
         tell: Callable[[str], None],
+        writes: Path | None = None,
+        reads: Sequence[Path] = (),
         connect: Callable[[str], Connection] = Connection,
     ) -> None:
+        self._writes, self._reads = writes, reads
         self._cpus, self._patience, self._tell = cpus, patience, tell
         self._connection = connect(address)
 
@@ -76,7 +87,7 @@ class ClusterMapper:
         with ExitStack() as opened:
             crew = Crew(
                 self._connection, self._connection.put(work), around, self._cpus, self._patience,
-                self._tell,
+                self._tell, self._sees(opened),
             )  # fmt: skip
             opened.callback(crew.close)
             while True:
@@ -105,6 +116,19 @@ class ClusterMapper:
                         if kind == "failed":
                             raise content
                         yield task.piece, content
+
+    def _sees(self, opened: ExitStack) -> dict[str, str]:
+        """Files that workers must see, with their digests; a mark of the folder among them."""
+        files = [*self._reads]
+        if self._writes is not None:
+            mark = self._writes / _MARK
+            try:
+                mark.write_text(token_hex(16), "utf-8")
+            except OSError as error:
+                raise cannot_be_written(mark, error) from error
+            opened.callback(mark.unlink, missing_ok=True)
+            files.append(mark)
+        return {str(file): digest_of(file) for file in files}
 
     def close(self) -> None:
         """Leave the cluster."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isoconv.checks import check_count, check_number, check_text, refusal, settle
@@ -91,11 +92,15 @@ class Cluster:
             audit=self.audit, patience=self.patience,
         )  # fmt: skip
 
-    def mapper(self, tell: Callable[[str], None]) -> ClusterMapper:
+    def mapper(
+        self, tell: Callable[[str], None], writes: Path | None = None, reads: Sequence[Path] = ()
+    ) -> ClusterMapper:
         """Who works on independent pieces, for what takes ``cluster=``.
 
         Args:
             tell: says a line to a person.
+            writes: a folder that workers write to; None for none. Who does not see it is refused.
+            reads: files that they must see, likewise.
 
         Raises:
             ArgumentError: an audit is asked for, which is for trainings.
@@ -106,4 +111,4 @@ class Cluster:
 
         if self.audit:
             raise refusal("audit", "be 0 but for an executor of trainings", self.audit)
-        return ClusterMapper(self.address, self.cpus, self.patience, tell)
+        return ClusterMapper(self.address, self.cpus, self.patience, tell, writes, reads)

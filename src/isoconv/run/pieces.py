@@ -15,8 +15,9 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from pathlib import Path
 from signal import Signals
 from typing import Any, Protocol, TypeVar
 
@@ -105,11 +106,15 @@ class SizedMapper(Mapper, Protocol):
 class Machines(Protocol):
     """Other machines, which carry out pieces: `isoconv.Cluster`."""
 
-    def mapper(self, tell: Callable[[str], None]) -> AbstractContextManager[SizedMapper]:
+    def mapper(
+        self, tell: Callable[[str], None], writes: Path | None = None, reads: Sequence[Path] = ()
+    ) -> AbstractContextManager[SizedMapper]:
         """Who works on them.
 
         Args:
             tell: says a line to a person.
+            writes: a folder that the work writes to; None for none.
+            reads: files that it reads; of many that lie together one.
         """
 
 

@@ -15,18 +15,18 @@ import copy
 import io
 import math
 from collections.abc import Iterable, Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from signal import SIGINT
 from typing import IO, Any, cast
 
-from isoconv.checks import as_word, check_count, check_kind, check_path
+from isoconv.checks import as_word, check_count, check_kind, check_path, refusal
 from isoconv.data import Dataset, Folds, Splits
 from isoconv.data.tally import counted
 from isoconv.errors import ArgumentError, IsoconvError
 from isoconv.nn import Module
-from isoconv.run.pieces import Tell, mapper_for, threads_for
+from isoconv.run.pieces import Machines, Mapper, Tell, mapper_for, threads_for
 from isoconv.signals import Uninterrupted, number_of
 from isoconv.train.callbacks import EarlyStopping
 from isoconv.train.checkpoint import RunFolder
@@ -256,6 +256,7 @@ def cross_validate(
     early_stopping: EarlyStopping | None = None,
     out: str | Path | None = None,
     workers: int = 1,
+    cluster: Machines | None = None,
     facts: Mapping[str, Any] | None = None,
 ) -> CrossValidation:
     """Train a model for each fold of the data, on the others, and measure it with that fold.
@@ -280,6 +281,8 @@ def cross_validate(
         out: a folder for the runs; None keeps none.
         workers: number of processes that train at the same time; threads are those of each, and
             without a number cores are divided among them.
+        cluster: `isoconv.Cluster` whose workers do that in their place, a fold each; they have to
+            see the folder `out`.
         facts: plain values that are kept with each run beside the settings.
 
     Returns:
@@ -305,6 +308,11 @@ def cross_validate(
     if early_stopping is not None:
         check_kind("early_stopping", early_stopping, EarlyStopping, "an EarlyStopping or None")
     workers = min(check_count("workers", workers), check_count("folds", folds, least=2))
+    if cluster is not None and workers != 1:
+        raise refusal("workers", "be 1 with a cluster, which has its own", workers)
+    if cluster is not None and trainer.executor is not None:
+        rule = "be None where the trainer has an executor: each fold is shared by its workers"
+        raise refusal("cluster", rule, cluster)
     if epochs is not None:
         epochs = check_count("epochs", epochs, below=2**32)
     parts: Dataset | Splits = data if isinstance(data, Splits) else as_dataset(data, "data", "data")
@@ -321,9 +329,9 @@ def cross_validate(
         trainer.progress is not False,
     )
     if folder is None:
-        return CrossValidation(None, _trained(work, workers))
+        return CrossValidation(None, _trained(work, workers, cluster))
     plan = _plan(work, parts, seed, validation)
-    return _kept(folder, work, workers, plan)
+    return _kept(folder, work, workers, cluster, plan)
 
 
 def _plan(
@@ -345,7 +353,13 @@ def _plan(
     }
 
 
-def _kept(folder: Path, work: _TrainFolds, workers: int, plan: dict[str, Any]) -> CrossValidation:
+def _kept(
+    folder: Path,
+    work: _TrainFolds,
+    workers: int,
+    cluster: Machines | None,
+    plan: dict[str, Any],
+) -> CrossValidation:
     """Train in a folder."""
     if RunFolder(folder).run_file.exists():
         raise ArgumentError(
@@ -366,7 +380,7 @@ def _kept(folder: Path, work: _TrainFolds, workers: int, plan: dict[str, Any]) -
         head = {**plan, "versions": versions(), "facts": dict(work.facts)}
         if fresh:
             write_bytes(record, canonical_json({**head, "results": None}))
-        found = CrossValidation(folder, _trained(work, workers))
+        found = CrossValidation(folder, _trained(work, workers, cluster))
         write_bytes(record, canonical_json({**head, **found.plain()}))
         return found
     finally:
@@ -404,8 +418,8 @@ def _compare(record: Path, plan: Mapping[str, Any], folder: Path) -> None:
         )
 
 
-def _trained(work: _TrainFolds, workers: int) -> tuple[FoldResult, ...]:
-    """The runs of all folds, by several processes; what they have to say is said here."""
+def _trained(work: _TrainFolds, workers: int, cluster: Machines | None) -> tuple[FoldResult, ...]:
+    """The runs of all folds, by several processes or machines; what they say is said here."""
     reporter = reporter_for(work.trainer.progress)
     if workers > 1:
         threads = threads_for(workers, work.trainer.threads)
@@ -422,7 +436,14 @@ def _trained(work: _TrainFolds, workers: int) -> tuple[FoldResult, ...]:
             reporter.say(f"fold {fold}: {line}")
 
     try:
-        with closing(mapper_for(workers).map(work, numbers, told)) as results:
+        with ExitStack() as opened:
+            mapper: Mapper = mapper_for(workers)
+            if cluster is not None:
+                mapper = sized = opened.enter_context(cluster.mapper(reporter.note, work.folder))
+                count = counted(min(sized.size, len(numbers)), "worker")
+                reporter.say(f"the folds are trained by {count} of a cluster")
+                work = replace(work, trainer=replace(work.trainer, progress=False))
+            results = opened.enter_context(closing(mapper.map(work, numbers, told)))
             for fold, result in results:
                 found[fold] = result
                 shown = ", ".join(
