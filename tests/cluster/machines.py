@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,10 @@ class Machines:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         from ray.cluster_utils import Cluster
 
-        head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE}
+        # Paths of sockets are short.
+        self._folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
+        head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE,
+                "temp_dir": self._folder}  # fmt: skip
         # Ray takes it for itself.
         self._handler = signal.getsignal(signal.SIGTERM)
         self._cluster = Cluster(initialize_head=True, head_node_args=head)
@@ -53,3 +58,4 @@ class Machines:
         """End all of it."""
         self._cluster.shutdown()
         signal.signal(signal.SIGTERM, self._handler)
+        shutil.rmtree(self._folder, ignore_errors=True)

@@ -98,21 +98,27 @@ class _Method:
 
 
 class Pretended(Connection):
-    """Nodes with one worker each.
+    """Nodes of this process.
 
     Args:
         dies: whether an actor dies at this moment, from the number of such moments before, the
             number of the worker and the name of the call.
         nodes: that there are.
+        store: bytes of the object store of each.
+        cpus: of each.
 
     Attributes:
         moments: at which a worker may have died so far.
     """
 
     def __init__(
-        self, dies: Callable[[int, int, str], bool], nodes: int = 3, store: int = 2**40
+        self,
+        dies: Callable[[int, int, str], bool],
+        nodes: int = 3,
+        store: int = 2**40,
+        cpus: int = 1,
     ) -> None:
-        self._dies, self._count, self._store = dies, nodes, store
+        self._dies, self._count, self._store, self._cpus = dies, nodes, store, cpus
         self.moments = 0
 
     def dies(self, actor: Actor, name: str) -> bool:
@@ -122,7 +128,9 @@ class Pretended(Connection):
 
     def nodes(self) -> list[Node]:
         """So many."""
-        return [Node(f"{number:08d}", "here", 1, self._store) for number in range(self._count)]
+        return [
+            Node(f"{number:08d}", "here", self._cpus, self._store) for number in range(self._count)
+        ]
 
     def actor(self, kind: type, node: Node, cpus: int, *arguments: Any) -> Any:  # noqa: ARG002
         """An object of this process."""

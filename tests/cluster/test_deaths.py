@@ -13,7 +13,7 @@ import pytest
 from rich.console import Console
 from tests.cluster.machines import fit
 from tests.cluster.pretended import Pretended
-from tests.cluster.workers import Slow, lying
+from tests.cluster.workers import Slow, Steady, lying
 from tests.train.small import network
 
 from isoconv.cluster import roster
@@ -88,6 +88,33 @@ def test_many_deaths(alone: Run) -> None:
             told = str(error)
         assert not told or re.search("all workers have died|3 workers died on here", told)
     assert ended > 3
+
+
+def test_workers_of_some_processors(alone: Run) -> None:
+    """A node has as many as fit; who takes part is said."""
+    said = StringIO()
+    console = Console(file=said, width=400)
+    run = on(Pretended(never, nodes=2, cpus=5), {"progress": console}, cpus=2)
+    assert run.digest == alone.digest
+    assert [each["cpus"] for each in facts_of(run)["workers"]] == [2, 2, 2, 2]
+    assert "4 workers run the steps: worker 1 on here (00000000), worker 2 on" in said.getvalue()
+
+
+@pytest.mark.parametrize(("nodes", "vectors"), [(1, 0), (2, 2)])
+def test_what_a_step_moves(nodes: int, vectors: int) -> None:
+    """Half of the shards' sums from one to the other, and the total back."""
+    sizes: set[int] = set()
+
+    class Weighed(Steady):
+        def sums(self, step: int, shards: range) -> list[Any]:
+            found = super().sums(step, shards)
+            sizes.update(vector.nbytes for vector in found[1:])
+            return found
+
+    facts = facts_of(on(Pretended(never, nodes), kind=Weighed))
+    (size,) = sizes
+    assert facts["bytes_per_step"] == facts["bytes_per_step_most"] == vectors * size
+    assert facts["steps"] == 9
 
 
 def test_slow_workers_get_fewer_shards(alone: Run) -> None:

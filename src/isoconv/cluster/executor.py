@@ -23,6 +23,7 @@ from isoconv.cluster.worker import State, Worker, flat_digest, state_digest
 from isoconv.errors import TrainingError
 from isoconv.graph.operation import Array
 from isoconv.nn import storage
+from isoconv.printable import listed
 from isoconv.run.step import StepGraph
 from isoconv.run.training import TrainingEngine
 
@@ -254,6 +255,11 @@ class ClusterExecutor:
             if not self._auditor.share:
                 self._own.close()
             self._roster.gather("ready", self._patience)
+            ready = self._roster.ready
+            self._news.append(
+                f"{len(ready)} {'worker runs' if len(ready) == 1 else 'workers run'} the steps: "
+                f"{listed([member.name for member in ready])}"
+            )
 
     def _own_sums(self, state: State, step: int, shards: range) -> list[Array]:
         """What the driver's own engine finds."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -211,17 +210,19 @@ class SharedStep:
             return []
         times = [len(part.run) / part.member.rate for part in self.parts]
         seconds = max(patience, _LATE * max(times))
-        asked = [[(part.seconds, part.member) for part in self.parts],
-                 *([(added.total, added.by)] for added in self.added), self.rows]  # fmt: skip
-        end = time.monotonic() + seconds
-        for group in asked:
-            there = self.connection.ready(
-                [reference for reference, _ in group], max(0.0, end - time.monotonic())
-            )
-            missing = [member for reference, member in group if reference not in there]
-            if missing:
+        parts = [(part.seconds, part.member) for part in self.parts]
+        if not self._missing(self.rows or parts, seconds):
+            return []
+        # What comes later waits for what comes before.
+        for asked in (parts, *([(added.total, added.by)] for added in self.added), self.rows):
+            if missing := self._missing(asked, 0.0):
                 return missing
         return []
+
+    def _missing(self, asked: Sequence[tuple[Any, Member]], seconds: float) -> list[Member]:
+        """Those who have not answered within so many seconds."""
+        there = self.connection.ready([reference for reference, _ in asked], seconds)
+        return [member for reference, member in asked if reference not in there]
 
     def count(self, giver: Member, taker: Member, vectors: int) -> None:
         """So many vectors of sums go from one to the other."""
