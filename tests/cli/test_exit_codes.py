@@ -45,6 +45,8 @@ def test_only_a_difference_ends_with_1() -> None:
                 leaving.setdefault(path.stem, []).append(ast.unparse(node))
     assert leaving.pop("verify") == leaving.pop("diff") == ["typer.Exit(DIFFERENT)"]
     assert leaving.pop("predict") == ["typer.Exit(UNREAD)"]
+    every = "typer.Exit(WRONG if done.lost == done.rows else UNREAD)"
+    assert leaving.pop("predict_out") == [every]
     assert UNREAD == DIFFERENT == 1
     assert [*leaving] == ["errors"]
 
