@@ -117,6 +117,29 @@ def test_black_and_white_are_two_classes(tmp_path: Path) -> None:
     assert not listed.numbered
 
 
+def test_masks_agree_on_255(tmp_path: Path) -> None:
+    """Objects as 255 in some masks and numbered in others are refused, unless a file tells."""
+    cut = np.where(MASK == 1, 255, 0).astype(np.uint8)
+    root = fill(tmp_path, "images/a", "images/b", mask=picture(cut))
+    fill(root, "images/c", mask=picture((MASK == 1).astype(np.uint8)))
+    for names in (None, "ground\nroad\n"):
+        if names is not None:
+            (root / "classes.txt").write_text(names)
+        with pytest.raises(DataFileError) as caught:
+            load(root, skip_bad=True)
+        said = str(caught.value)
+        assert "2 masks hold 0 and 255 alone, 1 mask holds other numbers" in said
+        assert "0 and 255 alone: masks/a.png, masks/b.png\n" in said
+        assert "other numbers: masks/c.png (0, 1)\n" in said
+    (root / "classes.txt").write_text("ground\nroad\ntree\n")
+    assert load(root).notes[-1].endswith("counts them; 2 masks hold nothing else but 0")
+    (root / "classes.txt").unlink()
+    (root / "classes.json").write_text('{"0": "ground", "1": "road", "255": null}')
+    told = load(root)
+    assert told.class_names == ("ground", "road")
+    np.testing.assert_array_equal(told.labels[0], np.where(cut == 255, -1, 0))
+
+
 def test_classes_meet_by_their_names(tmp_path: Path) -> None:
     """Labels of places are matched with classes by name, and by number where nobody named them."""
     root = fill(tmp_path, "images/a")
@@ -243,6 +266,9 @@ def test_refused(tmp_path: Path) -> None:
         "each number once": {"classes.json": b'{"1": "a", "1": "b"}'},
         "names that differ": {"classes.txt": b"a\na"},
         "1 to 65536 names": {"classes.txt": b"\n"},
+        "line 2 is empty": {"classes.txt": b"a\n \nb\nc\n\n"},
+        "found something else": {"classes.json": b'{"0": "a", "1": null}'},
+        "no number but 255": {"masks/a.png": picture(np.full_like(MASK, 255))},
         "count the classes from 0": {"masks/a.png": picture(np.where(MASK > 1, 9, MASK))},
         "the folders that images has": {"images/train/b.jpg": b""},
         "not a whole image": {"masks/a.png": picture(MASK)[:40]},

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DAMAGED",
+    "NAMED",
     "SPLITS",
     "Failures",
     "Format",
