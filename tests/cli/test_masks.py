@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import http.client
 import io
 import json
@@ -143,7 +144,19 @@ def test_masks_are_written_in_the_picture_s_own_size(place: Path) -> None:
     assert (painted[expected == 0] == wide[expected == 0]).all()
     assert (painted[expected == 255] == wide[expected == 255] // 4).all()
     assert "there already" in fail("predict", place / "run", photo, "--out", place / "out")
-    assert "of its pixels" in succeed("predict", place / "run", photo)
+    shown = call("predict", place / "run", photo, place / "shapes/images/000.png")
+    first, second, *rest = shown.stdout.splitlines()
+    assert first.split() == [*["image", "class", "of", "the", "pixels", "seen", "outside"]]
+    assert second.split()[1:] == ["ground", f"{shares[0]:.2%}", "20.00%"]
+    assert rest[2].endswith(" 0.00%")
+    assert f"note: 20% of {photo} was not looked at." in shown.stderr
+    rows = [*csv.reader(succeed("predict", place / "run", photo, "--csv").splitlines())]
+    assert rows[0] == ["image", "mask", "outside", "ground", "disc", "square"]
+    assert [float(cell) for cell in rows[1][2:]] == [0.2, *shares]
+    for more in ([], ["--json"], ["--csv"], ["--out", place / "top"]):
+        assert "--top bounds the classes" in fail(
+            "predict", place / "run", photo, "--top", 1, *more
+        )
     # What was written is data to learn from.
     again = place / "marked"
     (again / "images").mkdir(parents=True)

@@ -232,7 +232,7 @@ def test_one_class_alone_is_refused() -> None:
         make().fit(alone, epochs=1)
     images = noise().images
     none = Dataset.from_arrays(images, np.full(images.shape[:3], -1), ["cat", "dog"])
-    with pytest.raises(DataError, match="two classes or more.*got no label at all"):
+    with pytest.raises(DataError, match=r"two classes or more.*got no label at all"):
         make().fit(none, epochs=1)
     run = make().fit(named(28, 0, ["cat", "dog"]), alone, epochs=1)
     assert 0 <= run.history[0]["val_top1"] <= 1
