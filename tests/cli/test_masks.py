@@ -276,5 +276,7 @@ def test_refused(place: Path) -> None:
     assert "'lenet5' gives one class for each image" in said
     assert "take small_unet or unet" in said
     assert "turn no images" in fail("train", shapes, "--augment", "rotate=10")
+    shutil.copytree(shapes / "images", place / "alone" / "images")
+    assert "expected the masks of images in a folder" in fail("train", place / "alone")
     said = fail("train", "fashion-sample", "--model", "small_unet")
     assert "one label for each image" in said

@@ -283,3 +283,35 @@ def test_refused(tmp_path: Path) -> None:
         load(root, size=0)
     with pytest.raises(DataError, match="in 0 … 1, or be -1"):
         Dataset.from_arrays(np.zeros((1, 2, 4), np.uint8), MASK[None] % 3, ["a", "b"])
+
+
+def test_masks_that_are_not_found(tmp_path: Path) -> None:
+    """Pictures in `images` alone, or beside masks of another name, are no classes; tests may be."""
+    known = "masks or mask or labels or annotations or segmentationclass"
+    cases: list[tuple[tuple[str, ...], tuple[str, ...], str]] = [
+        (("images/a.png",), (), f"the masks of images in a folder called {known}; found no such"),
+        ((), ("images",), "found no such folder, nor pictures"),
+        (("images/a.png",), ("masks",), "of the pictures in images; found none in masks$"),
+        (("images/a.png", "labels/a.txt"), (), "found none in labels$"),
+        ((), ("images", "masks"), "found none in masks, nor pictures in images"),
+        (("train/images/a.png",), ("val",), "train: expected the masks of images"),
+        (
+            ("images/a.png", "images/b.png", "images/c.png", "truth/a.png", "truth/b.png"), (),
+            "truth with 2 of its 3 names: if these are the masks, call it masks",
+        ),
+    ]  # fmt: skip
+    for number, (files, folders, text) in enumerate(cases):
+        root = tmp_path / str(number)
+        for folder in folders:
+            (root / folder).mkdir(parents=True)
+        for name in files:
+            write(root / name, picture(PHOTO))
+        with pytest.raises(DataFileError, match=text):
+            load(root)
+    for name in ("images/a", "images/b", "cats/c", "cats/b"):
+        write(tmp_path / "classes" / f"{name}.png", picture(PHOTO))
+    assert load(tmp_path / "classes").class_names == ("cats", "images")
+    write(tmp_path / "parts/test/images/a.png", picture(PHOTO))
+    parts = load(fill(tmp_path / "parts", "train/images/a", "val/images/b"), "all")
+    assert len(parts) == 2
+    assert "test is left out: it has no pictures with masks" in parts.notes
