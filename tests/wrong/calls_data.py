@@ -56,6 +56,7 @@ CALLS: Table = {
         Augmentation, _then=lambda made: data.table(made, 0, 0, [1], 8, 8)
     ),
     "data.Dataset": lambda _: Call(Dataset, images=IMAGES, labels=LABELS, class_names=("a", "b")),
+    "data.Dataset.class_counts": lambda _: Call(dataset().class_counts),
     "data.Dataset.digest": lambda _: Call(dataset().digest),
     "data.Dataset.from_arrays": lambda _: Call(
         Dataset.from_arrays, images=IMAGES, labels=LABELS, class_names=["a", "b"], name="six",

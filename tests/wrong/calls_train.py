@@ -218,7 +218,7 @@ CALLS: Table = {
     "train.Checkpoint": lambda _: Call(Checkpoint, epoch=0, step=0, parameters={}, states={}),
     "train.ClassScores": lambda _: Call(
         train.ClassScores, images=1, predicted=1, hits=1, precision=1.0, recall=1.0, f1=1.0,
-        recall_interval=(0.2, 1.0),
+        iou=1.0, recall_interval=(0.2, 1.0),
     ),
     "train.Difference": lambda _: Call(train.Difference, where="run", epoch=1),
     "train.Difference.lines": lambda _: Call(
@@ -255,6 +255,9 @@ CALLS: Table = {
     ),
     "train.Preparation.apply": lambda _: Call(
         Preparation(SHAPE, "uint8").apply, trace=nn.Trace(), training=True
+    ),
+    "train.Preparation.labels": lambda _: Call(
+        Preparation(SHAPE, "uint8").labels, trace=nn.Trace(), shape=(), training=True
     ),
     "train.Receipt": lambda place: Call(
         train.Receipt, path=place.path / "receipt.json", content={}, details={}
@@ -322,7 +325,7 @@ CALLS: Table = {
     "train.RunFolder.save_weights": weights_of_run_folder,
     "train.Scores": lambda _: Call(
         train.Scores, images=1, hits=1, accuracy=1.0, accuracy_interval=(0.2, 1.0), classes=(),
-        precision=1.0, recall=1.0, f1=1.0, baseline=train.Baseline(0, 1, 1.0, False),
+        precision=1.0, recall=1.0, f1=1.0, iou=1.0, baseline=train.Baseline(0, 1, 1.0, False),
     ),
     "train.Verification": lambda place: Call(
         train.Verification, folder=place.path, first=1, last=1, epochs=1, weights="00"

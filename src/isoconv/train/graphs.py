@@ -141,6 +141,8 @@ class Preparation:
             shape: of the labels of one image, ``()`` or ``(H, W)``.
             training: whether images are changed at random.
         """
+        check_kind("trace", trace, Trace, "a Trace")
+        training = check_flag("training", training)
         labels = trace.input("dataset", "labels", shape, "int32")
         if training and self.augments and shape:
             return trace.add("augment", labels, self._table(trace), attrs=Augment(-1.0))
