@@ -241,7 +241,13 @@ def test_the_explorer_knows_places(place: Path, new_page: Callable[..., Any]) ->
     assert page.locator(".ending tbody tr").count() == 3
     said_so = succeed("explain", place / "run", "--at", "13,5,6,1")
     assert "at row 5, column 6, channel 1" in said_so
-    assert "test mean IoU" in succeed("diff", place / "run", place / "run")
+    lines = succeed("diff", place / "run", place / "run").splitlines()
+    told = [line.split("  ")[0] for line in lines]
+    assert told[:7] == [
+        "", "test mean IoU", "test pixel accuracy", "test loss", "validation mean IoU",
+        "validation pixel accuracy", "validation loss",
+    ]  # fmt: skip
+    assert told[7] == "training pixel accuracy"
 
 
 def test_onnx_comes_back(place: Path) -> None:
