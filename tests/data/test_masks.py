@@ -256,6 +256,26 @@ def test_all_that_does_not_belong_together_is_told_at_once(tmp_path: Path) -> No
     assert [each.path for each in left.skipped] == sorted(expected)
 
 
+def test_the_reason_of_many_is_told_once(tmp_path: Path) -> None:
+    """Masks in JPEG, or none at all, for any number of pictures: the reason, then their names."""
+    root = fill(tmp_path, *(f"images/{name}" for name in "abcdef"))
+    for name in "abc":
+        (root / f"masks/{name}.png").unlink()
+        write(root / f"masks/{name}.jpg", picture(MASK, format="JPEG"))
+    (root / "masks/d.png").write_bytes(b"")
+    with pytest.raises(DataFileError) as caught:
+        load(root)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == f"{root}: 4 of 6 files cannot be read:"
+    told = next(number for number, line in enumerate(lines) if "3 files: masks must be" in line)
+    assert lines[told + 1 : told + 4] == [f"    {root}/masks/{name}.jpg" for name in "abc"]
+    assert f"  {root}/masks/d.png: empty (0 bytes)" in lines
+    for name in "abc":
+        (root / f"masks/{name}.jpg").unlink()
+    with pytest.raises(DataFileError, match=f"3 files: a mask of its name is expected in {root}"):
+        load(root)
+
+
 def test_refused(tmp_path: Path) -> None:
     """Folders of which it is not clear what is meant, class files that are none, gaps."""
     cases: dict[str, dict[str, bytes]] = {

@@ -100,16 +100,16 @@ def _paired(
                 both = listed([printable(each.name) for each in own])
                 reason = f"one mask of its name is expected in {printable(folder)}; found {both}"
             else:
-                wanted = printable(folder / f"{name}.png")
-                reason = f"a mask of its name is expected, {wanted}; there is none"
+                # In the same words for all, so that of many they are said once.
+                reason = f"a mask of its name is expected in {printable(folder)}; there is none"
             with failures.gathered(picture):
                 raise bad_file(picture, reason)
-    for name, own in masks.items():
+    for own in masks.values():
         for mask in own:
             failures.total += 1
             with failures.gathered(mask):
                 reason = "a picture of its name is expected beside a mask; there is none"
-                raise bad_file(mask, f"{reason} called {printable(name)!r}")
+                raise bad_file(mask, reason)
     return found
 
 
