@@ -128,11 +128,11 @@ def test_masks_agree_on_255(tmp_path: Path) -> None:
         with pytest.raises(DataFileError) as caught:
             load(root, skip_bad=True)
         said = str(caught.value)
-        assert "2 masks hold 0 and 255 alone, 1 mask holds other numbers" in said
+        assert "found 2 of 0 and 255 alone, and 1 of other numbers:" in said
         assert "0 and 255 alone: masks/a.png, masks/b.png\n" in said
         assert "other numbers: masks/c.png (0, 1)\n" in said
     (root / "classes.txt").write_text("ground\nroad\ntree\n")
-    assert load(root).notes[-1].endswith("counts them; 2 masks hold nothing else but 0")
+    assert load(root).notes[-1].endswith("counts them; 2 masks with nothing else but 0")
     (root / "classes.txt").unlink()
     (root / "classes.json").write_text('{"0": "ground", "1": "road", "255": null}')
     told = load(root)
@@ -288,7 +288,7 @@ def test_refused(tmp_path: Path) -> None:
         "1 to 65536 names": {"classes.txt": b"\n"},
         "line 2 is empty": {"classes.txt": b"a\n \nb\nc\n\n"},
         "found something else": {"classes.json": b'{"0": "a", "1": null}'},
-        "no number but 255": {"masks/a.png": picture(np.full_like(MASK, 255))},
+        "found 255 alone": {"masks/a.png": picture(np.full_like(MASK, 255))},
         "count the classes from 0": {"masks/a.png": picture(np.where(MASK > 1, 9, MASK))},
         "the folders that images has": {"images/train/b.jpg": b""},
         "not a whole image": {"masks/a.png": picture(MASK)[:40]},

@@ -23,6 +23,7 @@ from isoconv.data.nearest import taken
 from isoconv.data.pictures import decoded, without_holes
 from isoconv.data.reading import Reading
 from isoconv.data.survey import usual_map_size
+from isoconv.data.tally import counted
 from isoconv.data.threads import Take, each_in_order
 from isoconv.errors import DataFileError, MissingExtraError
 from isoconv.memory import check_memory
@@ -85,7 +86,7 @@ def _read(path: Path, splits: Sequence[Split], request: Request) -> dict[Split, 
             labels = _labels(pairs, pictures.shape[:3], classes, counting)
             if not (labels >= 0).any():
                 expected = f"pixels with a label in the masks of the {part} part"
-                raise file_error(path, expected, f"no number but {NO_LABEL}, which is none")
+                raise file_error(path, expected, f"{NO_LABEL} alone, which is none")
             found[part] = replace(
                 build(path, pictures, labels, classes.names),
                 paths=tuple(picture.relative_to(path).as_posix() for picture, _ in pairs),
@@ -168,16 +169,12 @@ def _check_agree(
     raise file_error(
         path,
         f"masks that agree on what {NO_LABEL} is, a class or no label",
-        f"{_hold(len(alone))} 0 and {NO_LABEL} alone, {_hold(len(others))} other numbers:\n"
+        f"{len(alone)} of 0 and {NO_LABEL} alone, and {len(others)} of other numbers:\n"
         f"  0 and {NO_LABEL} alone: {listed([*map(name, alone)], NAMED)}\n"
         f"  other numbers: {listed(numbered, NAMED)}\n"
         f"write the number of its class in place of {NO_LABEL} where that is an object; where it "
         f'is no label, say so in classes.json: {{"0": "ground", "1": "road", "{NO_LABEL}": null}}',
     )
-
-
-def _hold(count: int) -> str:
-    return "1 mask holds" if count == 1 else f"{count:,} masks hold"
 
 
 def _only_two(values: Mapping[Path, frozenset[int]]) -> list[Path]:
@@ -226,7 +223,7 @@ def _unlabelled(
     if number[NO_LABEL] >= 0 or not any(NO_LABEL in own for own in values.values()):
         return ()
     alone = _only_two(values)
-    more = f"; {_hold(len(alone))} nothing else but 0" if alone else ""
+    more = f"; {counted(len(alone), 'mask')} with nothing else but 0" if alone else ""
     return (f"pixels of {NO_LABEL} have no label: no loss and no score counts them{more}",)
 
 
