@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from isoconv.ops.geometry import output_size, same_padding
     from isoconv.train.callbacks import EarlyStopping
     from isoconv.train.cross_validation import cross_validate
+    from isoconv.train.grid import grid_search
     from isoconv.train.loading import load
     from isoconv.train.metrics import evaluate
     from isoconv.train.trainer import Trainer
@@ -66,10 +67,10 @@ __all__ = [
     "batch_norm", "bce_with_logits", "conv1d", "conv2d", "conv3d", "conv_transpose1d",
     "conv_transpose2d", "conv_transpose3d", "cross_entropy", "cross_validate", "data", "errors",
     "evaluate", "exchange", "explain", "explore", "gelu", "global_avg_pool", "global_max_pool",
-    "grad_cam", "gradients", "input_gradient", "inspect", "layer_norm", "leaky_relu", "linear",
-    "load", "log_softmax", "matmul", "max_pool1d", "max_pool2d", "max_pool3d", "mse", "nn",
-    "occlusion", "optim", "output_size", "power", "relu", "resize", "same_padding", "schedule",
-    "sigmoid", "silu", "softmax", "symbols", "tanh", "train", "upsample",
+    "grad_cam", "gradients", "grid_search", "input_gradient", "inspect", "layer_norm", "leaky_relu",
+    "linear", "load", "log_softmax", "matmul", "max_pool1d", "max_pool2d", "max_pool3d", "mse",
+    "nn", "occlusion", "optim", "output_size", "power", "relu", "resize", "same_padding",
+    "schedule", "sigmoid", "silu", "softmax", "symbols", "tanh", "train", "upsample",
 ]  # fmt: skip
 
 _PLACES: dict[str, tuple[str, ...]] = {
@@ -103,6 +104,7 @@ _PLACES: dict[str, tuple[str, ...]] = {
     "isoconv.train": ("train",),
     "isoconv.train.callbacks": ("EarlyStopping",),
     "isoconv.train.cross_validation": ("cross_validate",),
+    "isoconv.train.grid": ("grid_search",),
     "isoconv.train.loading": ("load",),
     "isoconv.train.metrics": ("evaluate",),
     "isoconv.train.trainer": ("Trainer",),

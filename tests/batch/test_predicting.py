@@ -31,6 +31,8 @@ from isoconv.batch.item import Item
 from isoconv.batch.part import Part, Predicting
 from isoconv.batch.predicting import Written, predict_into
 from isoconv.batch.table import table_for
+from isoconv.cores import cores
+from isoconv.data.reader import decoders
 from isoconv.errors import ArgumentError, CheckpointError, IsoconvError
 from isoconv.nn import Module
 from isoconv.nn.images import warnings_told
@@ -90,7 +92,7 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
 
 
 def test_rows_are_those_of_each_alone(model: Module, words: list[str], tmp_path: Path) -> None:
-    """In the order of the input, in each kind of table, by one process and by two."""
+    """In the order of the input, in each kind of table, by one process and by several."""
     out = tmp_path / "out.parquet"
     done = predicted(out, model, words)
     found = rows_of(out)
@@ -138,8 +140,11 @@ def test_rows_are_those_of_each_alone(model: Module, words: list[str], tmp_path:
         ]
         for row, other in zip(found, rows_of(tmp_path / name), strict=True):
             assert row["probabilities"] == other["probabilities"]
-    predicted(tmp_path / "two.parquet", model, words, workers=2)
-    assert (tmp_path / "two.parquet").read_bytes() == out.read_bytes()
+    said: list[str] = []
+    workers = cores() + 1
+    predicted(tmp_path / "several.parquet", model, words, workers=workers, told=said.append)
+    assert said == [f"{workers} processes of 1 thread each, more than the {cores()} cores here"]
+    assert (tmp_path / "several.parquet").read_bytes() == out.read_bytes()
     assert not list(tmp_path.glob("*.parts"))
 
 
@@ -254,7 +259,7 @@ def test_parts_that_are_there_are_kept(model: Module, words: list[str], tmp_path
     # What a killed process has left to a worker writes no more once another run has begun.
     items = tuple(Item("x", str(file)) for file in left.iterdir())
     late = Part(0, 0, items, str(left), str(tmp_path / "late.csv"))
-    work = Predicting(model, NAMES, SCALE, 1, None, table_for(out, {}))
+    work = Predicting(model, NAMES, SCALE, 1, None, table_for(out, {}), decoders() or "unknown")
     told: list[str] = []
     predicted(out, model, words, told=told.append)
     with pytest.raises(CheckpointError, match="was removed while it was read"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,14 @@ def test_folds_are_trained_shown_and_verified(
     assert {"mean", "std"} <= {row[0] for row in rows if row}
     out = Path("runs/bars-lenet5-folds-1")
     assert f"identical: {out}/fold-3, epoch 1 of 1\n" in succeed("verify", out / "fold-3")
+    moved = shutil.copytree(out / "fold-2", Path("moved"))
+    (moved / "samples.csv").unlink()
+    said = succeed("verify", moved)
+    assert "no difference found" in said
+    assert "note: samples.csv is not there" in said
     assert "--test must be left out: each fold is tested with" in fail(*words, "--test", 0.2)
+    said = fail(*words, "--workers", 2, "--cluster", "auto")
+    assert "--workers must be 1 with --cluster; got 2" in said
     assert "--workers is for --folds; got 2" in fail(*words[:6], "--workers", 2)
     assert "--folds must be at least 2; got 1" in fail(*words[:6], "--folds", 1)
     again = call(*words, "--early-stopping", 4, "--out", out, "--workers", 2, "--json")

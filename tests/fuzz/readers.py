@@ -12,6 +12,7 @@ from tests.fuzz import seed_runs
 
 import isoconv
 from isoconv import exchange, nn
+from isoconv.batch.picture_rows import picture_rows
 from isoconv.cli import app
 from isoconv.cli.runs import parts_of_run
 from isoconv.data import Reading, check, load, load_splits, read_image, read_pictures
@@ -208,6 +209,13 @@ def _onnx_anyhow(path: Path) -> Any:
     return exchange.from_onnx(path, input_shape=(6, 5, 4), output="y", fold_batch_norm=True)
 
 
+def _pictures_of_rows(path: Path) -> Any:
+    source, _ = picture_rows(path, "image", None)
+    for item in source.items(min(1, source.count)):
+        if not (item.content or item.file or item.error):
+            raise AssertionError(f"a row is nothing: {item}")
+
+
 _DATA = (_all, _parts, _scaled)
 _PICTURE = (_one, _one_scaled, _as_trained, _floats)
 _RUN = (_description, _began, _trainer, _final, _best, _samples, _of_run, _opened, _stand, _resumed,
@@ -238,6 +246,7 @@ READERS: Mapping[str, tuple[Reader, ...]] = {
     "model": _MODEL,
     "torch": (_torch, _torch_model),
     "onnx": (_onnx, _onnx_anyhow),
+    "parquet": (_pictures_of_rows,),
 }
 """By kind, each called in turn: one that raises an error of isoconv does not spare the next."""
 

@@ -17,7 +17,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from PIL import Image, features
+from pyarrow import parquet
 from tests.data.made import boxed_jpeg2000, jpeg2000, png, ramp, tiff, twelve_bits
 from tests.exchange.onnx import graphs
 
@@ -308,6 +310,25 @@ def _onnx() -> Iterator[Seed]:
         yield Seed("onnx", graph.__name__, {"model.onnx": content}, target="model.onnx")
 
 
+def _parquet() -> Iterator[Seed]:
+    """Tables of pictures: bytes, packed and in groups of rows; bytes with paths."""
+    content = png(ramp(5, 4, 3, 255), 8)
+    bare = pa.table({"label": range(9), "image": [content] * 9})
+    both = pa.table({"image": [{"bytes": content, "path": "a.png"}, {"path": "b.png"}, None]})
+    settings: dict[str, dict[str, Any]] = {
+        "plain": {"compression": "none", "use_dictionary": False},
+        "groups": {"row_group_size": 4, "compression": "zstd", "write_page_checksum": True},
+        "second": {"data_page_version": "2.0", "column_encoding": {"image": "DELTA_BYTE_ARRAY"},
+                   "use_dictionary": False},
+    }  # fmt: skip
+    for name, table, how in (
+        *((name, bare, how) for name, how in settings.items()), ("both", both, {}),
+    ):  # fmt: skip
+        stream = io.BytesIO()
+        parquet.write_table(table, stream, **how)
+        yield Seed("parquet", name, {"a.parquet": stream.getvalue()}, target="a.parquet")
+
+
 def _packs() -> Iterator[Seed]:
     """Packed data sets: classes in three parts with paths, floats with float targets, maps."""
     images = ramp(6, 4, 5, 255).astype(np.uint8)
@@ -326,4 +347,14 @@ def _packs() -> Iterator[Seed]:
 
 def data_seeds() -> list[Seed]:
     """All seeds but those of runs and models."""
-    return [*_idx(), *_cifar(), *_npz(), *_packs(), *_pictures(), *_folders(), *_torch(), *_onnx()]
+    return [
+        *_idx(),
+        *_cifar(),
+        *_npz(),
+        *_packs(),
+        *_pictures(),
+        *_folders(),
+        *_torch(),
+        *_onnx(),
+        *_parquet(),
+    ]

@@ -191,7 +191,6 @@ def test_the_first_place_is_found_in_whatever_order(
 
 def test_what_is_done_is_shown(true: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pieces, processes and their threads; each epoch; a bar on a terminal."""
-    monkeypatch.setattr(piecewise, "cores", lambda: 2)
     monkeypatch.setattr(pieces, "cores", lambda: 2)
     monkeypatch.setattr(piecewise, "mapper_for", lambda _: Backwards({}))
     shown = StringIO()
@@ -207,6 +206,12 @@ def test_what_is_done_is_shown(true: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert "2 processes of 1 thread each\n" in shown.getvalue()
     verify(true, None, SPLITS, epochs=(2, 2), workers=2, progress=Console(file=shown))
     assert shown.getvalue().splitlines()[-2] == "note: one process trains all again"
+    bar = StringIO()
+    terminal = Console(file=bar, force_terminal=True, width=80)
+    verify(true, None, SPLITS, workers=2, progress=terminal)
+    assert "verifying" in bar.getvalue()
+    assert "6/6 epochs" in bar.getvalue()
+    assert "as in the receipt" not in bar.getvalue()
     for workers in (0, 1.5, "2", None):
         with pytest.raises(ArgumentError, match="workers must be"):
             verify(true, None, SPLITS, workers=workers)  # type: ignore[arg-type]

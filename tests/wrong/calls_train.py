@@ -145,6 +145,9 @@ CALLS: Table = {
     "isoconv.Cluster": lambda _: Call(
         ic.Cluster, address="auto", cpus=2, audit=0.5, patience=1.5
     ),
+    "isoconv.Cluster.mapper": lambda _: Call(
+        ic.Cluster("127.0.0.1:1").mapper, tell=print, writes=None, reads=()
+    ),
     "isoconv.Trainer": lambda _: Call(
         Trainer, model=network(), freeze=["0"], backbone_lr=0.1,
         _then=lambda made: made.settings(),
@@ -340,6 +343,18 @@ CALLS: Table = {
         metrics={"loss": 0.5}, weights_sha256="00", receipt_sha256="00",
     ),
     "train.FoldResult.plain": lambda _: Call(folds_done().folds[0].plain),
+    "train.Combination": lambda _: Call(
+        train.Combination, number=1, settings={"epochs": 1}, found=folds_done()
+    ),
+    "train.Grid": lambda place: Call(
+        train.Grid, folder=place.path, combinations=grid_done().combinations
+    ),
+    "train.Grid.table": lambda _: Call(grid_done().table),
+    "isoconv.grid_search": lambda place: Call(
+        ic.grid_search, trainer=trainer(batch_size=2, shard_size=1), data=dataset(),
+        over={"epochs": [1]}, folds=2, out=fresh(place),
+        early_stopping=ic.EarlyStopping(1, "loss"),
+    ),
     "isoconv.cross_validate": lambda place: Call(
         ic.cross_validate, trainer=trainer(batch_size=2, shard_size=1), data=dataset(), folds=2,
         epochs=1, out=fresh(place), early_stopping=ic.EarlyStopping(1, "loss"),
@@ -366,6 +381,11 @@ def folds_done() -> train.CrossValidation:
             for fold in (1, 2)
         ),
     )
+
+
+def grid_done() -> train.Grid:
+    """What may have come of one combination."""
+    return train.Grid(None, (train.Combination(1, {"epochs": 1}, folds_done()),))
 
 
 def measured_with(normalisation: train.Normalisation) -> Any:

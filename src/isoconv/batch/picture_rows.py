@@ -67,7 +67,7 @@ class PictureRows:
             DataFileError: the table is damaged, or another one by now.
         """
         first, before = 0, 0
-        while before + self.groups[first] <= start:
+        while first < len(self.groups) and before + self.groups[first] <= start:
             before += self.groups[first]
             first += 1
         number = before
@@ -140,12 +140,8 @@ def picture_rows(
                 f"{_names(kinds)}; got {column!r}"
             )
         leaves = _leaves(table.schema_arrow.field(column))
-        metadata = table.metadata
-        groups = tuple(metadata.row_group(k).num_rows for k in range(metadata.num_row_groups))
-        if min(groups, default=0) < 0:
-            raise ValueError("it declares fewer than no rows")
         with open_file(path) as file:
-            largest = check_pages(file, metadata, leaves)
+            groups, largest = check_pages(file, leaves)
     at_once = ROWS if largest <= FEW else 1
     return PictureRows(path, column, leaves, groups, root or path.parent, at_once), notes
 

@@ -28,7 +28,7 @@ Folder = Annotated[
 
 
 def data(context: typer.Context) -> None:
-    """List and fetch public data sets, show any, pack those that are larger than memory.
+    """List, fetch, show and pack data sets.
 
     Examples:
       isoconv data list

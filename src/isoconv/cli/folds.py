@@ -13,13 +13,16 @@ from isoconv.printable import printable
 from isoconv.wording import called
 
 if TYPE_CHECKING:
+    from isoconv.cluster.settings import Cluster
     from isoconv.data import Splits
     from isoconv.train import CrossValidation, EarlyStopping, Trainer
 
 __all__ = ["check_folds", "train_folds"]
 
 
-def check_folds(folds: int | None, workers: int | None, test: float | None) -> None:
+def check_folds(
+    folds: int | None, workers: int | None, test: float | None, on_cluster: bool
+) -> None:
     """See that options of folds come with them, and others without.
 
     Raises:
@@ -29,6 +32,9 @@ def check_folds(folds: int | None, workers: int | None, test: float | None) -> N
         raise ArgumentError(f"--workers is for --folds; got {workers}")
     if folds is not None and test is not None:
         raise ArgumentError(f"--test must be left out: each fold is tested with; got {test:g}")
+    if on_cluster and (workers or 1) > 1:
+        # All of them would ask for the same machines at the same time.
+        raise ArgumentError(f"--workers must be 1 with --cluster; got {workers}")
 
 
 def train_folds(
@@ -43,6 +49,7 @@ def train_folds(
     epochs: int | None,
     stopping: EarlyStopping | None,
     workers: int,
+    cluster: Cluster | None,
     as_json: bool,
 ) -> None:
     """Train a run for each fold and show what came of them.
@@ -58,6 +65,7 @@ def train_folds(
         epochs: of each run, or None.
         stopping: when a run is to end before, or None.
         workers: how many processes.
+        cluster: whose workers train in their place, or None.
         as_json: whether the result is printed as JSON.
     """
     from isoconv.cli.runs import run_facts
@@ -84,6 +92,7 @@ def train_folds(
             early_stopping=stopping,
             out=folder,
             workers=workers,
+            cluster=cluster,
             facts=run_facts(data),
         )
     titles, rows = found.table()

@@ -13,6 +13,7 @@ import typer
 
 from isoconv.cli.errors import UNREAD, complain, in_full, note
 from isoconv.cli.inputs import Inputs, named
+from isoconv.cli.on_cluster import ClusterAddress, cluster_at
 from isoconv.cli.options import (
     AsJson,
     Best,
@@ -84,6 +85,7 @@ def predict(
     workers: Annotated[
         int, typer.Option(min=1, help="With a table, processes that predict at the same time.")
     ] = 1,
+    cluster: ClusterAddress = None,
     best: Best = False,
     scale: Scale = None,
     normalise: Normalise = None,
@@ -117,6 +119,7 @@ def predict(
       curl -s https://example.org/cat.jpg | isoconv predict runs/pets -
       isoconv predict pets.safetensors holiday.jpg
       isoconv predict runs/pets photos --out answers.parquet --workers 4
+      isoconv predict runs/pets photos --out answers.parquet --cluster auto
       isoconv predict runs/roads street.jpg --out found
     """
     from isoconv.cli.bad import cannot_be_read
@@ -140,10 +143,11 @@ def predict(
             raise ArgumentError(f"{option} what is shown: --out writes all classes into its file")
         write_table(
             model, images, out, column=column, root=root, scale=scale, workers=workers,
-            threads=threads, target=target, as_json=as_json,
+            cluster=cluster_at(cluster), threads=threads, target=target, as_json=as_json,
         )  # fmt: skip
         return
-    for option, given in (("--column", column), ("--root", root), ("--workers", workers != 1)):
+    table = {"--column": column, "--root": root, "--workers": workers != 1, "--cluster": cluster}
+    for option, given in table.items():
         if given:
             raise ArgumentError(f"{option} is for a table, --out FILE, of a model of classes")
     answers: Iterator[Any]

@@ -279,7 +279,7 @@ def parts_of_run(
         DataError: as `isoconv.data.load`.
     """
     from isoconv.cli.bad import load_of_run, skipped_of_run
-    from isoconv.data import Reading, Splits, load_splits
+    from isoconv.data import Folds, Reading, Splits, load_splits
     from isoconv.data.tally import counted
     from isoconv.nn.schema import check
     from isoconv.train import RunFolder
@@ -309,17 +309,22 @@ def parts_of_run(
             return Splits(parts["train"], parts.get("validation"), parts.get("test"), how)
     if how == DEMO_SPLIT:
         return demo_parts(data)
-    check(f"how the data of {run} were split", how, _split())
+    folded = "folds" in how
+    check(f"how the data of {run} were split", how, _fold() if folded else _split())
     splits = load_splits(
         data,
-        validation=how["validation"],
-        test=how["test"],
+        validation=0 if folded else how["validation"],
+        test=0 if folded else how["test"],
         seed=how["split_seed"],
         reading=wanted,
         skip_bad=bool(left_out),
         cache=cache,
         progress=reading_progress(),
     )
+    if folded:
+        folds = Folds(splits, how["folds"], seed=how["split_seed"], validation=how["validation"])
+        number: int = how["fold"]
+        return folds[min(number, len(folds)) - 1]
     return replace(splits, how=how)
 
 
@@ -357,6 +362,20 @@ def _split() -> Schema:
             "split_seed": Whole(0, 2**64 - 1),
             "size": Maybe(Rows(Whole(1, LARGEST), least=2, most=2)),
             "depth": Maybe(Whole(1, 32)),
+        }
+    )
+
+
+def _fold() -> Schema:
+    """What the run of a fold keeps of how its parts were made."""
+    from isoconv.nn.schema import NUMBER, Fields, Whole
+
+    return Fields(
+        {
+            "folds": Whole(2, LARGEST),
+            "fold": Whole(1, LARGEST),
+            "split_seed": Whole(0, 2**64 - 1),
+            "validation": NUMBER,
         }
     )
 

@@ -11,13 +11,10 @@ if TYPE_CHECKING:
     from isoconv.train.callbacks import Callback, EarlyStopping
     from isoconv.train.checkpoint import RunFolder
     from isoconv.train.compare import Difference
-    from isoconv.train.cross_validation import (
-        CrossValidation,
-        CrossValidationInterrupted,
-        FoldResult,
-        cross_validate,
-    )
+    from isoconv.train.cross_validation import CrossValidation, cross_validate
+    from isoconv.train.folds import CrossValidationInterrupted, FoldResult
     from isoconv.train.graphs import Normalisation, Preparation
+    from isoconv.train.grid import Combination, Grid, grid_search
     from isoconv.train.loading import load
     from isoconv.train.losses import Loss
     from isoconv.train.metrics import Evaluation, Evaluator, evaluate
@@ -39,21 +36,22 @@ if TYPE_CHECKING:
     from isoconv.train.verification import Verification, verify
 
 __all__ = [
-    "Answer", "Baseline", "Callback", "Checkpoint", "ClassScores", "CrossValidation",
+    "Answer", "Baseline", "Callback", "Checkpoint", "ClassScores", "Combination", "CrossValidation",
     "CrossValidationInterrupted", "Difference", "EarlyStopping", "Evaluation", "Evaluator",
-    "FoldResult", "Interrupted", "Loss", "Normalisation", "Outcome", "Preparation", "Receipt",
-    "Recipe", "Run", "RunDifference", "RunFolder", "Scores", "Trainer", "Verification", "answers",
-    "cross_validate", "diff", "evaluate", "load", "score", "verify", "wilson_interval",
+    "FoldResult", "Grid", "Interrupted", "Loss", "Normalisation", "Outcome", "Preparation",
+    "Receipt", "Recipe", "Run", "RunDifference", "RunFolder", "Scores", "Trainer", "Verification",
+    "answers", "cross_validate", "diff", "evaluate", "grid_search", "load", "score", "verify",
+    "wilson_interval",
 ]  # fmt: skip
 
 _PLACES: dict[str, tuple[str, ...]] = {
     "isoconv.train.callbacks": ("Callback", "EarlyStopping"),
     "isoconv.train.checkpoint": ("RunFolder",),
     "isoconv.train.compare": ("Difference",),
-    "isoconv.train.cross_validation": (
-        "CrossValidation", "CrossValidationInterrupted", "FoldResult", "cross_validate",
-    ),
+    "isoconv.train.cross_validation": ("CrossValidation", "cross_validate"),
+    "isoconv.train.folds": ("CrossValidationInterrupted", "FoldResult"),
     "isoconv.train.graphs": ("Normalisation", "Preparation"),
+    "isoconv.train.grid": ("Combination", "Grid", "grid_search"),
     "isoconv.train.loading": ("load",),
     "isoconv.train.losses": ("Loss",),
     "isoconv.train.metrics": ("Evaluation", "Evaluator", "evaluate"),

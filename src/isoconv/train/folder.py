@@ -179,8 +179,8 @@ class WorkFolder(Places):
                 path=self.path,
             )
         left = self._left_by_a_start()
-        crossed = [self.crossed_file] if self.crossed_file.exists() else []
-        for path in (*crossed, *self._files()):
+        of_several = [path for path in (self.crossed_file, self.grid_file) if path.exists()]
+        for path in (*of_several, *self._files()):
             if path not in left:
                 name = path.relative_to(self.path).as_posix()
                 raise ArgumentError(

@@ -101,8 +101,15 @@ class Places:
         return self.path / "cross-validation.json"
 
     @property
+    def grid_file(self) -> Path:
+        """What makes a folder that of a search through a grid, likewise."""
+        return self.path / "grid.json"
+
+    @property
     def has_no_run(self) -> str:
         """In words, where there is no run.json."""
+        if self.grid_file.exists():
+            return "is a search through a grid, whose runs are the folders combination-1/fold-1 …"
         if self.crossed_file.exists():
             return "is a cross-validation, whose runs are the folders in it: fold-1 and so on"
         return "has no run.json"

@@ -7,7 +7,7 @@ at their size and at whether they are coloured, and at nothing else.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from isoconv.train.optim import Optimizer
 
 __all__ = [
-    "AMOUNTS", "MAP_MODEL", "MODEL", "PLENTY", "RULES", "USUAL", "Recipe", "Tunes", "in_words",
-    "shard_size_for",
+    "AMOUNTS", "MAP_MODEL", "MODEL", "PLENTY", "RULES", "USUAL", "Recipe", "Tunes", "in_short",
+    "in_words", "shard_size_for",
 ]  # fmt: skip
 __public__ = {"isoconv.train": ["Recipe"]}
 
@@ -202,8 +202,8 @@ def in_words(recipe: Recipe, chosen: Collection[str]) -> str:
         "epochs": f"{recipe.epochs} epochs",
         "batch_size": f"batches of {recipe.batch_size}",
         "shard_size": f"shards of {recipe.shard_size}",
-        "optimizer": _short(recipe.optimizer),
-        "schedule": _short(recipe.schedule),
+        "optimizer": in_short(recipe.optimizer),
+        "schedule": in_short(recipe.schedule),
         "freeze": {"all": "all layers frozen but the head", "none": "no layer frozen"}.get(
             recipe.freeze or ""
         ),
@@ -226,11 +226,20 @@ def _augmentation(shape: tuple[int, int, int]) -> Augmentation | None:
     return Augmentation(crop_padding=moved) if moved else None
 
 
-def _short(settings: object) -> str:
-    """Settings without those that are as usual."""
-    usual = {field.name: field.default for field in fields(settings)}  # type: ignore[arg-type]
+def in_short(settings: object) -> str:
+    """Settings without those that are as usual; another value as it is.
+
+    Example:
+        >>> from isoconv.schedule import OneCycle, WarmUp
+        >>> in_short(WarmUp(2, OneCycle())), in_short(0.0001), in_short(None)
+        ('WarmUp(2, then=OneCycle())', '0.0001', 'None')
+    """
+    if not is_dataclass(settings):
+        number = isinstance(settings, (int, float)) and not isinstance(settings, bool)
+        return f"{settings:g}" if number else repr(settings)
+    usual = {field.name: field.default for field in fields(settings)}
     given = [
-        f"{getattr(settings, name):g}" if place == 0 else f"{name}={getattr(settings, name):g}"
+        f"{'' if place == 0 else f'{name}='}{in_short(getattr(settings, name))}"
         for place, name in enumerate(usual)
         if getattr(settings, name) != usual[name]
     ]
