@@ -51,7 +51,11 @@ def predict(
     ],
     top: Annotated[
         int | None,
-        typer.Option(min=1, help="How many classes to show.  [default: 3]", show_default=False),
+        typer.Option(
+            min=1,
+            help="How many classes to show; not of masks.  [default: 3]",
+            show_default=False,
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -99,9 +103,9 @@ def predict(
     taken, gray or coloured as they were. Hidden files of folders, and files that are no images by
     their ending, are left out and counted.
 
-    With a model that was trained on masks the share of each class in the pixels is shown, and --out
-    writes masks/NAME.png, of the picture's own size and with a palette, and overlays/NAME.png.
-    Nothing is written over.
+    With a model that was trained on masks the share of each class in the pixels that it sees is
+    shown, and how much of the picture lies outside; --out writes masks/NAME.png, of the picture's
+    own size and with a palette, and overlays/NAME.png. Nothing is written over.
 
     Files that cannot be read are named in the end with the reason, and all others are answered for;
     --json has an entry with the reason for each of them, --csv has no row for them, and a table
@@ -128,6 +132,11 @@ def predict(
         raise ArgumentError("--csv and --json both print what is to stand alone: take one of them")
     model = classifier_at(run, best, normalise, class_names)
     masks = of_places(model)
+    if masks and top is not None:
+        raise ArgumentError(
+            "--top bounds the classes that an image may be of; this model gives a class to each "
+            "pixel, and the shares of all classes are shown"
+        )
     if out is not None and not masks:
         if top is not None or as_csv:
             option = "--csv prints" if as_csv else "--top bounds"

@@ -197,8 +197,10 @@ def load_parts(data: str, **settings: Any) -> Splits:
     from isoconv.data import load_splits
     from isoconv.data.folders import only_class
     from isoconv.data.labels import classes_hint
+    from isoconv.data.mask_folders import mask_parts
 
-    # Before pictures are read, which may take a while.
+    # Before pictures are read, which may take a while. Where masks are missing that is told.
+    mask_parts(Path(data))
     if (only := only_class(Path(data))) is not None:
         error = DataError(
             f"{data} has one class: there must be two classes or more to tell apart; got one, "
