@@ -42,8 +42,8 @@ __all__ = ["from_onnx", "load_onnx"]
 __public__ = {"isoconv.exchange": ["from_onnx"]}
 
 _FAMILIES = (
-    "activations", "arithmetic", "convolution", "movement", "normalization", "pooling",
-    "quantization", "ranking", "reductions", "resizing",
+    "activations", "arithmetic", "composed", "convolution", "movement", "normalization",
+    "pooling", "quantization", "ranking", "reductions", "resizing",
 )  # fmt: skip
 for _family in _FAMILIES:
     # Each enters its operators into the table.
