@@ -15,6 +15,7 @@ from isoconv.cli.table import reading_progress
 from isoconv.cli.typed import command_line
 from isoconv.errors import ArgumentError, CheckpointError, DataError
 from isoconv.signals import Uninterrupted
+from isoconv.wording import spelled_near
 
 if TYPE_CHECKING:
     from isoconv.data import Dataset, Splits
@@ -479,8 +480,8 @@ def model_named(name: str, shape: str | None, usual: str, classes: int | None = 
     if not (Path(name).exists() or "/" in name or Path(name).suffix or kind_of(name)):
         known = (*ALL_MODELS, *known_names())
         raise ArgumentError(
-            f"no model is called {name!r}; there are {', '.join(known)}, and no run folder and no "
-            "saved model is there"
+            f"no model is called {name!r}, and no run folder and no saved model is there; "
+            + spelled_near(name, known)
         )
     model = load(name)
     if shape is not None and shape_of(shape) != model.input_shape:
