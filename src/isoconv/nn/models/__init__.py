@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from isoconv import wording
 from isoconv.checks import shown
 from isoconv.errors import ArgumentError
 from isoconv.nn.combining import Sequential
@@ -29,7 +30,6 @@ from isoconv.nn.models.shufflenet import shufflenet_v2_x1_0
 from isoconv.nn.models.squeezenet import squeezenet1_0, squeezenet1_1
 from isoconv.nn.models.unet import small_unet, unet
 from isoconv.nn.models.vgg import tinyvgg, vgg11, vgg11_winograd
-from isoconv.wording import spelled_near
 
 __all__ = [
     "ALL_MODELS", "MAP_MODELS", "MODELS", "convnext_tiny", "create", "densenet121",
@@ -75,6 +75,6 @@ def create(name: str, classes: int = 10, input_shape: tuple[int, ...] | None = N
         Linear(features=10)
     """
     if not isinstance(name, str) or name not in ALL_MODELS:
-        text = f"no model is called {shown(name)}; {spelled_near(name, ALL_MODELS)}"
+        text = f"no model is called {shown(name)}; {wording.spelled_near(name, ALL_MODELS)}"
         raise ArgumentError(text, argument="name", value=name)
     return ALL_MODELS[name](classes, input_shape)
