@@ -28,7 +28,7 @@ from isoconv.data.passes import known_of
 from isoconv.errors import DataError
 from isoconv.printable import csv_line, printable
 
-__all__ = ["Membership", "Sample", "Samples", "check_datasets", "sample_digests"]
+__all__ = ["Membership", "Sample", "Samples", "by_image", "check_datasets", "sample_digests"]
 __public__ = {"isoconv.data": ["Samples"]}
 
 Array = NDArray[Any]
@@ -178,6 +178,19 @@ class Samples:
     def changes(self, data: Dataset) -> list[str]:
         """How the samples of a source differ from those of the run, a line each."""
         return list(_changes(self.rows, _rows("", _checked(data))))
+
+
+def by_image(rows: Sequence[Sample], data: Dataset) -> Dataset | None:
+    """The samples that hold the images of these rows, wherever they lie; None where one is missing.
+
+    Of equal images as many are taken as there are rows, the first ones.
+    """
+    wanted, chosen = Counter(row.sha256 for row in rows), []
+    for place, digest in enumerate(sample_digests(data)):
+        if wanted[digest]:
+            wanted[digest] -= 1
+            chosen.append(place)
+    return data.subset(np.array(chosen)) if len(chosen) == len(rows) else None
 
 
 def check_datasets(name: str, parts: object) -> dict[str, Dataset]:
