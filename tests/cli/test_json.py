@@ -15,6 +15,7 @@ from typer.main import Typer
 
 from isoconv.cli import app
 from isoconv.cli.options import AsJson
+from isoconv.data import pack
 
 EXEMPT = {"completion": "prints a script for a shell, for which JSON would be no use"}
 """Command → why it has no ``--json``."""
@@ -58,6 +59,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert result.exit_code == 0, result.output
     (place / "said.json").write_text(result.stdout)
     (place / "said.txt").write_text(result.stderr)
+    pack(place / "data.npz", place / "checked.pack", progress=False)
     return place
 
 
@@ -82,6 +84,9 @@ def words_for(place: Path) -> dict[str, tuple[Any, ...]]:
         "bench": ("--model", run, "--turns", 1, "--batch-size", 2, "--inference"),
         "data list": (),
         "data fetch": ("fashion-sample",),
+        "data show": (data,),
+        "data pack": (data, place / "data.pack"),
+        "data check": (place / "checked.pack",),
         "report": (run,),
         "explain number": (run, "--image", place / "a.png"),
         "explain conv": (),

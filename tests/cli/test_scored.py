@@ -203,6 +203,32 @@ def test_which_part_held_an_image(place: Path, tmp_path: Path) -> None:
     assert [row["part"] for row in csv.DictReader(io.StringIO(text, newline=""))] == ["unknown"] * 6
 
 
+def test_the_same_images_at_other_places(place: Path, tmp_path: Path) -> None:
+    """The test part is found by its images and measured as ever; without some of them, all are."""
+    words = ("evaluate", place / "run")
+    wanted = json.loads(succeed(*words, place / "data.npz", "--json"))
+    whole = ic.data.load(place / "data.npz", "all")
+
+    def written(count: int) -> Path:
+        names = np.array(CLASSES)
+        images, labels = whole.images[::-1][:count], whole.labels[::-1][:count]
+        np.savez(tmp_path / f"{count}.npz", images=images, labels=labels, class_names=names)
+        return tmp_path / f"{count}.npz"
+
+    moved = written(len(whole))
+    for options in ((), ("--split", "test")):
+        result = call(*words, moved, "--json", *options)
+        found = json.loads(result.stdout)
+        assert {row["part"] for row in found["samples"]} == {"test"}
+        for name in ("split", "images", "images_in_all", "accuracy", "classes", "trained_on"):
+            assert found[name] == wanted[name], name
+        assert "has the test part under other paths or classes than" in result.stderr
+    fewer = written(20)
+    assert json.loads(succeed(*words, fewer, "--json"))["split"] == "all"
+    said = " ".join(fail(*words, fewer, "--split", "test").split())
+    assert "lacks some (--split all measures what there is)" in said
+
+
 @pytest.mark.parametrize("width", [40, 80])
 def test_tables_on_a_terminal(place: Path, monkeypatch: pytest.MonkeyPatch, width: int) -> None:
     """On a narrow terminal no row of a table is wider; names lose their middle, not their ends."""

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isoconv.data import Dataset, Samples
-from isoconv.data.samples import Sample, sample_digests
+from isoconv.data.samples import Sample, changes_of_parts, sample_digests
 from isoconv.errors import DataError
 
 
@@ -138,9 +138,31 @@ def test_changes_are_told() -> None:
     now = dataset([1, 2, 8, 4, 7], [0, 0, 1, 2, 2], ["keep", "moved", "alter", "class", "new"])
     assert samples.changes(before) == []
     assert samples.changes(now) == [
+        "lose (class 'c') of the train part is not in the data any more",
         r"moved (class 'a') was move\n (class 'a')",
         "alter (class 'b') holds another picture than in training",
         "class (class 'c') was of class 'b'",
         "new (class 'c') is new",
-        "lose (class 'c') of the train part is missing",
     ]
+
+
+def test_changes_over_all_parts() -> None:
+    """A file is gone though its image is there once more; what was split anew shares a line."""
+    paths = ["p", "q", "r", "s", "t"]
+    whole = dataset([1, 2, 2, 4, 5], [0, 1, 1, 0, 2], paths)
+    known = Samples.of({"train": whole.subset([0, 1, 2]), "test": whole.subset([3, 4])})
+
+    def changes(train: list[int], test: list[int]) -> list[str]:
+        return changes_of_parts(known, {"train": whole.subset(train), "test": whole.subset(test)})
+
+    assert changes([0, 1, 2], [3, 4]) == []
+    assert changes([3, 0], [4, 1]) == [
+        "r (class 'b') of the train part is not in the data any more",
+        "2 samples lie in another part than in training: first s (class 'a'), test then, train now",
+    ]
+    # Without paths each part counts its own.
+    bare = dataset([1, 2], [0, 1]), dataset([3], [2])
+    parts = dict(zip(("train", "test"), bare, strict=True))
+    less = {**parts, "train": bare[0].subset([0])}
+    (line,) = changes_of_parts(Samples.of(parts), less)
+    assert line == "1 (class 'b') of the train part is not in the data any more"

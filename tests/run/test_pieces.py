@@ -17,8 +17,9 @@ import pytest
 from tests.run.piece_work import Sums, Trouble
 
 from isoconv import memory
+from isoconv.compile.native.interpreter import Interpreter
 from isoconv.errors import ArgumentError, TrainingError
-from isoconv.run import pieces
+from isoconv.run import piece_worker, pieces
 from isoconv.run.pieces import InTurn, Processes, mapper_for, threads_for
 from isoconv.wording import spoken_on_the_command_line
 
@@ -156,6 +157,20 @@ def test_what_cannot_be_sent_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_ctrl_c_is_not_for_them(capfd: pytest.CaptureFixture[str]) -> None:
+    """Whenever it comes, from their first instruction on: they say nothing, and end when asked."""
+    for pause in (0, 0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.2):
+        python = Interpreter(piece_worker.__name__)
+        assert python._process is not None
+        time.sleep(pause)
+        python._process.send_signal(signal.SIGINT)
+        python.end_input()
+        assert python.wait(60) == 0
+        python.close_pipes()
+    assert capfd.readouterr().err == ""
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
 @pytest.mark.parametrize("name", ["SIGKILL", "SIGINT"])
 def test_processes_end_with_their_parent(name: str, tmp_path: Path) -> None:
     """Killed or interrupted: all have the time to save what they are at, and are gone."""

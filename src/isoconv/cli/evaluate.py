@@ -301,6 +301,7 @@ def _choose(known: _Known, data: str, whole: Dataset, split: SplitName | None) -
     """
     from isoconv.cli.scored import UNKNOWN
     from isoconv.data import Samples
+    from isoconv.data.samples import by_image
 
     samples = known.samples
     if samples is None:
@@ -319,12 +320,18 @@ def _choose(known: _Known, data: str, whole: Dataset, split: SplitName | None) -
             raise ArgumentError(f"the run has no {split.value} part; it has {', '.join(parts)}")
         rows = [row for row in samples.rows if row.part == split.value]
         found = Samples(rows).select(whole)
-        if found is None:
+        part = by_image(rows, whole) if found is None else found[split.value]
+        if part is None:
             raise ArgumentError(
                 f"--split {split.value} is a part of the data that the run was trained on; of its "
-                f"{len(rows):,} samples {data} lacks some (leave --split out to measure all)"
+                f"{len(rows):,} samples {data} lacks some (--split all measures what there is)"
             )
-        return _of(samples, split.value, found[split.value], len(whole))
+        if found is None:
+            note(
+                f"{data} has the {split.value} part under other paths or classes than the run had: "
+                "its images are found by what they hold"
+            )
+        return _of(samples, split.value, part, len(whole))
     return replace(
         _of(samples, "all", whole, len(whole)),
         own=own if own and samples.select(whole) else "",

@@ -28,7 +28,15 @@ from isoconv.data.passes import known_of
 from isoconv.errors import DataError
 from isoconv.printable import csv_line, printable
 
-__all__ = ["Membership", "Sample", "Samples", "check_datasets", "sample_digests"]
+__all__ = [
+    "Membership",
+    "Sample",
+    "Samples",
+    "by_image",
+    "changes_of_parts",
+    "check_datasets",
+    "sample_digests",
+]
 __public__ = {"isoconv.data": ["Samples"]}
 
 Array = NDArray[Any]
@@ -180,6 +188,45 @@ class Samples:
         return list(_changes(self.rows, _rows("", _checked(data))))
 
 
+def by_image(rows: Sequence[Sample], data: Dataset) -> Dataset | None:
+    """The samples that hold the images of these rows, wherever they lie; None where one is missing.
+
+    Of equal images as many are taken as there are rows, the first ones.
+    """
+    wanted, chosen = Counter(row.sha256 for row in rows), []
+    for place, digest in enumerate(sample_digests(data)):
+        if wanted[digest]:
+            wanted[digest] -= 1
+            chosen.append(place)
+    return data.subset(np.array(chosen)) if len(chosen) == len(rows) else None
+
+
+def changes_of_parts(before: Samples, parts: Mapping[str, Dataset]) -> list[str]:
+    """How the samples of all parts differ from those of a run, a line each, what is gone first.
+
+    Samples that lie in another part share a line: one file less, and all are split anew.
+    """
+    now = [row for part, data in parts.items() for row in _rows(part, data)]
+    if any(len({row.path for row in rows}) < len(rows) for rows in (before.rows, now)):
+        # Arrays have numbers for paths, from 0 on in each part.
+        return [
+            line
+            for part, data in parts.items()
+            for line in Samples([row for row in before.rows if row.part == part]).changes(data)
+        ]
+    then = {row.path: row.part for row in before.rows}
+    moved = [row for row in now if then.get(row.path, row.part) != row.part]
+    lines = list(_changes(before.rows, now))
+    if moved:
+        first, several = moved[0], len(moved) > 1
+        lines.append(
+            f"{len(moved):,} sample{'s lie' if several else ' lies'} in another part than in "
+            f"training: {'first ' if several else ''}{first}, {then[first.path]} then, "
+            f"{first.part} now"
+        )
+    return lines
+
+
 def check_datasets(name: str, parts: object) -> dict[str, Dataset]:
     """Data sets by part.
 
@@ -205,20 +252,25 @@ def _rows(part: str, data: Dataset) -> list[Sample]:
 
 
 def _changes(before: Sequence[Sample], now: Sequence[Sample]) -> Iterator[str]:
+    """What is gone first: all else may follow from it."""
     had = {row.path: row for row in before}
     has = {row.path: row for row in now}
-    lost = {row.sha256: row for path, row in had.items() if path not in has}
+    lost: dict[str, list[Sample]] = {}
+    for path, row in had.items():
+        if path not in has:
+            lost.setdefault(row.sha256, []).append(row)
+    others = []
     for path, row in has.items():
         old = had.get(path)
         if old is None:
             moved = lost.get(row.sha256)
-            what = f"was {moved}" if moved else "is new"
-            yield f"{row} {what}"
+            what = f"was {moved.pop(0)}" if moved else "is new"
+            others.append(f"{row} {what}")
         elif old.sha256 != row.sha256:
-            yield f"{row} holds another picture than in training"
+            others.append(f"{row} holds another picture than in training")
         elif old.class_name != row.class_name:
-            yield f"{row} was of class {old.class_name!r}"
-    kept = {row.sha256 for row in now}
-    for path, row in had.items():
-        if path not in has and row.sha256 not in kept:
-            yield f"{row} of the {row.part} part is missing"
+            others.append(f"{row} was of class {old.class_name!r}")
+    for gone in lost.values():
+        for row in gone:
+            yield f"{row} of the {row.part} part is not in the data any more"
+    yield from others

@@ -57,8 +57,6 @@ def serve() -> None:
     """Work on what comes in on standard input until it ends; a process's whole life."""
     # Packages that are installed in place are found by what this reads.
     site.main()
-    # Ctrl-C is for the process that started this one; it has this one end.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     code, source = 0, sys.stdin.buffer
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)

@@ -33,7 +33,7 @@ from isoconv.checks import (
     refusal,
 )
 from isoconv.data import Dataset, Samples
-from isoconv.data.samples import check_datasets
+from isoconv.data.samples import changes_of_parts, check_datasets
 from isoconv.data.skipped import Skipped, skipped_from_csv, skipped_to_csv
 from isoconv.errors import ArgumentError, CheckpointError, DataError
 from isoconv.files import read_file
@@ -153,16 +153,15 @@ class RunFolder(WorkFolder):
             return None
 
     def changes(self, parts: Mapping[str, Dataset], sha256: str | None = None) -> list[str]:
-        """How the samples of some data differ from those of the run, a line each, at most 20."""
+        """How the samples of some data differ from those of the run, at most 20 lines and a count.
+
+        What the run had and is gone stands first.
+        """
         check_datasets("parts", parts)
         known = self.samples(sha256)
         if known is None:
             return ["which samples differ cannot be told, for samples.csv is missing or altered"]
-        lines = [
-            line
-            for part, data in parts.items()
-            for line in Samples([row for row in known.rows if row.part == part]).changes(data)
-        ]
+        lines = changes_of_parts(known, parts)
         more = [f"… and {len(lines) - 20:,} more"] if len(lines) > 20 else []
         return [*lines[:20], *more]
 

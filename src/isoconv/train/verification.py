@@ -260,9 +260,9 @@ def _given(
         raise CheckpointError(
             "\n".join(
                 [
-                    f"{receipt.folder} can be verified with its own data only: "
-                    f"{' | '.join(problems)}",
+                    f"{receipt.folder} can be verified with its own data only; what differs:",
                     *changes,
+                    *problems,
                 ]
             ),
             path=receipt.folder,

@@ -1,17 +1,18 @@
 """A fresh Python beside this process, and pipes to it and from it.
 
 It neither sees nor runs the user's program, and finds modules where this process does. However
-this process ends, the other one's input ends with it. A process forked from this one has none: it
-neither reads from those of its parent nor ends them.
+this process ends, the other one's input ends with it; Ctrl-C is for this one alone. A process
+forked from this one has none: it neither reads from those of its parent nor ends them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import pickle
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -19,9 +20,33 @@ from isoconv.compile.native.fork import renew_in_child, undivided
 
 __all__ = ["Interpreter"]
 
-_PROGRAM = (
-    "import pickle, sys; sys.path[:] = pickle.load(sys.stdin.buffer); from {} import serve; serve()"
-)
+_PROGRAM = """
+import signal
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+if hasattr(signal, "pthread_sigmask"):
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+import pickle, sys
+sys.path[:] = pickle.load(sys.stdin.buffer)
+from {} import serve
+serve()
+"""
+
+
+@contextlib.contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Ctrl-C waits in this thread, and in a process that is started within.
+
+    That one ignores it from its first instruction on, but it comes to Python's own start before.
+    Windows starts it without a console, whose Ctrl-C it would hear.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _python() -> str | None:
@@ -55,7 +80,7 @@ class Interpreter:
         renew_in_child(self, Interpreter._renew)
         with contextlib.suppress(OSError):
             # A fork in between would take pipes along that nobody in the child knows to close.
-            with undivided:
+            with undivided, _without_interrupts():
                 self._process = subprocess.Popen(  # noqa: S603  # the Python that runs this
                     [python, "-I", "-S", "-c", _PROGRAM.format(module)],
                     # What a buffer holds would be written by parent and child.

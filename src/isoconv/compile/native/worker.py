@@ -16,7 +16,6 @@ import contextlib
 import os
 import pickle
 import queue
-import signal
 import struct
 import sys
 import threading
@@ -49,8 +48,6 @@ _PATIENCE = 2.0  # seconds without any answer after which the rest is compiled h
 
 def serve() -> None:
     """Compile what comes in on standard input until it ends; a helper's whole life."""
-    # Ctrl-C is for the process that started this one.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     source = sys.stdin.buffer
     with os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(2, 1)
