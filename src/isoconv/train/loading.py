@@ -93,8 +93,8 @@ def load(
     if not place.exists():
         # A bare word may have been meant for a name.
         bare = len(place.parts) == 1 and not place.suffix
-        kind = "models that are known by name are"
-        known = f"; {spelled_near(place.name, known_names(), kind)}"
+        words = "models that are known by name are"
+        known = f"; {spelled_near(place.name, known_names(), words)}"
         raise CheckpointError(
             f"there is no run and no saved model at {printable(place)}{known if bare else ''}",
             path=place,
