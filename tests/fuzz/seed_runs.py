@@ -107,7 +107,7 @@ def _several(out: Path) -> None:
     trainer = Trainer(model(), optimizer=SGD(0.05, 0.9), batch_size=2, progress=False)
     facts = {"model": "tiny", "numbers": [1, 2.5, None]}
     cross_validate(trainer, splits(), 2, epochs=1, out=out / "crossed", facts=facts)
-    over = {"batch_size": [2], "optimizer": [SGD(0.05, 0.9)]}
+    over: dict[str, list[Any]] = {"batch_size": [2], "optimizer": [SGD(0.05, 0.9)]}
     grid_search(trainer, splits(), over, folds=2, epochs=1, out=out / "grid", facts=facts)
     for name, record in SEVERAL.items():
         path = out / name / record
