@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import isoconv.cores as module
-from isoconv.cores import cores, quota
+from isoconv.cores import cores, quota, set_part
 
 
 @pytest.fixture
@@ -73,3 +73,15 @@ def test_the_least_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "sched_getaffinity")
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert cores() == 1
+
+
+def test_a_part() -> None:
+    """One of several processes has no more than its part, and no more than there are."""
+    before = cores()
+    try:
+        set_part(1)
+        assert cores() == 1
+        set_part(before + 1)
+        assert cores() == before
+    finally:
+        set_part(None)

@@ -5,17 +5,22 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["cores", "quota"]
+__all__ = ["cores", "quota", "set_part"]
 
 _SELF = Path("/proc/self/cgroup")
 _ROOT = Path("/sys/fs/cgroup")
+
+
+class _Part:
+    count: int | None = None
 
 
 def cores(paid: int | None = None) -> int:
     """Number of cores this process may use; at least 1.
 
     The least of those that it is bound to (``sched_getaffinity``, which ``taskset`` and containers
-    set) and those that the processor time of its control groups pays for.
+    set), those that the processor time of its control groups pays for, and its part of them
+    (`set_part`).
 
     Args:
         paid: what `quota` said before, if it need not be asked again; 0 for no quota.
@@ -26,7 +31,13 @@ def cores(paid: int | None = None) -> int:
         bound = len(os.sched_getaffinity(0))
     else:
         bound = os.cpu_count() or 1
-    return min(bound, paid) if paid else bound
+    found = min(bound, paid) if paid else bound
+    return found if _Part.count is None else min(found, _Part.count)
+
+
+def set_part(count: int | None) -> None:
+    """Say that this process is one of several, which has so many cores of all; None: it is not."""
+    _Part.count = count
 
 
 def quota(groups: Path = _SELF, root: Path = _ROOT) -> int:

@@ -6,7 +6,8 @@ made in its words, wherever they end up: in an error, a note, a file of a run, a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "named",
     "offered",
     "setting",
+    "spelled_near",
     "spoken_on_the_command_line",
     "spoken_options",
 ]
@@ -103,3 +105,21 @@ def setting(name: str, value: str, option: str | None = None) -> str:
     return either(
         f"{name}={value}", f"{named(name)} {value if option is None else option}".rstrip()
     )
+
+
+def spelled_near(name: object, known: Iterable[str], kind: str = "there are") -> str:
+    """Which names there are, behind those that one was meant for by its spelling.
+
+    Args:
+        name: that is none of them.
+        known: those that there are.
+        kind: words before them.
+
+    Example:
+        >>> spelled_near("reznet18", ["lenet5", "resnet18"])
+        'near it: resnet18; there are lenet5, resnet18'
+    """
+    names = list(dict.fromkeys(known))
+    near = difflib.get_close_matches(str(name)[:100], names, n=3)
+    told = f"{kind} {', '.join(names)}"
+    return f"near it: {', '.join(near)}; {told}" if near else told

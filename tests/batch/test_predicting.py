@@ -32,6 +32,7 @@ from isoconv.batch.part import Part, Predicting
 from isoconv.batch.predicting import Written, predict_into
 from isoconv.batch.table import table_for
 from isoconv.cores import cores
+from isoconv.data.reader import decoders
 from isoconv.errors import ArgumentError, CheckpointError, IsoconvError
 from isoconv.nn import Module
 from isoconv.nn.images import warnings_told
@@ -258,7 +259,7 @@ def test_parts_that_are_there_are_kept(model: Module, words: list[str], tmp_path
     # What a killed process has left to a worker writes no more once another run has begun.
     items = tuple(Item("x", str(file)) for file in left.iterdir())
     late = Part(0, 0, items, str(left), str(tmp_path / "late.csv"))
-    work = Predicting(model, NAMES, SCALE, 1, None, table_for(out, {}))
+    work = Predicting(model, NAMES, SCALE, 1, None, table_for(out, {}), decoders() or "unknown")
     told: list[str] = []
     predicted(out, model, words, told=told.append)
     with pytest.raises(CheckpointError, match="was removed while it was read"):

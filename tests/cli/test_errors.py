@@ -75,7 +75,10 @@ def test_wrong_usage(words: list[str], message: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--model", "alexnet"], "no model is called 'alexnet'; there are convnext_tiny"),
+        (
+            ["--model", "alexnet"],
+            "no model is called 'alexnet'; near it: lenet5, small_resnet; there are convnext_tiny",
+        ),
         (["--augment", "melt"], "--augment takes crop, flip, shift, rotate, cutout"),
         (["--augment", "flip,flip"], "twice"),
         (["--augment", "flip=3"], "takes no number"),

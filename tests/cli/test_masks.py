@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import http.client
 import io
 import json
@@ -143,7 +144,19 @@ def test_masks_are_written_in_the_picture_s_own_size(place: Path) -> None:
     assert (painted[expected == 0] == wide[expected == 0]).all()
     assert (painted[expected == 255] == wide[expected == 255] // 4).all()
     assert "there already" in fail("predict", place / "run", photo, "--out", place / "out")
-    assert "of its pixels" in succeed("predict", place / "run", photo)
+    shown = call("predict", place / "run", photo, place / "shapes/images/000.png")
+    first, second, *rest = shown.stdout.splitlines()
+    assert first.split() == [*["image", "class", "of", "the", "pixels", "seen", "outside"]]
+    assert second.split()[1:] == ["ground", f"{shares[0]:.2%}", "20.00%"]
+    assert rest[2].endswith(" 0.00%")
+    assert f"note: 20% of {photo} was not looked at." in shown.stderr
+    rows = [*csv.reader(succeed("predict", place / "run", photo, "--csv").splitlines())]
+    assert rows[0] == ["image", "mask", "outside", "ground", "disc", "square"]
+    assert [float(cell) for cell in rows[1][2:]] == [0.2, *shares]
+    for more in ([], ["--json"], ["--csv"], ["--out", place / "top"]):
+        assert "--top bounds the classes" in fail(
+            "predict", place / "run", photo, "--top", 1, *more
+        )
     # What was written is data to learn from.
     again = place / "marked"
     (again / "images").mkdir(parents=True)
@@ -228,7 +241,13 @@ def test_the_explorer_knows_places(place: Path, new_page: Callable[..., Any]) ->
     assert page.locator(".ending tbody tr").count() == 3
     said_so = succeed("explain", place / "run", "--at", "13,5,6,1")
     assert "at row 5, column 6, channel 1" in said_so
-    assert "test mean IoU" in succeed("diff", place / "run", place / "run")
+    lines = succeed("diff", place / "run", place / "run").splitlines()
+    told = [line.split("  ")[0] for line in lines]
+    assert told[:7] == [
+        "", "test mean IoU", "test pixel accuracy", "test loss", "validation mean IoU",
+        "validation pixel accuracy", "validation loss",
+    ]  # fmt: skip
+    assert told[7] == "training pixel accuracy"
 
 
 def test_onnx_comes_back(place: Path) -> None:
@@ -263,5 +282,7 @@ def test_refused(place: Path) -> None:
     assert "'lenet5' gives one class for each image" in said
     assert "take small_unet or unet" in said
     assert "turn no images" in fail("train", shapes, "--augment", "rotate=10")
+    shutil.copytree(shapes / "images", place / "alone" / "images")
+    assert "expected the masks of images in a folder" in fail("train", place / "alone")
     said = fail("train", "fashion-sample", "--model", "small_unet")
     assert "one label for each image" in said

@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.train.small import make, noise
 
+from isoconv import nn
 from isoconv.train import Run
 
 STORE = 80 * 2**20
@@ -23,6 +24,14 @@ EPOCHS = 3
 def fit(out: Path | None = None, **settings: Any) -> Run:
     """A training with batch statistics, dropout, augmentation and clipping."""
     return make(**{**SHARDS, **settings}).fit(noise(44), noise(20, 1), epochs=EPOCHS, out=out)
+
+
+def large() -> nn.Sequential:
+    """A network whose sums lie in the object store of the node that has them: above 100 kB."""
+    return nn.Sequential(
+        nn.Conv2d(4, 3), nn.BatchNorm2d(), nn.ReLU(), nn.Flatten(), nn.Linear(3000), nn.ReLU(),
+        nn.Dropout(0.1), nn.Linear(2),
+    )  # fmt: skip
 
 
 class Machines:

@@ -30,8 +30,8 @@ def test_a_run_on_a_cluster(machines: Machines, tmp_path: Path) -> None:
     part = noise(60)
     np.savez(data, x_train=part.images, y_train=part.labels)
     small = (
-        "train", str(data), "--model", "tinyvgg", "--epochs", "1", "--batch-size", "16",
-        "--shard-size", "4", "--no-report", "--json",
+        "train", str(data), "--model", "tinyvgg", "--epochs", "2", "--batch-size", "16",
+        "--keep-checkpoints", "--shard-size", "4", "--no-report", "--json",
     )  # fmt: skip
     found: list[Any] = []
     cluster = ("--cluster", machines.address, "--audit", "1")
@@ -50,6 +50,10 @@ def test_a_run_on_a_cluster(machines: Machines, tmp_path: Path) -> None:
             entry.pop("readable")
     assert receipts[0]["epochs"] == receipts[1]["epochs"]
     assert receipts[0]["digest"] == receipts[1]["digest"]
+    done = isoconv("verify", str(tmp_path / "alone"), "--cluster", machines.address, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["identical"]
+    assert "2 epochs in 2 pieces, each from a kept checkpoint: 2 workers of a" in done.stderr
 
 
 def test_an_audit_needs_a_cluster(tmp_path: Path) -> None:

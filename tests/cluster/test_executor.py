@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from tests.cluster.machines import SHARDS, Machines, fit
+from tests.cluster.machines import SHARDS, Machines, fit, large
 from tests.cluster.workers import dying
 from tests.train.small import make, noise, without_times
 
@@ -32,14 +32,14 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def alone() -> Run:
     """The training with one engine."""
-    return fit()
+    return fit(model=large())
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_any_number_of_workers(machines: Machines, alone: Run, count: int) -> None:
     """Digest, history and all metrics are those of one machine."""
     machines.have(count)
-    other = fit(executor=Cluster(machines.address))
+    other = fit(model=large(), executor=Cluster(machines.address))
     assert other.digest == alone.digest
     assert without_times(other.history) == without_times(alone.history)
 
@@ -62,7 +62,7 @@ def test_a_worker_that_is_killed(
     machines.have(count)
     said = StringIO()
     executor = dying(machines.address, 1, call, at)
-    other = fit(executor=executor, progress=Console(file=said, width=400))
+    other = fit(model=large(), executor=executor, progress=Console(file=said, width=400))
     assert other.digest == alone.digest
     assert without_times(other.history) == without_times(alone.history)
     facts = facts_of(other)
@@ -77,7 +77,7 @@ def test_a_worker_that_hangs(machines: Machines, alone: Run) -> None:
     machines.have(2)
     said = StringIO()
     executor = dying(machines.address, 2, "update", 3, signal.SIGSTOP, patience=8)
-    other = fit(executor=executor, progress=Console(file=said, width=400))
+    other = fit(model=large(), executor=executor, progress=Console(file=said, width=400))
     assert other.digest == alone.digest
     assert re.search(r"worker 2 on .* gives no answer in step", said.getvalue())
 
@@ -102,7 +102,7 @@ def test_a_node_that_is_lost_and_one_that_joins(machines: Machines, alone: Run) 
                         self._roster.advance(0.1)
             return super().steps(first, hyper)
 
-    other = fit(executor=partial(Disturbed, address=machines.address))
+    other = fit(model=large(), executor=partial(Disturbed, address=machines.address))
     assert other.digest == alone.digest
     facts = facts_of(other)
     assert sorted("ended" in each for each in facts["workers"]) == [False, False, True]
@@ -116,7 +116,7 @@ def test_a_node_without_memory(machines: Machines, alone: Run) -> None:
     machines.have(2, env_vars=scarce)
     said = StringIO()
     executor = Cluster(machines.address)
-    other = fit(executor=executor, progress=Console(file=said, width=400))
+    other = fit(model=large(), executor=executor, progress=Console(file=said, width=400))
     machines.have(1)
     assert other.digest == alone.digest
     (aside,) = facts_of(other)["aside"]
@@ -141,14 +141,14 @@ def test_nothing_stays(machines: Machines, tmp_path: Path, alone: Run) -> None:
 
     out = tmp_path / "run"
     with pytest.raises(Interrupted, match="in epoch 2 of 3"):
-        fit(out, executor=partial(Pressed, address=machines.address))
+        fit(out, model=large(), executor=partial(Pressed, address=machines.address))
     assert len(pids) == 2
     end = time.monotonic() + 20
     while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < end:
         time.sleep(0.1)
     assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
     data = noise(44), noise(20, 1)
-    resumed = make(**SHARDS, executor=Cluster(machines.address)).resume(out, *data)
+    resumed = make(large(), **SHARDS, executor=Cluster(machines.address)).resume(out, *data)
     assert resumed.digest == alone.digest
     assert len(resumed.description["executors"]) == 2
     assert verify(out, None, *data, progress=False).identical

@@ -117,6 +117,29 @@ def test_black_and_white_are_two_classes(tmp_path: Path) -> None:
     assert not listed.numbered
 
 
+def test_masks_agree_on_255(tmp_path: Path) -> None:
+    """Objects as 255 in some masks and numbered in others are refused, unless a file tells."""
+    cut = np.where(MASK == 1, 255, 0).astype(np.uint8)
+    root = fill(tmp_path, "images/a", "images/b", mask=picture(cut))
+    fill(root, "images/c", mask=picture((MASK == 1).astype(np.uint8)))
+    for names in (None, "ground\nroad\n"):
+        if names is not None:
+            (root / "classes.txt").write_text(names)
+        with pytest.raises(DataFileError) as caught:
+            load(root, skip_bad=True)
+        said = str(caught.value)
+        assert "found 2 of 0 and 255 alone, and 1 of other numbers:" in said
+        assert "0 and 255 alone: masks/a.png, masks/b.png\n" in said
+        assert "other numbers: masks/c.png (0, 1)\n" in said
+    (root / "classes.txt").write_text("ground\nroad\ntree\n")
+    assert load(root).notes[-1].endswith("counts them; 2 masks with nothing else but 0")
+    (root / "classes.txt").unlink()
+    (root / "classes.json").write_text('{"0": "ground", "1": "road", "255": null}')
+    told = load(root)
+    assert told.class_names == ("ground", "road")
+    np.testing.assert_array_equal(told.labels[0], np.where(cut == 255, -1, 0))
+
+
 def test_classes_meet_by_their_names(tmp_path: Path) -> None:
     """Labels of places are matched with classes by name, and by number where nobody named them."""
     root = fill(tmp_path, "images/a")
@@ -233,6 +256,26 @@ def test_all_that_does_not_belong_together_is_told_at_once(tmp_path: Path) -> No
     assert [each.path for each in left.skipped] == sorted(expected)
 
 
+def test_the_reason_of_many_is_told_once(tmp_path: Path) -> None:
+    """Masks in JPEG, or none at all, for any number of pictures: the reason, then their names."""
+    root = fill(tmp_path, *(f"images/{name}" for name in "abcdef"))
+    for name in "abc":
+        (root / f"masks/{name}.png").unlink()
+        write(root / f"masks/{name}.jpg", picture(MASK, format="JPEG"))
+    (root / "masks/d.png").write_bytes(b"")
+    with pytest.raises(DataFileError) as caught:
+        load(root)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == f"{root}: 4 of 6 files cannot be read:"
+    told = next(number for number, line in enumerate(lines) if "3 files: masks must be" in line)
+    assert lines[told + 1 : told + 4] == [f"    {root}/masks/{name}.jpg" for name in "abc"]
+    assert f"  {root}/masks/d.png: empty (0 bytes)" in lines
+    for name in "abc":
+        (root / f"masks/{name}.jpg").unlink()
+    with pytest.raises(DataFileError, match=f"3 files: a mask of its name is expected in {root}"):
+        load(root)
+
+
 def test_refused(tmp_path: Path) -> None:
     """Folders of which it is not clear what is meant, class files that are none, gaps."""
     cases: dict[str, dict[str, bytes]] = {
@@ -243,6 +286,9 @@ def test_refused(tmp_path: Path) -> None:
         "each number once": {"classes.json": b'{"1": "a", "1": "b"}'},
         "names that differ": {"classes.txt": b"a\na"},
         "1 to 65536 names": {"classes.txt": b"\n"},
+        "line 2 is empty": {"classes.txt": b"a\n \nb\nc\n\n"},
+        "found something else": {"classes.json": b'{"0": "a", "1": null}'},
+        "found 255 alone": {"masks/a.png": picture(np.full_like(MASK, 255))},
         "count the classes from 0": {"masks/a.png": picture(np.where(MASK > 1, 9, MASK))},
         "the folders that images has": {"images/train/b.jpg": b""},
         "not a whole image": {"masks/a.png": picture(MASK)[:40]},
@@ -257,3 +303,35 @@ def test_refused(tmp_path: Path) -> None:
         load(root, size=0)
     with pytest.raises(DataError, match="in 0 … 1, or be -1"):
         Dataset.from_arrays(np.zeros((1, 2, 4), np.uint8), MASK[None] % 3, ["a", "b"])
+
+
+def test_masks_that_are_not_found(tmp_path: Path) -> None:
+    """Pictures in `images` alone, or beside masks of another name, are no classes; tests may be."""
+    known = "masks or mask or labels or annotations or segmentationclass"
+    cases: list[tuple[tuple[str, ...], tuple[str, ...], str]] = [
+        (("images/a.png",), (), f"the masks of images in a folder called {known}; found no such"),
+        ((), ("images",), "found no such folder, nor pictures"),
+        (("images/a.png",), ("masks",), "of the pictures in images; found none in masks$"),
+        (("images/a.png", "labels/a.txt"), (), "found none in labels$"),
+        ((), ("images", "masks"), "found none in masks, nor pictures in images"),
+        (("train/images/a.png",), ("val",), "train: expected the masks of images"),
+        (
+            ("images/a.png", "images/b.png", "images/c.png", "truth/a.png", "truth/b.png"), (),
+            "truth with 2 of its 3 names: if these are the masks, call it masks",
+        ),
+    ]  # fmt: skip
+    for number, (files, folders, text) in enumerate(cases):
+        root = tmp_path / str(number)
+        for folder in folders:
+            (root / folder).mkdir(parents=True)
+        for name in files:
+            write(root / name, picture(PHOTO))
+        with pytest.raises(DataFileError, match=text):
+            load(root)
+    for name in ("images/a", "images/b", "cats/c", "cats/b"):
+        write(tmp_path / "classes" / f"{name}.png", picture(PHOTO))
+    assert load(tmp_path / "classes").class_names == ("cats", "images")
+    write(tmp_path / "parts/test/images/a.png", picture(PHOTO))
+    parts = load(fill(tmp_path / "parts", "train/images/a", "val/images/b"), "all")
+    assert len(parts) == 2
+    assert "test is left out: it has no pictures with masks" in parts.notes

@@ -161,7 +161,11 @@ def test_what_is_not_known(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other names are refused with those there are; without the package its extra is named."""
     with pytest.raises(ArgumentError, match=r"one of .*efficientnet_lite0.*; got 'lenet5'"):
         exchange.pretrained("lenet5")
-    with pytest.raises(CheckpointError, match=r"known by name are convnext_tiny, .*resnet50"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"near it: resnet50, .*; models that are "
+        r"known by name are convnext_tiny, .*resnet50",
+    ):
         ic.load("resnet51")
     monkeypatch.setattr("isoconv.exchange.published.find_spec", lambda _: None)
     with pytest.raises(MissingExtraError, match=r"isoconv\[pretrained\]"):

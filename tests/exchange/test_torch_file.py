@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import isoconv as ic
 from isoconv import exchange, memory
 from isoconv.errors import ArgumentError, CheckpointError, NotEnoughMemoryError
 from isoconv.exchange.pickled import read_pickle
@@ -75,6 +76,21 @@ def test_safetensors_of_16_bits(tmp_path: Path) -> None:
     for array in exchange.load_torch(tmp_path / "x.safetensors").values():
         assert array.dtype == np.float32
         assert (array == wide).all()
+
+
+@pytest.mark.parametrize(("left", "told"), [
+    (-1_200_000, "the file must be whole, and is cut off: 0.8 of 2.0 MB of its arrays are there"),
+    (20, "it is cut off: 12 of 72 bytes of its header"),
+])  # fmt: skip
+def test_safetensors_that_are_cut_off(left: int, told: str, tmp_path: Path) -> None:
+    """How much is there, as much as can be known."""
+    header = json.dumps({"a": {"dtype": "U8", "shape": [2000000], "data_offsets": [0, 2000000]}})
+    content = struct.pack("<Q", 72) + header.encode() + bytes(2_000_000)
+    (tmp_path / "x.safetensors").write_bytes(content[:left])
+    for read in (exchange.load_torch, ic.load):
+        with pytest.raises(CheckpointError) as caught:
+            read(tmp_path / "x.safetensors")
+        assert told in str(caught.value)
 
 
 @pytest.mark.parametrize("ending", ["pt", "pth"])

@@ -80,6 +80,22 @@ def test_wrapped_names_are_taken() -> None:
     assert exchange.load_into(network(), wrapped, input_shape=SHAPE).digest() == plain
 
 
+def test_one_set_of_weights_of_several() -> None:
+    """A file of two says what there is, and gives the one that is asked for."""
+
+    class Shifted(nn.Module):
+        def forward(self, x: nn.Tensor) -> nn.Tensor:
+            return x + x.trace.parameter(self, "a", (3,))
+
+    path = FILES / "two.pt"
+    with pytest.raises(ArgumentError, match="key must say which weights are meant: 'model', 'ema'"):
+        exchange.load_into(Shifted(), path, input_shape=(3,))
+    model = exchange.load_into(Shifted(), path, key="ema", input_shape=(3,))
+    np.testing.assert_array_equal(model.weights["a"], exchange.load_torch(path, "ema")["a"])
+    with pytest.raises(ArgumentError, match="key must be left out for arrays by name"):
+        exchange.load_into(Shifted(), {"a": np.ones(3)}, key="ema", input_shape=(3,))
+
+
 def test_all_that_does_not_fit_is_told_at_once() -> None:
     """Names that are missing, names that are too many and other shapes; the model stays."""
     arrays = exchange.load_torch(FILES / "network.pt")

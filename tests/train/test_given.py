@@ -83,9 +83,9 @@ def test_the_test_part_is_measured_once_at_the_end(
     seen = []
     real = evaluate.__globals__["Evaluator"].run
 
-    def run_(self: Any, weights: dict[str, Array], data: Dataset) -> Any:
+    def run_(self: Any, weights: dict[str, Array], data: Dataset, **wanted: bool) -> Any:
         seen.append(data.name)
-        return real(self, weights, data)
+        return real(self, weights, data, **wanted)
 
     monkeypatch.setattr(evaluate.__globals__["Evaluator"], "run", run_)
     run = make().fit(noise(28), noise(10, 1), noise(12, 2), epochs=2, out=tmp_path / "run")

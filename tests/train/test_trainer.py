@@ -609,7 +609,7 @@ def test_what_is_shown() -> None:
         ({"target": 5}, "target must be a text; got 5"),
         ({"progress": 1}, "progress must be True or False; got 1"),
         ({"keep_checkpoints": None}, "keep_checkpoints must be True or False; got None"),
-        ({"model": "lenet"}, "no model is called 'lenet'; there are convnext_tiny, "),
+        ({"model": "lenet"}, "no model is called 'lenet'; near it: lenet5.*; there are "),
         ({"model": 5}, "model must be a Module, the name of a ready model or None; got 5"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from isoconv.batch.item import Item
 from isoconv.batch.parts import figures_of
 from isoconv.batch.table import Answer, Table
 from isoconv.checks import refusal
+from isoconv.data.reader import decoders
 from isoconv.data.threads import Take, each_in_order
-from isoconv.errors import CheckpointError
+from isoconv.errors import CheckpointError, TrainingError
 from isoconv.graph.operation import Array
 from isoconv.nn.alone import OneImage, read_alone
 from isoconv.nn.each import BATCH, ROOM
@@ -68,6 +70,7 @@ class Predicting:
         threads: that read and that predict; None for one for each core.
         target: as for `Module.predict`.
         table: the kind of file.
+        decoders: versions of the libraries that read pictures.
     """
 
     model: Module
@@ -76,9 +79,20 @@ class Predicting:
     threads: int | None
     target: str | None
     table: Table
+    decoders: str
 
     def __call__(self, part: Part, tell: Tell) -> None:
-        """Write the rows of a part, whole or not at all; tells 1 for each picture that is done."""
+        """Write the rows of a part, whole or not at all; tells 1 for each picture that is done.
+
+        Raises:
+            TrainingError: pictures are read here by other versions of libraries.
+        """
+        here = decoders() or "unknown"
+        if here != self.decoders:
+            raise TrainingError(
+                f"{printable(socket.gethostname())} must read pictures as all do, by "
+                f"{self.decoders}; it has {here}"
+            )
         rows: list[Answer] = []
         lost, noted = 0, 0
         examples: list[str] = []

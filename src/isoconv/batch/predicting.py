@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -15,12 +15,10 @@ from isoconv.batch.item import Item
 from isoconv.batch.part import NAMED, Part, Predicting
 from isoconv.batch.parts import Parts, part_size
 from isoconv.batch.table import table_for
-from isoconv.checks import check_count
-from isoconv.cores import cores
+from isoconv.checks import check_count, refusal
 from isoconv.data.counting import SILENT, Counting
 from isoconv.data.reader import decoders
-from isoconv.data.tally import counted
-from isoconv.run.pieces import Mapper, mapper_for, threads_for
+from isoconv.run.pieces import Machines, Mapper, division, mapper_for, threads_for
 from isoconv.train.files import cannot_be_written
 
 if TYPE_CHECKING:
@@ -57,6 +55,7 @@ def predict_into(
     threads: int | None = None,
     target: str | None = None,
     mapper: Mapper | None = None,
+    cluster: Machines | None = None,
     counting: Counting = SILENT,
     told: Callable[[str], None] = lambda _: None,
 ) -> Written:
@@ -76,6 +75,8 @@ def predict_into(
         threads: of each process; None for its part of the cores.
         target: as for `Module.predict`.
         mapper: who works on the parts; None for so many processes of this machine.
+        cluster: machines that do that in their place, which see the pictures and the table's
+            folder.
         counting: tells how far it has come.
         told: takes what a person should know, a line at a time.
 
@@ -90,6 +91,7 @@ def predict_into(
     known = ("digest", "weights_sha256")
     table = table_for(out, {**{name: record[name] for name in known}, "class_names": names})
     workers = check_count("workers", workers)
+    known_by = decoders() or "unknown"
     parts = Parts(
         out,
         table,
@@ -100,14 +102,16 @@ def predict_into(
             "count": inputs.count,
             "part_size": part_size(inputs.count),
             "scale": repr(scale),
-            "decoders": decoders() or "unknown",
+            "decoders": known_by,
         },
     )
-    each, here = threads_for(workers, threads), cores()
-    work = Predicting(model, names, scale, each, target, table)
-    if mapper is None and workers > 1:
-        many = "" if workers * each <= here else f", more than the {counted(here, 'core')} here"
-        told(f"{workers} processes of {counted(each, 'thread')} each{many}")
+    if cluster is not None and workers != 1:
+        raise refusal("workers", "be 1 with a cluster, which has its own", workers)
+    if cluster is None:
+        threads = threads_for(workers, threads)
+        if mapper is None and workers > 1:
+            told(division(workers, threads))
+    work = Predicting(model, names, scale, threads, target, table, known_by)
     try:
         with parts.held():
             done = parts.done()
@@ -116,18 +120,27 @@ def predict_into(
             left = 0
             for number in missing:
                 left += parts.rows(number)
-            with counting.of("predicting", left) as step:
+            with ExitStack() as opened:
+                if cluster is not None and missing:
+                    sees = cluster.mapper(told, out.parent, _first_files(inputs))
+                    mapper = opened.enter_context(sees)
+                step = opened.enter_context(counting.of("predicting", left))
                 results = (mapper or mapper_for(workers)).map(
                     work, _pieces(inputs, parts, missing), lambda _part, _one: step()
                 )
-                with closing(results):
-                    for _ in results:
-                        pass
+                for _ in opened.enter_context(closing(results)):
+                    pass
             written = _written(parts)
             parts.join()
     except OSError as error:
         raise cannot_be_written(out, error) from error
     return written
+
+
+def _first_files(inputs: Inputs) -> list[Path]:
+    """One of the files of each source that has some: who sees it, sees the others."""
+    firsts = [item for source in inputs.sources for item in islice(source.items(0), 1)]
+    return [Path(item.file) for item in firsts if item.file]
 
 
 def _tell_of_done(parts: Parts, done: set[int], told: Callable[[str], None]) -> None:

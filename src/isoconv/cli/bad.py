@@ -164,15 +164,16 @@ def cannot_be_read(more: str, lost: Sequence[Skipped], total: int) -> DataFileEr
         total: of how many.
     """
     from isoconv.data.files import NAMED
+    from isoconv.data.skipped import lines_by_reason
 
-    lines = [f"  {each}" for each in lost]
+    files = [(printable(each.path), printable(each.reason)) for each in lost]
     left = len(lost) - NAMED
     rest = [f"  and {left} more (2> FILE takes all into a file)"] if left > 0 else []
     first = f"{len(lost)} of {total} files cannot be read{'; ' if more else ''}{more}:"
     if len(lost) == total == 1:
         error = DataFileError(str(lost[0]))
     else:
-        error = DataFileError("\n".join([first, *lines[:NAMED], *rest]))
+        error = DataFileError("\n".join([first, *lines_by_reason(files, NAMED), *rest]))
     error.files = tuple(lost)
-    error.whole = "\n".join([first, *lines]) if rest else ""
+    error.whole = "\n".join([first, *lines_by_reason(files, len(files))]) if rest else ""
     return error

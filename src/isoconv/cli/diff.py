@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -73,8 +74,10 @@ def _print(found: RunDifference) -> None:
 def _rows() -> list[tuple[str, Callable[[Outcome], str]]]:
     """The rows of the table: what each is called, and how it is written of a run."""
 
-    def accuracy(part: str) -> Callable[[Outcome], str]:
-        return lambda run: _written(run.measured[part][0], ".2%")
+    def accuracy(part: str, places: bool) -> Callable[[Outcome], str]:
+        return lambda run: _written(
+            run.measured[part][0] if run.of_places == places else None, ".2%"
+        )
 
     def loss(part: str) -> Callable[[Outcome], str]:
         return lambda run: _written(run.measured[part][1], ".4f")
@@ -85,7 +88,12 @@ def _rows() -> list[tuple[str, Callable[[Outcome], str]]]:
     measured = [
         (f"{part} {what}", made(part))
         for part in ("test", "validation", "training")
-        for what, made in (("mean IoU", overlap), ("accuracy", accuracy), ("loss", loss))
+        for what, made in (
+            ("mean IoU", overlap),
+            ("pixel accuracy", partial(accuracy, places=True)),
+            ("accuracy", partial(accuracy, places=False)),
+            ("loss", loss),
+        )
     ]
     return [
         *measured,

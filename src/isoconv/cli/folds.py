@@ -13,6 +13,7 @@ from isoconv.printable import printable
 from isoconv.wording import called
 
 if TYPE_CHECKING:
+    from isoconv.cluster.settings import Cluster
     from isoconv.data import Splits
     from isoconv.train import CrossValidation, EarlyStopping, Trainer
 
@@ -48,6 +49,7 @@ def train_folds(
     epochs: int | None,
     stopping: EarlyStopping | None,
     workers: int,
+    cluster: Cluster | None,
     as_json: bool,
 ) -> None:
     """Train a run for each fold and show what came of them.
@@ -63,6 +65,7 @@ def train_folds(
         epochs: of each run, or None.
         stopping: when a run is to end before, or None.
         workers: how many processes.
+        cluster: whose workers train in their place, or None.
         as_json: whether the result is printed as JSON.
     """
     from isoconv.cli.runs import run_facts
@@ -89,6 +92,7 @@ def train_folds(
             early_stopping=stopping,
             out=folder,
             workers=workers,
+            cluster=cluster,
             facts=run_facts(data),
         )
     titles, rows = found.table()

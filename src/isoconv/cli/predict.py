@@ -13,6 +13,7 @@ import typer
 
 from isoconv.cli.errors import UNREAD, complain, in_full, note
 from isoconv.cli.inputs import Inputs, named
+from isoconv.cli.on_cluster import ClusterAddress, cluster_at
 from isoconv.cli.options import (
     AsJson,
     Best,
@@ -50,7 +51,11 @@ def predict(
     ],
     top: Annotated[
         int | None,
-        typer.Option(min=1, help="How many classes to show.  [default: 3]", show_default=False),
+        typer.Option(
+            min=1,
+            help="How many classes to show; not of masks.  [default: 3]",
+            show_default=False,
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -80,6 +85,7 @@ def predict(
     workers: Annotated[
         int, typer.Option(min=1, help="With a table, processes that predict at the same time.")
     ] = 1,
+    cluster: ClusterAddress = None,
     best: Best = False,
     scale: Scale = None,
     normalise: Normalise = None,
@@ -97,9 +103,9 @@ def predict(
     taken, gray or coloured as they were. Hidden files of folders, and files that are no images by
     their ending, are left out and counted.
 
-    With a model that was trained on masks the share of each class in the pixels is shown, and --out
-    writes masks/NAME.png, of the picture's own size and with a palette, and overlays/NAME.png.
-    Nothing is written over.
+    With a model that was trained on masks the share of each class in the pixels that it sees is
+    shown, and how much of the picture lies outside; --out writes masks/NAME.png, of the picture's
+    own size and with a palette, and overlays/NAME.png. Nothing is written over.
 
     Files that cannot be read are named in the end with the reason, and all others are answered for;
     --json has an entry with the reason for each of them, --csv has no row for them, and a table
@@ -113,6 +119,7 @@ def predict(
       curl -s https://example.org/cat.jpg | isoconv predict runs/pets -
       isoconv predict pets.safetensors holiday.jpg
       isoconv predict runs/pets photos --out answers.parquet --workers 4
+      isoconv predict runs/pets photos --out answers.parquet --cluster auto
       isoconv predict runs/roads street.jpg --out found
     """
     from isoconv.cli.bad import cannot_be_read
@@ -125,16 +132,22 @@ def predict(
         raise ArgumentError("--csv and --json both print what is to stand alone: take one of them")
     model = classifier_at(run, best, normalise, class_names)
     masks = of_places(model)
+    if masks and top is not None:
+        raise ArgumentError(
+            "--top bounds the classes that an image may be of; this model gives a class to each "
+            "pixel, and the shares of all classes are shown"
+        )
     if out is not None and not masks:
         if top is not None or as_csv:
             option = "--csv prints" if as_csv else "--top bounds"
             raise ArgumentError(f"{option} what is shown: --out writes all classes into its file")
         write_table(
             model, images, out, column=column, root=root, scale=scale, workers=workers,
-            threads=threads, target=target, as_json=as_json,
+            cluster=cluster_at(cluster), threads=threads, target=target, as_json=as_json,
         )  # fmt: skip
         return
-    for option, given in (("--column", column), ("--root", root), ("--workers", workers != 1)):
+    table = {"--column": column, "--root": root, "--workers": workers != 1, "--cluster": cluster}
+    for option, given in table.items():
         if given:
             raise ArgumentError(f"{option} is for a table, --out FILE, of a model of classes")
     answers: Iterator[Any]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from isoconv.cli.errors import note
 from isoconv.cli.inputs import Inputs
 from isoconv.errors import ArgumentError
+from isoconv.printable import listed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +31,7 @@ class PlacesFound:
 
     Attributes:
         image: its name.
-        shares: of its pixels, by class; none for one that cannot be read.
+        shares: of the pixels that the model sees, by class; none for one that cannot be read.
         outside: share of the picture that the model does not see.
         mask: the file with its mask, if it was written.
         overlay: likewise with the colours on the picture.
@@ -58,12 +59,13 @@ class PlacesFound:
 
     def row(self) -> list[str]:
         """The same for CSV."""
-        return [self.image, str(self.mask or ""), *(repr(share) for _, share in self.shares)]
+        shares = [repr(share) for _, share in self.shares]
+        return [self.image, str(self.mask or ""), repr(self.outside), *shares]
 
 
 def share_titles(found: PlacesFound) -> list[str]:
     """Above the rows of `PlacesFound.row`."""
-    return ["image", "mask", *(name for name, _ in found.shares)]
+    return ["image", "mask", "outside", *(name for name, _ in found.shares)]
 
 
 def mask_answers(
@@ -101,7 +103,7 @@ def mask_answers(
             model, files, scale=scale, threads=threads, target=target, told=told.append,
             finish="none",
         )  # fmt: skip
-    cut = 0
+    cut: list[str] = []
     for item in inputs.items:
         if isinstance(item, Skipped):
             yield PlacesFound(item.path, lost=item)
@@ -118,17 +120,19 @@ def mask_answers(
             # It was changed since it was read.
             yield PlacesFound(name, lost=Skipped(name, inputs.as_shown(error.reason)))
             continue
-        cut += found.outside > 0
+        if found.outside:
+            cut.append(f"{found.outside:.0%} of {name}")
         yield found
     # Behind the last one stands what is to be told of all.
     next(results, None)
     for line in told:
         note(inputs.as_shown(line))
     if cut:
-        pictures = "1 picture has" if cut == 1 else f"{cut} pictures have"
+        each, shape = ("was", "Its") if len(cut) == 1 else ("were", "Their")
         note(
-            f"{pictures} another shape than the model's images: what lies beside the centre of "
-            "that shape is not seen, and has no label in the masks"
+            f"{listed(cut)} {each} not looked at. {shape} shape is not that of the model's images, "
+            "of which it sees the centre: what lies beside that has no label in the masks and no "
+            "share in the classes"
         )
 
 
@@ -199,12 +203,16 @@ def _places(inputs: Inputs, out: Path | None) -> dict[Path, tuple[Path, Path]]:
 
 
 def print_shares(known: list[PlacesFound]) -> None:
-    """Print the shares of the classes of each image that was read."""
+    """Print the shares of the classes of each image that was read, and what was not looked at."""
     from isoconv.cli.table import print_table
 
-    rows = [
-        (answer.image if place == 0 else "", name, f"{share:.2%}")
-        for answer in known
-        for place, (name, share) in enumerate(answer.shares)
-    ]
-    print_table(("image", "class", "of its pixels"), rows, numbers=(2,), shorten=(0, 1))
+    cut = any(answer.outside for answer in known)
+    titles = ("image", "class", "of the pixels seen", *(["outside"] if cut else []))
+    rows = []
+    for answer in known:
+        beside = (answer.image, f"{answer.outside:.2%}")
+        for name, share in answer.shares:
+            image, outside = beside
+            rows.append((image, name, f"{share:.2%}", *([outside] if cut else [])))
+            beside = "", ""
+    print_table(titles, rows, numbers=(2, 3), shorten=(0, 1))

@@ -12,6 +12,7 @@ from isoconv.cli.errors import UNREAD, WRONG, complain, note
 from isoconv.cli.table import print_json, reading_progress, say
 
 if TYPE_CHECKING:
+    from isoconv.cluster.settings import Cluster
     from isoconv.nn import Module
 
 __all__ = ["write_table"]
@@ -26,6 +27,7 @@ def write_table(
     root: Path | None,
     scale: float | None,
     workers: int,
+    cluster: Cluster | None,
     threads: int | None,
     target: str | None,
     as_json: bool,
@@ -52,6 +54,7 @@ def write_table(
         inputs,
         scale=scale,
         workers=workers,
+        cluster=cluster,
         threads=threads,
         target=target,
         counting=Counting(reading_progress()),

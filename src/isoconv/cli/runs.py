@@ -15,6 +15,7 @@ from isoconv.cli.table import reading_progress
 from isoconv.cli.typed import command_line
 from isoconv.errors import ArgumentError, CheckpointError, DataError
 from isoconv.signals import Uninterrupted
+from isoconv.wording import spelled_near
 
 if TYPE_CHECKING:
     from isoconv.data import Dataset, Splits
@@ -197,8 +198,10 @@ def load_parts(data: str, **settings: Any) -> Splits:
     from isoconv.data import load_splits
     from isoconv.data.folders import only_class
     from isoconv.data.labels import classes_hint
+    from isoconv.data.mask_folders import mask_parts
 
-    # Before pictures are read, which may take a while.
+    # Before pictures are read, which may take a while. Where masks are missing that is told.
+    mask_parts(Path(data))
     if (only := only_class(Path(data))) is not None:
         error = DataError(
             f"{data} has one class: there must be two classes or more to tell apart; got one, "
@@ -477,8 +480,8 @@ def model_named(name: str, shape: str | None, usual: str, classes: int | None = 
     if not (Path(name).exists() or "/" in name or Path(name).suffix or kind_of(name)):
         known = (*ALL_MODELS, *known_names())
         raise ArgumentError(
-            f"no model is called {name!r}; there are {', '.join(known)}, and no run folder and no "
-            "saved model is there"
+            f"no model is called {name!r}, and no run folder and no saved model is there; "
+            + spelled_near(name, known)
         )
     model = load(name)
     if shape is not None and shape_of(shape) != model.input_shape:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from isoconv.cli.on_cluster import cluster_at
 from isoconv.cli.options import (
     AsJson,
     DataSource,
@@ -106,7 +107,7 @@ def train(
 
     With --folds the training part is dealt out, of each class as evenly as can be, and --out holds
     a run for each fold. A test part is left alone then. What was interrupted goes on with the same
-    command and --out.
+    command and --out. With --cluster each fold is trained by one worker then.
 
     Examples:
       isoconv train pets
@@ -119,6 +120,7 @@ def train(
       isoconv train pets --size 128 --model resnet18 --optimizer sgd --lr 0.1 --warmup 1
       isoconv train pets --cluster auto --audit 0.01
       isoconv train pets --folds 5 --workers 2
+      isoconv train pets --folds 5 --cluster auto
     """
     from isoconv.cli.bad import tell_skipped
     from isoconv.cli.ending import finish
@@ -143,6 +145,7 @@ def train(
     how |= {"seed": split_seed, "skip_bad": skip_bad, "cache": cache}
     check_folds(folds, workers, test, given["executor"] is not None)
     if folds is not None:
+        cluster = given.pop("executor")
         trainer = Trainer(model, progress=progress(), **given)
         with folds_folder(out, data, model) as place, called(seed="--split-seed"):
             splits = load_parts(data, validation=0, test=0, **how)
@@ -151,7 +154,7 @@ def train(
             train_folds(
                 trainer, data, splits, place, folds=folds, seed=split_seed, validation=validation,
                 epochs=epochs, stopping=_stopping(patience, splits, chosen, given["loss"]),
-                workers=workers or 1, as_json=as_json,
+                workers=workers or 1, cluster=cluster, as_json=as_json,
             )  # fmt: skip
         return
 
@@ -313,14 +316,9 @@ def _freeze(layers: str | None) -> str | int | None:
 
 def _executor(cluster: str | None, audit: float) -> Cluster | None:
     """The cluster at this address; None if nothing was said of one."""
-    from isoconv.cluster.settings import Cluster
-
-    if cluster is None:
-        if audit:
-            raise ArgumentError(f"--audit is for --cluster; got --audit {audit} alone")
-        return None
-    with called(address="--cluster", audit="--audit"):
-        return Cluster(cluster, audit=audit)
+    if cluster is None and audit:
+        raise ArgumentError(f"--audit is for --cluster; got --audit {audit} alone")
+    return cluster_at(cluster, audit=audit)
 
 
 _MADE: Mapping[str, Callable[..., Any]] = {

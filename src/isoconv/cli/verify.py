@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from isoconv.cli.errors import DIFFERENT
+from isoconv.cli.on_cluster import ClusterAddress, cluster_at
 from isoconv.cli.options import AsJson, RunPath, TargetName, Threads
 from isoconv.cli.table import print_json, reading_progress, say
 from isoconv.errors import ArgumentError, CheckpointError
@@ -43,6 +44,7 @@ def verify(
             "from the checkpoints that --keep-checkpoints kept.",
         ),
     ] = 1,
+    cluster: ClusterAddress = None,
     as_json: AsJson = False,
     threads: Threads = None,
     target: TargetName = None,
@@ -60,6 +62,7 @@ def verify(
       isoconv verify runs/pets --data other/pets --threads 1
       isoconv verify runs/pets --epochs 3-4
       isoconv verify runs/pets --workers 4
+      isoconv verify runs/pets --cluster auto
     """
     from isoconv.cli.runs import data_of_run, parts_of_run
     from isoconv.train import Receipt
@@ -84,9 +87,10 @@ def verify(
         splits,
         epochs=span,
         workers=workers,
+        cluster=cluster_at(cluster),
         threads=threads,
         target=target,
-        progress=shown if workers > 1 or shown.is_terminal else False,
+        progress=shown if workers > 1 or cluster or shown.is_terminal else False,
     )
     say(str(found))
     if as_json:

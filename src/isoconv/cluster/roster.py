@@ -13,7 +13,7 @@ from isoconv.errors import IsoconvError, NotEnoughMemoryError, TrainingError
 from isoconv.memory import readable
 from isoconv.train.plain_settings import versions
 
-__all__ = ["Member", "Proof", "Roster"]
+__all__ = ["DEATHS", "LOOK_SECONDS", "Member", "Proof", "Roster", "other_versions"]
 
 DEATHS = 3
 """A node on which so many workers have died gets no further one."""
@@ -21,6 +21,18 @@ LOOK_SECONDS = 1.0
 """How often the cluster is asked which nodes it has."""
 SAME = ("isoconv", "arithmetic")
 """Of which software a worker must have the driver's own version."""
+
+
+def other_versions(node: Node, found: Mapping[str, Any]) -> TrainingError | None:
+    """Why a node cannot take part that has other versions than the driver; None if it can."""
+    own = versions()
+    other = [f"{name} {found[name]}" for name in SAME if found[name] != own[name]]
+    if not other:
+        return None
+    wanted = " and ".join(f"{name} {own[name]}" for name in SAME)
+    return TrainingError(
+        f"{node.name} must have {wanted}, as the driver; it has {' and '.join(other)}"
+    )
 
 
 @dataclass(eq=False)
@@ -180,14 +192,9 @@ class Roster:
 
     def _next(self, member: Member, value: Any) -> None:
         if member.stage == "asked":
-            own = versions()
-            other = [f"{name} {value[name]}" for name in SAME if value[name] != own[name]]
-            if other:
-                wanted = " and ".join(f"{name} {own[name]}" for name in SAME)
-                raise TrainingError(
-                    f"{member.node.name} must have {wanted}, as the driver; it has "
-                    f"{' and '.join(other)}"
-                )
+            other = other_versions(member.node, value)
+            if other is not None:
+                raise other
             step, settings, data = self.work
             threads = member.cpus if self.threads is None else self.threads
             member.stage = "preparing"

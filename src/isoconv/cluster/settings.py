@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isoconv.checks import check_count, check_number, check_text, refusal, settle
 
 if TYPE_CHECKING:
+    from isoconv.cluster.mapper import ClusterMapper
     from isoconv.graph.operation import Array
     from isoconv.run.executor import Executor
     from isoconv.run.step import StepGraph
@@ -23,6 +25,8 @@ class Cluster:
 
     Each node that has processors to give gets a worker, which runs some shards of each step. Who
     runs them, dies or joins changes no bit. This process has to be on a machine of the cluster.
+    `isoconv.verify` and `isoconv.cross_validate` take one as ``cluster=``: there a worker has a
+    stretch of epochs, or a fold, to itself.
 
     Args:
         address: ``"auto"`` for the cluster that this machine is part of, or ``"host:port"``.
@@ -87,3 +91,24 @@ class Cluster:
             target=target, progress=progress, address=self.address, cpus=self.cpus,
             audit=self.audit, patience=self.patience,
         )  # fmt: skip
+
+    def mapper(
+        self, tell: Callable[[str], None], writes: Path | None = None, reads: Sequence[Path] = ()
+    ) -> ClusterMapper:
+        """Who works on independent pieces, for what takes ``cluster=``.
+
+        Args:
+            tell: says a line to a person.
+            writes: a folder that workers write to; None for none. Who does not see it is refused.
+            reads: files that they must see, likewise.
+
+        Raises:
+            ArgumentError: an audit is asked for, which is for trainings.
+            MissingExtraError: Ray is not installed.
+            TrainingError: no cluster answers.
+        """
+        from isoconv.cluster.mapper import ClusterMapper
+
+        if self.audit:
+            raise refusal("audit", "be 0 but for an executor of trainings", self.audit)
+        return ClusterMapper(self.address, self.cpus, self.patience, tell, writes, reads)

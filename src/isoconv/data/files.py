@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from isoconv.data.dataset import Dataset, dataset_of
 from isoconv.data.reading import Reading
-from isoconv.data.skipped import Skipped, all_skipped
+from isoconv.data.skipped import Skipped, all_skipped, lines_by_reason
 from isoconv.errors import DataError, DataFileError, MissingExtraError, in_file
 from isoconv.files import PIECE, open_file
 from isoconv.memory import check_memory
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DAMAGED",
+    "NAMED",
     "SPLITS",
     "Failures",
     "Format",
@@ -242,7 +243,8 @@ class Failures:
         lines = [first] if first else []
         if broken:
             lines.append(f"{len(broken)} of {self.total} files cannot be read:")
-            lines += [f"  {self._line(path)}" for path in broken[:most]]
+            files = [(printable(path), self._reasons[path]) for path in broken]
+            lines += lines_by_reason(files, most)
         if len(broken) > most:
             how = either("`files` of this error has all", "2> FILE takes all into a file")
             lines.append(f"  and {len(broken) - most} more ({how})")
@@ -264,9 +266,6 @@ class Failures:
             return ""
         them = "it" if self.count == 1 else "them"
         return f"\n{setting('skip_bad', 'True', '')} goes on without {them}"
-
-    def _line(self, path: Path) -> str:
-        return f"{printable(path)}: {self._reasons[path]}"
 
 
 @contextmanager

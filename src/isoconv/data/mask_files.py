@@ -63,11 +63,11 @@ def read_mask(path: Path, take: Take = freely) -> NDArray[Any]:
         return np.asarray(picture.upright(image, image)).astype(np.uint16) // unit
 
 
-def class_file(folder: Path) -> dict[int, str] | None:
+def class_file(folder: Path) -> dict[int, str | None] | None:
     """The names of the classes by the number that stands for each in the masks; None for no file.
 
     ``classes.txt`` has a name a line, of 0, 1, …; ``classes.json`` has a list of them, or an object
-    with the name of each number.
+    with the name of each number. There 255 may be null, None here: it has no label.
 
     Raises:
         DataFileError: there are both files, or one that cannot be read.
@@ -82,22 +82,29 @@ def class_file(folder: Path) -> dict[int, str] | None:
         text = read_file(path, _LONGEST).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise bad_file(path, f"cannot be read: {error}") from error
-    names = _from_json(path, text) if path.suffix == ".json" else _from_lines(text)
-    if not 0 < len(names) <= MAX_CLASSES:
-        raise file_error(path, f"1 to {MAX_CLASSES} names of classes", f"{len(names)}")
+    names = _from_json(path, text) if path.suffix == ".json" else _from_lines(path, text)
+    count = len([name for name in names.values() if name is not None])
+    if not 0 < count <= MAX_CLASSES:
+        raise file_error(path, f"1 to {MAX_CLASSES} names of classes", f"{count}")
     seen: set[str] = set()
     for name in names.values():
+        if name is None:
+            continue
         if name in seen:
             raise file_error(path, "names that differ", f"{printable(name)!r} more than once")
         seen.add(name)
     return names
 
 
-def _from_lines(text: str) -> dict[int, str]:
-    return dict(enumerate(line.strip() for line in text.splitlines() if line.strip()))
+def _from_lines(path: Path, text: str) -> dict[int, str | None]:
+    lines = [line.strip() for line in text.rstrip().splitlines()]
+    if "" in lines:
+        empty = f"line {lines.index('') + 1} is empty"
+        raise file_error(path, "a name on each line, of the classes 0, 1, …", empty)
+    return dict(enumerate(lines))
 
 
-def _from_json(path: Path, text: str) -> dict[int, str]:
+def _from_json(path: Path, text: str) -> dict[int, str | None]:
     # Twice the same key would be lost in a dict.
     try:
         found = json.loads(text, object_pairs_hook=list)
@@ -110,13 +117,15 @@ def _from_json(path: Path, text: str) -> dict[int, str]:
         pairs: list[tuple[Any, Any]] = list(enumerate(found))
     else:
         pairs = [each if isinstance(each, tuple) else (None, None) for each in found]
-    names: dict[int, str] = {}
+    names: dict[int, str | None] = {}
     for key, name in pairs:
         number = int(key) if isinstance(key, str) and key.isdecimal() and len(key) < 6 else key
-        if not isinstance(number, int) or not isinstance(name, str) or not name.strip():
+        said = name.strip() if isinstance(name, str) else name
+        unlabelled = said is None and number == NO_LABEL
+        if not isinstance(number, int) or not (unlabelled or (isinstance(said, str) and said)):
             raise file_error(path, expected, "something else")
         if not 0 <= number < MAX_CLASSES or number in names:
             rule = f"each number once, from 0 to {MAX_CLASSES - 1}"
             raise file_error(path, rule, f"{number}")
-        names[number] = name.strip()
+        names[number] = said
     return dict(sorted(names.items()))

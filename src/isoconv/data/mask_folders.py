@@ -57,7 +57,13 @@ def pairs_in(path: Path, failures: Failures) -> Pairs:
     """
     files: dict[Split, list[tuple[Path, Path]]] = {}
     notes: list[str] = []
-    for part, (images, masks) in _roots(path).items():
+    roots = _roots(path)
+    notes += [
+        f"{printable(folder.name)} is left out: it has no pictures with masks"
+        for folder in folders_in(path)
+        if (named := part_named(folder.name)) and named not in roots
+    ]
+    for part, (images, masks) in roots.items():
         pictures, left = pictures_below(images, failures)
         drawn, beside = pictures_below(masks, failures)
         for folder, lines in ((images, left), (masks, beside)):
@@ -94,16 +100,16 @@ def _paired(
                 both = listed([printable(each.name) for each in own])
                 reason = f"one mask of its name is expected in {printable(folder)}; found {both}"
             else:
-                wanted = printable(folder / f"{name}.png")
-                reason = f"a mask of its name is expected, {wanted}; there is none"
+                # In the same words for all, so that of many they are said once.
+                reason = f"a mask of its name is expected in {printable(folder)}; there is none"
             with failures.gathered(picture):
                 raise bad_file(picture, reason)
-    for name, own in masks.items():
+    for own in masks.values():
         for mask in own:
             failures.total += 1
             with failures.gathered(mask):
                 reason = "a picture of its name is expected beside a mask; there is none"
-                raise bad_file(mask, f"{reason} called {printable(name)!r}")
+                raise bad_file(mask, reason)
     return found
 
 
@@ -121,6 +127,9 @@ def _roots(path: Path) -> dict[Split, Roots]:
     if pair is None:
         parts = {folder: part for folder in folders_in(path) if (part := part_named(folder.name))}
         found = [(part, pair) for folder, part in parts.items() if (pair := _pair(folder))]
+        if not found:
+            for folder in (path, *parts):
+                _check_without_masks(folder)
         return _by_part(path, found)
     images, masks = pair
     named = {
@@ -150,14 +159,7 @@ def _by_part(path: Path, found: list[tuple[Split, Roots]]) -> dict[Split, Roots]
 
 def _pair(path: Path) -> Roots | None:
     """The folders of pictures and of masks in a folder, if both are there and hold pictures."""
-    try:
-        folders = folders_in(path)
-    except DataFileError:
-        # Told where the folder is read as one of classes.
-        return None
-    images, masks = (
-        [folder for folder in folders if folder.name.lower() in names] for names in (IMAGES, MASKS)
-    )
+    images, masks, _ = _folders(path)
     masks = [folder for folder in masks if holds_pictures(folder)]
     if not images or not masks:
         return None
@@ -165,3 +167,53 @@ def _pair(path: Path) -> Roots | None:
         names = listed([repr(folder.name) for folder in (*images, *masks)])
         raise file_error(path, "one folder of pictures and one of masks", names)
     return images[0], masks[0]
+
+
+def _folders(path: Path) -> tuple[list[Path], list[Path], list[Path]]:
+    """The folders in a folder: by their names those of pictures, those of masks, and others."""
+    try:
+        folders = folders_in(path)
+    except DataFileError:
+        # Told where the folder is read as one of classes.
+        return [], [], []
+    images = [folder for folder in folders if folder.name.lower() in IMAGES]
+    masks = [folder for folder in folders if folder.name.lower() in MASKS]
+    return images, masks, [each for each in folders if each not in {*images, *masks}]
+
+
+def _check_without_masks(path: Path) -> None:
+    """See that a folder called images, without masks beside it, may be meant for a class.
+
+    Raises:
+        DataFileError: it stands alone, beside folders for masks that are empty, or beside another
+            with most of its names, as pictures and masks have them.
+    """
+    images, masks, others = _folders(path)
+    if not images:
+        return
+    named = _beside(images[0])
+    if masks:
+        found = f"none in {listed([each.name for each in masks])}"
+        if not holds_pictures(images[0]):
+            found += f", nor pictures in {printable(images[0].name)}"
+        raise file_error(path, f"masks of the pictures in {printable(images[0].name)}", found)
+    wanted = f"the masks of {printable(images[0].name)} in a folder called {' or '.join(MASKS)}"
+    if not others and len(images) == 1 and (named or not holds_pictures(images[0])):
+        found = "no such folder" if named else "no such folder, nor pictures"
+        raise file_error(path, wanted, found)
+    for other in others:
+        alike = named & _beside(other)
+        if 2 * len(alike) > len(named):
+            raise file_error(
+                path,
+                wanted,
+                f"{printable(other.name)} with {len(alike)} of its {len(named)} names: if these "
+                "are the masks, call it masks; if both are classes, call them otherwise than "
+                f"{listed(IMAGES)}",
+            )
+
+
+def _beside(folder: Path) -> set[str]:
+    """The names of the pictures in a folder, not of those below it, without endings."""
+    pictures, _ = pictures_below(folder, Failures(None))
+    return {file.stem for file in pictures if file.parent == folder}

@@ -16,17 +16,18 @@ from isoconv.data.cache import open_cache
 from isoconv.data.counting import Counting
 from isoconv.data.dataset import Dataset
 from isoconv.data.decode import look
-from isoconv.data.files import Failures, Format, Request, Split, build, file_error
+from isoconv.data.files import NAMED, Failures, Format, Request, Split, build, file_error
 from isoconv.data.mask_files import CLASS_FILES, NO_LABEL, class_file, read_mask
 from isoconv.data.mask_folders import mask_parts, pairs_in
 from isoconv.data.nearest import taken
 from isoconv.data.pictures import decoded, without_holes
 from isoconv.data.reading import Reading
 from isoconv.data.survey import usual_map_size
+from isoconv.data.tally import counted
 from isoconv.data.threads import Take, each_in_order
 from isoconv.errors import DataFileError, MissingExtraError
 from isoconv.memory import check_memory
-from isoconv.printable import listed
+from isoconv.printable import listed, printable
 
 __all__ = ["MASK_FOLDER"]
 __public__ = {"isoconv.data.formats": ["MASK_FOLDER"]}
@@ -61,6 +62,7 @@ def _read(path: Path, splits: Sequence[Split], request: Request) -> dict[Split, 
     counting = Counting(request.progress)
     try:
         values, sizes = _values(listing.files, failures, counting)
+        _check_agree(path, values, given)
         classes = _classes(values, given, failures)
         if not any(_readable(pairs, failures) for pairs in listing.files.values()):
             raise failures.error()
@@ -82,6 +84,9 @@ def _read(path: Path, splits: Sequence[Split], request: Request) -> dict[Split, 
             kept = {picture for picture, _ in pairs}
             pictures = without_holes(images.pop(part), [file in kept for file in own[part]])
             labels = _labels(pairs, pictures.shape[:3], classes, counting)
+            if not (labels >= 0).any():
+                expected = f"pixels with a label in the masks of the {part} part"
+                raise file_error(path, expected, f"{NO_LABEL} alone, which is none")
             found[part] = replace(
                 build(path, pictures, labels, classes.names),
                 paths=tuple(picture.relative_to(path).as_posix() for picture, _ in pairs),
@@ -139,8 +144,48 @@ def _values(
     return found, sizes
 
 
+def _check_agree(
+    path: Path, values: Mapping[Path, frozenset[int]], given: Mapping[int, str | None] | None
+) -> None:
+    """See that 255 is the same in all masks, where no file of names says what it is.
+
+    Raises:
+        DataFileError: in some masks it is all that there is beside 0, as an object is, and others
+            number their objects.
+    """
+    if given is not None and (NO_LABEL in given or [*given] != [0, 1]):
+        return
+    alone = _only_two(values)
+    others = {mask: own for mask, own in values.items() if not own <= TWO}
+    if not alone or not others:
+        return
+
+    def name(mask: Path) -> str:
+        return printable(mask.relative_to(path))
+
+    numbered = [
+        f"{name(mask)} ({listed([*map(str, sorted(own))])})" for mask, own in others.items()
+    ]
+    raise file_error(
+        path,
+        f"masks that agree on what {NO_LABEL} is, a class or no label",
+        f"{len(alone)} of 0 and {NO_LABEL} alone, and {len(others)} of other numbers:\n"
+        f"  0 and {NO_LABEL} alone: {listed([*map(name, alone)], NAMED)}\n"
+        f"  other numbers: {listed(numbered, NAMED)}\n"
+        f"write the number of its class in place of {NO_LABEL} where that is an object; where it "
+        f'is no label, say so in classes.json: {{"0": "ground", "1": "road", "{NO_LABEL}": null}}',
+    )
+
+
+def _only_two(values: Mapping[Path, frozenset[int]]) -> list[Path]:
+    """The masks that hold 255, and nothing else but 0."""
+    return [mask for mask, own in values.items() if NO_LABEL in own and own <= TWO]
+
+
 def _classes(
-    values: Mapping[Path, frozenset[int]], given: Mapping[int, str] | None, failures: Failures
+    values: Mapping[Path, frozenset[int]],
+    given: Mapping[int, str | None] | None,
+    failures: Failures,
 ) -> _Classes:
     """What the numbers of these masks stand for.
 
@@ -148,9 +193,14 @@ def _classes(
     255 alone have two classes, unless more are named. Without names each number is a class.
     """
     seen = frozenset[int]().union(*values.values())
-    two = NO_LABEL in seen and seen <= TWO and (given is None or [*given] == [0, 1])
-    if given is not None and not two:
-        number = {value: place for place, value in enumerate(given)}
+    two = seen == TWO and (given is None or [*given] == [0, 1])
+    if two:
+        names = ("0", "1") if given is None else tuple(map(str, given.values()))
+        note = f"the masks hold 0 and {NO_LABEL} alone: {NO_LABEL} is taken for class {names[1]!r}"
+        return _Classes(names, {0: 0, NO_LABEL: 1}, given is not None, (note,))
+    if given is not None:
+        named = {value: name for value, name in given.items() if name is not None}
+        number = {value: place for place, value in enumerate(named)}
         number.setdefault(NO_LABEL, -1)
         for mask, own in values.items():
             unknown = sorted(own - number.keys())
@@ -158,23 +208,23 @@ def _classes(
                 with failures.gathered(mask):
                     known = f"numbers that {' or '.join(CLASS_FILES)} names, or {NO_LABEL}"
                     raise file_error(mask, known, listed([*map(str, unknown)]))
-        return _Classes(tuple(given.values()), number, True, _unlabelled(seen, number))
-    if two:
-        names = ("0", "1") if given is None else tuple(given.values())
-        note = f"the masks hold 0 and {NO_LABEL} alone: {NO_LABEL} is taken for class {names[1]!r}"
-        return _Classes(names, {0: 0, NO_LABEL: 1}, given is not None, (note,))
+        return _Classes(tuple(named.values()), number, True, _unlabelled(values, number))
     most = max(seen - {NO_LABEL}, default=0)
     number = {value: value for value in range(most + 1)}
     number[NO_LABEL] = -1
     names = tuple(map(str, range(most + 1)))
-    return _Classes(names, number, False, _unlabelled(seen, number))
+    return _Classes(names, number, False, _unlabelled(values, number))
 
 
-def _unlabelled(seen: frozenset[int], number: Mapping[int, int]) -> tuple[str, ...]:
-    """That there are pixels without a label, if so."""
-    if NO_LABEL not in seen or number[NO_LABEL] >= 0:
+def _unlabelled(
+    values: Mapping[Path, frozenset[int]], number: Mapping[int, int]
+) -> tuple[str, ...]:
+    """That there are pixels without a label, if so, and masks with nothing else but 0."""
+    if number[NO_LABEL] >= 0 or not any(NO_LABEL in own for own in values.values()):
         return ()
-    return (f"pixels of {NO_LABEL} have no label: no loss and no score counts them",)
+    alone = _only_two(values)
+    more = f"; {counted(len(alone), 'mask')} with nothing else but 0" if alone else ""
+    return (f"pixels of {NO_LABEL} have no label: no loss and no score counts them{more}",)
 
 
 def _scaled(reading: Reading, sizes: set[tuple[int, int]]) -> list[str]:

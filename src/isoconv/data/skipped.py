@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -11,10 +12,15 @@ from isoconv.checks import refusal, settle
 from isoconv.errors import DataError
 from isoconv.printable import csv_line, listed, printable
 
-__all__ = ["Skipped", "all_skipped", "skip_warning", "skipped_from_csv", "skipped_to_csv"]
+__all__ = [
+    "Skipped", "all_skipped", "lines_by_reason", "skip_warning", "skipped_from_csv",
+    "skipped_to_csv",
+]  # fmt: skip
 __public__ = {"isoconv.data": ["Skipped"]}
 
 _COLUMNS = ("path", "reason")
+_SEVERAL = 3
+"""So many files of one reason have it told once."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -54,6 +60,30 @@ def all_skipped(groups: Iterable[Iterable[Skipped]]) -> tuple[Skipped, ...]:
         for each in group:
             found.setdefault(each.path, each)
     return tuple(found[path] for path in sorted(found))
+
+
+def lines_by_reason(files: Sequence[tuple[str, str]], most: int) -> list[str]:
+    r"""Lines for a message that names files, a reason that several share once and above them.
+
+    Args:
+        files: path and reason of each, both printable.
+        most: how many are named, the first ones; the reasons count all.
+
+    Example:
+        >>> print(*lines_by_reason([(f"{name}.png", "empty") for name in "abcd"], 2), sep="\n")
+          4 files: empty
+            a.png
+            b.png
+    """
+    counts = Counter(reason for _, reason in files)
+    groups: dict[str, list[str]] = {}
+    for path, reason in files[:most]:
+        if counts[reason] < _SEVERAL:
+            groups[f"  {path}: {reason}"] = []
+        else:
+            head = f"  {counts[reason]} files: {reason}"
+            groups.setdefault(head, []).append(f"    {path}")
+    return [line for head, names in groups.items() for line in (head, *names)]
 
 
 def skip_warning(skipped: Sequence[Skipped], read: int) -> str:

@@ -60,6 +60,7 @@ def load_into(
     weights: str | Path | Mapping[str, Any],
     layout: str | None = None,
     *,
+    key: str | None = None,
     input_shape: Sequence[int] | None = None,
 ) -> Module:
     """Put weights with PyTorch's names and layout into a model.
@@ -78,13 +79,15 @@ def load_into(
         weights: a file that `load_torch` reads, or arrays by name.
         layout: whose names they are: ``"torchvision"``, ``"timm"``, ``"efficientnet_pytorch"``, or
             ``"own"`` for the model's; None for the one that fits best.
+        key: where the weights stand in a file of several, as of `load_torch`.
         input_shape: of one image, for a model that was not built.
 
     Returns:
         The model, built.
 
     Raises:
-        ArgumentError: a layout that the model has none of; no input shape is known.
+        ArgumentError: a layout that the model has none of; no input shape is known; the file has
+            several dictionaries of weights, or none at ``key``.
         CheckpointError: the file cannot be read; names are missing or not the model's, shapes
             differ, or numbers are not finite. The message lists them all, and the model stays as it
             was.
@@ -107,7 +110,9 @@ def load_into(
     if not isinstance(weights, Mapping):
         path = check_path("weights", weights)
         with in_file(path):
-            return _put(model, traced, load_torch(path), layout)
+            return _put(model, traced, load_torch(path, key), layout)
+    if key is not None:
+        raise refusal("key", "be left out for arrays by name: it is for files", key)
     return _put(model, traced, check_arrays("weights", weights, CheckpointError), layout)
 
 

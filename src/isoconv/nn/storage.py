@@ -272,6 +272,10 @@ def _header(content: bytes) -> tuple[Any, int]:
     if len(content) < 8:
         raise ValueError(f"it has {len(content)} bytes, and a header's size alone has 8")
     (size,) = struct.unpack_from("<Q", content)
+    if len(content) - 8 < size <= MOST_HEADER and content[8:9] in (b"", b"{"):
+        raise ValueError(
+            f"it is cut off: {len(content) - 8:,} of {size:,} bytes of its header are there"
+        )
     if size > min(MOST_HEADER, len(content) - 8):
         raise ValueError(
             f"its header must have at most {min(MOST_HEADER, len(content) - 8):,} bytes; it says "
@@ -375,6 +379,12 @@ class _Header(Schema):
                 rule = f"be [{end}, {end + count}], as many bytes as its shape and dtype need"
                 yield Fault(inner(inner(place, name), "data_offsets"), rule, entry["data_offsets"])
             end = max(end, last)
-        if end != self._size:
+        if end > self._size:
+            there = f"{self._size:,} of {end:,} bytes"
+            if end >= 10**6:
+                there = f"{self._size / 1e6:,.1f} of {end / 1e6:,.1f} MB"
+            rule = f"be whole, and is cut off: {there} of its arrays are there"
+            yield Fault("the file", rule, self._size)
+        elif end < self._size:
             rule = f"say what all {self._size:,} bytes behind it are"
             yield Fault("its header", rule, end)

@@ -18,6 +18,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import IO, Any
 
 from isoconv.errors import ArgumentError, IsoconvError
@@ -26,7 +27,7 @@ from isoconv.memory import set_limit
 from isoconv.signals import ended_by_exception, number_of
 from isoconv.wording import spoken_on_the_command_line
 
-__all__ = ["PATIENCE", "SIZE", "Surroundings", "serve"]
+__all__ = ["PATIENCE", "SIZE", "Surroundings", "answer", "serve"]
 
 SIZE = struct.Struct("<q")
 """Bytes that follow."""
@@ -96,21 +97,24 @@ def _serve(source: IO[bytes], send: Send) -> None:
     busy = threading.Event()
     listener = threading.Thread(target=_listen, args=(source, pieces, busy), daemon=True)
     listener.start()
-    work = None
+    made = cache(partial(_work, pickled, arrays))
     with speaks:
         while (piece := pieces.get()) is not None:
             busy.set()
-            try:
-                with warnings.catch_warnings(record=True) as caught:
-                    if work is None:
-                        work = _work(pickled, arrays)
-                    result = work(pickle.loads(piece), lambda what: send("told", what))  # noqa: S301
-                for warning in caught:
-                    send("warned", warning.message)
-                send("done", result)
-            except Exception as error:  # noqa: BLE001 - it is raised where it can be seen
-                _fail(error, send)
+            answer(made, partial(pickle.loads, piece), send)
             busy.clear()
+
+
+def answer(work: Callable[[], Any], piece: Callable[[], Any], send: Send) -> None:
+    """Work on a piece, and send what is told of it, its warnings, and "done" or "failed"."""
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            result = work()(piece(), lambda what: send("told", what))
+        for warning in caught:
+            send("warned", warning.message)
+        send("done", result)
+    except Exception as error:  # noqa: BLE001 - it is raised where it can be seen
+        _fail(error, send)
 
 
 def _arrays(

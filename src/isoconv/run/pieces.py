@@ -15,7 +15,9 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
 from signal import Signals
 from typing import Any, Protocol, TypeVar
 
@@ -30,7 +32,18 @@ from isoconv.run import piece_worker
 from isoconv.run.piece_worker import PATIENCE, SIZE, Surroundings
 from isoconv.wording import spoken_options
 
-__all__ = ["InTurn", "Mapper", "Processes", "Tell", "Work", "division", "mapper_for", "threads_for"]
+__all__ = [
+    "InTurn",
+    "Machines",
+    "Mapper",
+    "Processes",
+    "SizedMapper",
+    "Tell",
+    "Work",
+    "division",
+    "mapper_for",
+    "threads_for",
+]
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
@@ -80,6 +93,29 @@ class Mapper(Protocol):
         Raises:
             TrainingError: who worked on a piece is gone.
             Exception: what the work raises.
+        """
+
+
+class SizedMapper(Mapper, Protocol):
+    """One that knows how many pieces it can work on at the same time."""
+
+    @property
+    def size(self) -> int:
+        """How many, as it is now."""
+
+
+class Machines(Protocol):
+    """Other machines, which carry out pieces: `isoconv.Cluster`."""
+
+    def mapper(
+        self, tell: Callable[[str], None], writes: Path | None = None, reads: Sequence[Path] = ()
+    ) -> AbstractContextManager[SizedMapper]:
+        """Who works on them.
+
+        Args:
+            tell: says a line to a person.
+            writes: a folder that the work writes to; None for none.
+            reads: files that it reads; of many that lie together one.
         """
 
 

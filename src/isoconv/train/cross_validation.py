@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from isoconv.checks import check_count, check_kind, check_path
+from isoconv.checks import check_count, check_kind, check_path, refusal
 from isoconv.data import Dataset, Folds, Splits
 from isoconv.errors import ArgumentError
 from isoconv.nn import Module
+from isoconv.run.pieces import Machines
 from isoconv.signals import Uninterrupted
 from isoconv.train.callbacks import EarlyStopping
 from isoconv.train.checkpoint import RunFolder
@@ -128,6 +129,7 @@ def cross_validate(
     early_stopping: EarlyStopping | None = None,
     out: str | Path | None = None,
     workers: int = 1,
+    cluster: Machines | None = None,
     facts: Mapping[str, Any] | None = None,
 ) -> CrossValidation:
     """Train a model for each fold of the data, on the others, and measure it with that fold.
@@ -152,6 +154,8 @@ def cross_validate(
         out: a folder for the runs; None keeps none.
         workers: number of processes that train at the same time; threads are those of each, and
             without a number cores are divided among them.
+        cluster: `isoconv.Cluster` whose workers do that in their place, a fold each; they have to
+            see the folder `out`.
         facts: plain values that are kept with each run beside the settings.
 
     Returns:
@@ -177,6 +181,11 @@ def cross_validate(
     if early_stopping is not None:
         check_kind("early_stopping", early_stopping, EarlyStopping, "an EarlyStopping or None")
     workers = min(check_count("workers", workers), check_count("folds", folds, least=2))
+    if cluster is not None and workers != 1:
+        raise refusal("workers", "be 1 with a cluster, which has its own", workers)
+    if cluster is not None and trainer.executor is not None:
+        rule = "be None where the trainer has an executor: each fold is shared by its workers"
+        raise refusal("cluster", rule, cluster)
     if epochs is not None:
         epochs = check_count("epochs", epochs, below=2**32)
     parts: Dataset | Splits = data if isinstance(data, Splits) else as_dataset(data, "data", "data")
@@ -193,9 +202,9 @@ def cross_validate(
         trainer.progress is not False,
     )
     if folder is None:
-        return CrossValidation(None, train_all({"": work}, workers, None)[""])
+        return CrossValidation(None, train_all({"": work}, workers, None, cluster)[""])
     with held_folds(folder, work, plan_of(work, parts, seed, validation)) as keep:
-        found = CrossValidation(folder, train_all({"": work}, workers, folder)[""])
+        found = CrossValidation(folder, train_all({"": work}, workers, folder, cluster)[""])
         keep(found.plain())
     return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import io
 from collections.abc import Mapping
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from signal import SIGINT
@@ -13,9 +13,10 @@ from typing import IO, Any, cast
 
 from isoconv.checks import as_word
 from isoconv.data import Folds, Splits
+from isoconv.data.tally import counted
 from isoconv.errors import IsoconvError
 from isoconv.nn import Module
-from isoconv.run.pieces import Tell, division, mapper_for, threads_for
+from isoconv.run.pieces import Machines, Mapper, Tell, division, mapper_for, threads_for
 from isoconv.signals import number_of
 from isoconv.train.callbacks import EarlyStopping
 from isoconv.train.checkpoint import RunFolder
@@ -164,7 +165,10 @@ def folder_of_fold(folder: Path, fold: int) -> Path:
 
 
 def train_all(
-    works: Mapping[str, TrainFolds], workers: int, folder: Path | None
+    works: Mapping[str, TrainFolds],
+    workers: int,
+    folder: Path | None,
+    cluster: Machines | None = None,
 ) -> dict[str, tuple[FoldResult, ...]]:
     """The runs of all folds, by several processes; what they have to say is said here.
 
@@ -173,6 +177,7 @@ def train_all(
             have as many folds, and trainers that show their progress alike.
         workers: how many processes.
         folder: in which all is kept, or None.
+        cluster: whose workers do it in their place, or None.
 
     Returns:
         What came of the folds of each.
@@ -185,10 +190,7 @@ def train_all(
     if workers > 1:
         threads = threads_for(workers, one.trainer.threads)
         reporter.say(f"folds are trained by {division(workers, threads)}")
-        works = {
-            name: replace(work, trainer=replace(work.trainer, threads=threads, progress=False))
-            for name, work in works.items()
-        }
+        works = _told_of(works, threads)
     found: dict[_Piece, FoldResult] = {}
     said: set[str] = set()
 
@@ -199,7 +201,14 @@ def train_all(
             reporter.say(f"{piece}: {line}")
 
     try:
-        with closing(mapper_for(workers).map(_Works(works), pieces, told)) as results:
+        with ExitStack() as opened:
+            mapper: Mapper = mapper_for(workers)
+            if cluster is not None:
+                mapper = sized = opened.enter_context(cluster.mapper(reporter.note, folder))
+                many = counted(min(sized.size, len(pieces)), "worker")
+                reporter.say(f"folds are trained by {many} of a cluster")
+                works = _told_of(works, one.trainer.threads)
+            results = opened.enter_context(closing(mapper.map(_Works(works), pieces, told)))
             for piece, result in results:
                 found[piece] = result
                 shown = ", ".join(
@@ -213,6 +222,14 @@ def train_all(
             number_of(error),
         ) from None
     return {name: tuple(found[each] for each in pieces if each.name == name) for name in works}
+
+
+def _told_of(works: Mapping[str, TrainFolds], threads: int | None) -> dict[str, TrainFolds]:
+    """Work for others, with so many threads each, whose lines are said here."""
+    return {
+        name: replace(work, trainer=replace(work.trainer, threads=threads, progress=False))
+        for name, work in works.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)

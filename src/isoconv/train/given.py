@@ -82,10 +82,11 @@ class Given:
             parts["train"] = in_classes(parts["train"], names, whose)
         train = parts["train"]
         present = np.unique(train.labels[train.labels >= 0])
-        if train.class_names and len(present) == 1:
+        if train.class_names and len(present) < 2:
+            found = [f"one, {train.class_names[int(each)]!r}" for each in present]
             error = DataError(
-                f"{train.name}: there must be two classes or more to tell apart; got one, "
-                f"{train.class_names[int(present[0])]!r}"
+                f"{train.name}: there must be two classes or more to tell apart; got "
+                f"{found[0] if found else 'no label at all'}"
             )
             # What was left alone may be the other classes.
             for line in train.notes:

@@ -20,7 +20,7 @@ from isoconv.train.losses import Loss, note_loss
 from isoconv.train.plain_settings import from_plain
 from isoconv.train.sources import KINDS, kind_of, known_names
 from isoconv.train.words import doubt_of_best
-from isoconv.wording import offered, setting
+from isoconv.wording import offered, setting, spelled_near
 
 __all__ = ["load"]
 __public__ = {"isoconv": ["load"], "isoconv.train": ["load"]}
@@ -93,7 +93,7 @@ def load(
     if not place.exists():
         # A bare word may have been meant for a name.
         bare = len(place.parts) == 1 and not place.suffix
-        known = f", and models that are known by name are {', '.join(known_names())}"
+        known = f"; {spelled_near(place.name, known_names(), 'models that are known by name are')}"
         raise CheckpointError(
             f"there is no run and no saved model at {printable(place)}{known if bare else ''}",
             path=place,

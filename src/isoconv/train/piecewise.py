@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from isoconv.data.tally import counted
 from isoconv.errors import IsoconvError
 from isoconv.nn import Module
-from isoconv.run.pieces import Mapper, Tell, division, mapper_for, threads_for
+from isoconv.run.pieces import Machines, Mapper, Tell, division, mapper_for, threads_for
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.compare import Difference
 from isoconv.train.covered import NotCovered
@@ -18,6 +19,7 @@ from isoconv.train.progress import Reporter, reporter_for
 from isoconv.train.receipt import Receipt
 from isoconv.train.rerun import Rerun, interrupted
 from isoconv.train.settings import TrainSettings
+from isoconv.train.state import Checkpoint
 from isoconv.wording import either
 
 __all__ = ["Again", "Epochs", "Outcome", "run_pieces"]
@@ -34,11 +36,13 @@ class Epochs:
         first: of them, from 1; what was before it was kept.
         last: of them.
         tests: whether the test part is measured as well; the number of the last epoch of all, or 0.
+        start: the state before the first, for who does not see the run folder; None for others.
     """
 
     first: int
     last: int
     tests: int = 0
+    start: Checkpoint | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         if self.first == self.last:
@@ -61,6 +65,11 @@ class Outcome:
     error: IsoconvError | None = None
     test: Difference | None = None
     untested: bool = False
+
+    @property
+    def clean(self) -> bool:
+        """Whether there is nothing to be said."""
+        return not (self.wrong or self.test is not None or self.untested)
 
     @property
     def wrong(self) -> bool:
@@ -93,6 +102,8 @@ class Again:
                 self._rerun = Rerun(
                     self.receipt, self.model, self.given, self.machine, NotCovered()
                 )
+            if piece.start is not None:
+                self._rerun.begin_from(piece.start)
             found, kept = self._rerun.epochs(piece.first, piece.last, tell)
             if found is not None or not piece.tests:
                 return Outcome(found)
@@ -103,7 +114,9 @@ class Again:
             return Outcome(error=error)
 
 
-def run_pieces(rerun: Rerun, work: Again, first: int, last: int, workers: int) -> Difference | None:
+def run_pieces(
+    rerun: Rerun, work: Again, first: int, last: int, workers: int, cluster: Machines | None = None
+) -> Difference | None:
     """Run some epochs in several processes and give back the first difference.
 
     Args:
@@ -111,30 +124,40 @@ def run_pieces(rerun: Rerun, work: Again, first: int, last: int, workers: int) -
         work: what each process does; its settings of the machine are those that were asked for.
         first: of the epochs.
         last: of them.
-        workers: how many processes.
+        workers: how many processes of this machine.
+        cluster: other machines that do it in their place.
     """
     reporter = reporter_for(work.machine.progress)
     kept = RunFolder(work.receipt.folder).kept_epochs()
-    pieces = _pieces(first, last, kept, _EACH * workers, work.receipt.kept_epoch)
-    if len(pieces) < 2:
-        keeps = either("keep_checkpoints=True", "--keep-checkpoints")
-        why = f", for no checkpoint in between was kept ({keeps} keeps them)"
-        reporter.note(f"one process trains all again{why if last > first else ''}")
-        return rerun.run(first, last)
-    found = rerun.check(first)
-    if found is not None:
-        return found
-    workers = min(workers, len(pieces))
-    threads = threads_for(workers, work.machine.threads)
-    reporter.say(
-        f"{counted(last - first + 1, 'epoch')} in {len(pieces)} pieces, each from a kept "
-        f"checkpoint: {division(workers, threads)}"
-    )
-    work = replace(work, machine=replace(work.machine, threads=threads, progress=False))
-    try:
-        outcomes = _outcomes(rerun, work, pieces, mapper_for(workers), reporter)
-    finally:
-        reporter.close()
+    with ExitStack() as opened:
+        opened.callback(reporter.close)
+        mapper = None
+        if cluster is not None:
+            mapper = opened.enter_context(cluster.mapper(reporter.note))
+            workers = mapper.size
+        pieces = _pieces(first, last, kept, _EACH * workers, work.receipt.kept_epoch)
+        if len(pieces) < 2:
+            keeps = either("keep_checkpoints=True", "--keep-checkpoints")
+            why = f", for no checkpoint in between was kept ({keeps} keeps them)"
+            reporter.note(f"one process trains all again{why if last > first else ''}")
+            return rerun.run(first, last)
+        found = rerun.check(first)
+        if found is not None:
+            return found
+        begin = (
+            f"{counted(last - first + 1, 'epoch')} in {len(pieces)} pieces, each from a kept "
+            "checkpoint:"
+        )
+        if mapper is not None:
+            reporter.say(f"{begin} {counted(workers, 'worker')} of a cluster")
+            work = replace(work, machine=replace(work.machine, progress=False))
+            outcomes = _outcomes(rerun, work, pieces, mapper, reporter, apart=True)
+        else:
+            workers = min(workers, len(pieces))
+            threads = threads_for(workers, work.machine.threads)
+            reporter.say(f"{begin} {division(workers, threads)}")
+            work = replace(work, machine=replace(work.machine, threads=threads, progress=False))
+            outcomes = _outcomes(rerun, work, pieces, mapper_for(workers), reporter)
     for piece in pieces:
         outcome = outcomes[piece]
         if outcome.error is not None:
@@ -177,9 +200,25 @@ def _pieces(first: int, last: int, kept: Iterable[int], most: int, left: int) ->
 
 
 def _outcomes(
-    rerun: Rerun, work: Again, pieces: Sequence[Epochs], mapper: Mapper, reporter: Reporter
+    rerun: Rerun,
+    work: Again,
+    pieces: Sequence[Epochs],
+    mapper: Mapper,
+    reporter: Reporter,
+    apart: bool = False,
 ) -> dict[Epochs, Outcome]:
-    """What came of all pieces up to the first one in which something is wrong."""
+    """What came of all pieces up to the first one in which something is wrong.
+
+    Args:
+        rerun: of this process.
+        work: what is done.
+        pieces: with which.
+        mapper: by whom.
+        reporter: of what is done.
+        apart: they do not see the run folder. So each piece has its first state with it; and where
+            something is not as it was it is trained once more here, with the kept checkpoints that
+            name what differs: no other machine's word is taken for it.
+    """
     found: dict[Epochs, Outcome] = {}
     epochs, passed = pieces[-1].last - pieces[0].first + 1, set[int]()
 
@@ -187,7 +226,7 @@ def _outcomes(
         for piece in pieces:
             if any(outcome.wrong for outcome in found.values()):
                 return
-            yield piece
+            yield replace(piece, start=rerun.start(piece.first - 1)) if apart else piece
 
     def told(_: Epochs, epoch: int) -> None:
         passed.add(epoch)
@@ -196,6 +235,13 @@ def _outcomes(
     try:
         with closing(mapper.map(work, open_up(), told)) as results:
             for piece, outcome in results:
+                if apart and not outcome.clean:
+                    reporter.note(
+                        f"{piece}: another machine finds it otherwise; it is trained again here"
+                    )
+                    outcome = work(piece, partial(told, piece))
+                    if outcome.clean:
+                        reporter.note(f"{piece}: no difference here: a machine computes wrongly")
                 found[piece] = outcome
                 if _settled(pieces, found):
                     break

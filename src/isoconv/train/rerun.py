@@ -119,7 +119,7 @@ class Rerun:
         """Compare all that is known before some epoch is run: model, data, first weights."""
         self._check_model()
         found = self._check_record() or self._check_samples()
-        return found or self._check_taken(self._start(first - 1))
+        return found or self._check_taken(self.start(first - 1))
 
     def epochs(
         self, first: int, last: int, passed: Callable[[int], object] | None = None
@@ -135,7 +135,7 @@ class Rerun:
             The first difference, or None; the state after the epoch whose weights the run left, if
             it is one of these.
         """
-        start = self._start(first - 1)
+        start = self.start(first - 1)
         recorder = Recorder(self._head, {})
         if first == 1:
             recorder.begin(start)
@@ -275,7 +275,11 @@ class Rerun:
             return Difference("the state before the first step", 0, note=note)
         return None
 
-    def _start(self, epoch: int) -> Checkpoint:
+    def begin_from(self, state: Checkpoint) -> None:
+        """The state after an epoch, which somebody who sees the run folder has read."""
+        self._begins = state
+
+    def start(self, epoch: int) -> Checkpoint:
         """The state to begin from, read once where it is asked for again."""
         if self._begins is None or self._begins.epoch != epoch:
             self._begins = self._state(epoch)

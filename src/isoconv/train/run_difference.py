@@ -52,6 +52,11 @@ class Outcome:
     weights: str
     measured: Mapping[str, tuple[float | None, float | None, float | None]]
 
+    @property
+    def of_places(self) -> bool:
+        """Whether accuracies are of the places of images: there is a mean IoU of a part."""
+        return any(overlap is not None for _, _, overlap in self.measured.values())
+
     @classmethod
     def of(cls, receipt: Receipt) -> Outcome:
         """What a receipt tells.

@@ -11,6 +11,7 @@ from isoconv.data import Splits
 from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.nn import Module
 from isoconv.printable import printable_lines
+from isoconv.run.pieces import Machines
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.compare import Difference
 from isoconv.train.given import TITLES, Given
@@ -102,6 +103,7 @@ def verify(
     *,
     epochs: tuple[int, int] | None = None,
     workers: int = 1,
+    cluster: Machines | None = None,
     threads: int | None = None,
     target: str | None = None,
     progress: bool | Console = False,
@@ -122,6 +124,8 @@ def verify(
             needs the checkpoint of the epoch before (``keep_checkpoints``).
         workers: number of processes that train epochs again at the same time, each from a
             checkpoint that was kept; what is found is the same with any number.
+        cluster: `isoconv.Cluster` whose workers do that in their place; they need not see the
+            folder. A difference that one finds is trained once more here.
         threads: number of threads of each process; None for one per core in all.
         target: machine to compile for; None for the one at hand.
         progress: as for the trainer.
@@ -134,8 +138,8 @@ def verify(
         CheckpointError: nothing can be said: the receipt is missing, truncated, edited or of
             another arithmetic version, a checkpoint is missing, or data or model are others.
         ArgumentError: epochs that the run does not have; or a model whose class no other process
-            can import, for several workers.
-        TrainingError: a process that worked is gone.
+            can import, for several workers; or workers beside a cluster.
+        TrainingError: a process that worked is gone; no cluster answers, or nobody there can work.
 
     Example:
         >>> import tempfile
@@ -152,6 +156,8 @@ def verify(
     if model is not None:
         check_kind("model", model, Module, "a Module, or None")
     workers = check_count("workers", workers)
+    if cluster is not None and workers != 1:
+        raise refusal("workers", "be 1 with a cluster, which has its own", workers)
     machine = TrainSettings(threads=threads, target=target, progress=progress)
     receipt = Receipt.read(folder)
     receipt.check_arithmetic()
@@ -163,10 +169,11 @@ def verify(
     notes += [f"{name} is not there" for name in files.missing]
     if found is None:
         rerun = Rerun(receipt, model, given, machine, files.free)
-        if workers == 1:
+        if workers == 1 and cluster is None:
             found = rerun.run(first, last)
         else:
-            found = run_pieces(rerun, Again(receipt, model, given, machine), first, last, workers)
+            work = Again(receipt, model, given, machine)
+            found = run_pieces(rerun, work, first, last, workers, cluster)
         notes += rerun.notes
     notes.append(str(files.free))
     skipped = receipt.epochs - (last - first + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -203,3 +204,62 @@ def test_results_of_several_axes_come_back_as_they_were(tmp_path: Path) -> None:
         images = np.random.default_rng(0).random((2, 4, 4, 3)).astype(np.float32)
         back = from_onnx(tmp_path / "x.onnx").predict(images)
         np.testing.assert_array_equal(back, model.predict(images))
+
+
+class _Beside(nn.Module):
+    """Images, and weights or numbers that are the same for all of them."""
+
+    def __init__(self, made: Callable[..., nn.Tensor], *shapes: tuple[int, ...]) -> None:
+        self.made = made
+        self.fixed = [nn.Constant(shape) for shape in shapes]
+
+    def forward(self, x: nn.Tensor) -> nn.Tensor:
+        """What is made of both."""
+        return self.made(x, *(each(x) for each in self.fixed))
+
+
+_F = nn.functional
+_ROWS, _MAP = (6, 4), (5, 6, 4)
+BESIDE: dict[str, tuple[tuple[int, ...], Callable[..., nn.Tensor], tuple[tuple[int, ...], ...]]] = {
+    "class token": (_MAP, lambda x, c: _F.concatenate(c, x.reshape(30, 4), axis=0), ((1, 4),)),
+    "tokens and places": (
+        _ROWS, lambda x, c, p: _F.concatenate(_F.exp(c), x, c, axis=0) + p, ((1, 4), (8, 4)),
+    ),
+    "channels": (_MAP, _F.concatenate, ((5, 6, 2),)),
+    "rows of a map": (_MAP, lambda x, w: _F.concatenate(w, x, axis=1), ((5, 2, 4),)),
+    "one number": (_ROWS, lambda x, w: _F.concatenate(w, x.reshape(24, 1), axis=0), ((1, 1),)),
+    "moved": (
+        _MAP, lambda x, w: _F.concatenate(w, _F.transpose(x, (2, 0, 1)), axis=0), ((1, 5, 6),),
+    ),
+    "flat": (_MAP, lambda x, w: _F.concatenate(w, _F.flatten(x)) * w, ((1,),)),
+    "lower rank": (_MAP, lambda x, w: w - x, ((6, 1),)),
+    "higher rank": ((4,), lambda x, w: w / (x + 2.0), ((3, 6, 4),)),
+    "outer": ((4,), lambda x, w: x.reshape(4, 1) * w, ((1, 3),)),
+    "at once moved": (_MAP, lambda x, w: w + _F.transpose(x, (2, 0, 1)), ((5, 1),)),
+    "greatest": (_MAP, lambda x, w: _F.maximum(w, x), ((6, 4),)),
+    "fixed condition": (_MAP, lambda x, w, v: _F.where(_F.greater(w, x), w, v), (_ROWS, (4,))),
+    "fixed choices": (_MAP, lambda x, w, v: _F.where(_F.greater(x, 0.5), w, v), ((4,), (6, 1))),
+    "flat choice": (_MAP, lambda x, w: _F.where(_F.greater(_F.flatten(x), w), w, 1.0), ((120,),)),
+    "product, left": (_ROWS, lambda x, w: _F.matmul(w, x), ((3, 6),)),
+    "product, left, of each": (_MAP, lambda x, w: _F.matmul(w, x), ((5, 3, 6),)),
+    "product, right, more": (_ROWS, _F.matmul, ((5, 4, 3),)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_weights_beside_images(name: str, tmp_path: Path) -> None:
+    """They go out for any number of images, are learned when they come back, and keep the bits."""
+    shape, made, shapes = BESIDE[name]
+    model = nn.Sequential(_Beside(made, *shapes)).build(shape)
+    random = np.random.default_rng(1)
+    sides = {own: array.shape for own, array in model.parameters().items()}
+    model.place(shape, {n: random.random(side).astype(np.float32) for n, side in sides.items()})
+    path = tmp_path / "model.onnx"
+    check(model, path)
+    back = from_onnx(path)
+    learned = {own for own, side in sides.items() if np.prod(side) > 1}
+    assert learned <= set(back.parameters())
+    images = random.random((3, *shape)).astype(np.float32)
+    assert back.predict(images).tobytes() == model.predict(images).tobytes()
+    back.to_onnx(path)
+    np.testing.assert_array_equal(from_onnx(path).predict(images), model.predict(images))

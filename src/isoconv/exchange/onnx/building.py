@@ -238,7 +238,8 @@ class Building:
         layer = Constant(array.shape, learned)
         layout = of_shape(array.shape, range(array.ndim))
         source = Value(self.inputs[0], layout)
-        name = fixed.name or f"{name}.constant"
+        # A constant's array is its value, by name too: `pos.value` comes back as that of `pos`.
+        name = fixed.name.removesuffix(".value") or f"{name}.constant"
         made = self.add(name, layer, [source], layout, origins=[fixed], value=array)
         self._constants[key] = made
         return made

@@ -88,6 +88,9 @@ def channels_last_in(file: OnnxFile, output: str | None = None) -> bool:
         file: with one input.
         output: name of the result; None for all that the file has.
     """
+    if RECORD in file.metadata:
+        # Written here, where images have their channels first, also where they are moved at once.
+        return False
     needed = _needed(file, [given.name for given in file.outputs] if output is None else [output])
     readers: dict[str, list[Node]] = {}
     for node in needed:

@@ -42,8 +42,8 @@ __all__ = ["from_onnx", "load_onnx"]
 __public__ = {"isoconv.exchange": ["from_onnx"]}
 
 _FAMILIES = (
-    "activations", "arithmetic", "convolution", "movement", "normalization", "pooling",
-    "quantization", "ranking", "reductions", "resizing",
+    "activations", "arithmetic", "composed", "convolution", "movement", "normalization",
+    "pooling", "quantization", "ranking", "reductions", "resizing",
 )  # fmt: skip
 for _family in _FAMILIES:
     # Each enters its operators into the table.
@@ -309,6 +309,16 @@ def _unknown(file: OnnxFile) -> list[str]:
     ]
 
 
+_VIEWS = ("Expand", "Reshape", "Squeeze", "Unsqueeze")
+"""Operators whose result is the same array, where it has as many elements: weights stay weights."""
+
+
+def _name_of(use: Use, array: Array) -> str:
+    """The initializer that a computed array still is; "" for none."""
+    given = use.inputs[0] if use.inputs and use.node.operator in _VIEWS else None
+    return given.name if isinstance(given, Fixed) and given.array.size == array.size else ""
+
+
 def _made(node: Node, made: Building) -> Sequence[Given]:
     use = Use(node, made)
     if all(given is None or isinstance(given, Fixed) for given in use.inputs):
@@ -318,10 +328,10 @@ def _made(node: Node, made: Building) -> Sequence[Given]:
             return [given for given in use.inputs if given is not None]
         known = folded(node, arrays, made.hold)
         if known is not None:
-            return [Fixed(array) for array in known]
+            return [Fixed(array, _name_of(use, array)) for array in known]
     convert = converter_for(node.operator, made.opset)
     if convert is None:
-        raise NodeError("it must work on arrays of the file here")
+        raise NodeError("no layer computes it: it must work on arrays of the file alone")
     return convert(use)
 
 

@@ -63,7 +63,10 @@ def _broadcast(w: Writer, node: Node) -> Written:
 @writes("concat", keeps=True)
 def _concat(w: Writer, node: Node) -> Written:
     first = w.value(next(i for i in node.inputs if w.fixed(i) is None))
-    names = [w.beside(i, first) for i in node.inputs]
+    names = [
+        w.beside(i, first) if w.fixed(i) is None else w.repeated(i, first.order).name
+        for i in node.inputs
+    ]
     return Written(w.one("Concat", *names, axis=first.axis(-1)), node.spec.shape, first.order)
 
 

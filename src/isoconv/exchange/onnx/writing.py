@@ -17,7 +17,7 @@ from isoconv.errors import ArgumentError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import Graph, Node
 from isoconv.graph.operation import Array, operation
-from isoconv.ops import ConvGeometry, ConvGradInput, CountAttrs
+from isoconv.ops import Broadcast, ConvGeometry, ConvGradInput, CountAttrs, Shape
 from isoconv.ops.interpret import interpret
 
 __all__ = [
@@ -151,7 +151,7 @@ class Writer:
             for source in dict.fromkeys(self.at(index).inputs):
                 self._readers.setdefault(source, []).append(index)
         self._fixed = self._known()
-        self._layer, self._dtype = "", "float32"
+        self._layer, self._dtype, self._images = "", "float32", ""
 
     def at(self, index: int) -> Node:
         """A node; several that stand for one as that one."""
@@ -168,7 +168,7 @@ class Writer:
         return sorted(needed)
 
     def _known(self) -> dict[int, Array]:
-        """All that follows from weights alone, by the references."""
+        """All that follows from weights alone, by the references: the same for all images."""
         known = {
             i: self._arrays[self.at(i).attrs.name]
             for i in self._needed
@@ -177,7 +177,10 @@ class Writer:
         fixed, single = set(known), []
         for index in self._needed:
             node = self.at(index)
-            if index not in fixed and not node.spec.batched and fixed.issuperset(node.inputs):
+            # How many images a sum over them goes over, nobody knows here.
+            over = any(self.at(i).spec.batched for i in node.inputs) and not node.spec.batched
+            alone = node.op != "input" and fixed.issuperset(node.inputs)
+            if alone and not over:
                 fixed.add(index)
                 single.append(index)
         if single:
@@ -185,7 +188,7 @@ class Writer:
             graph = GraphBuilder(self.graph).graph([(str(i), i) for i in single])
             named = {node.attrs.name: self._arrays[node.attrs.name] for _, node in graph.inputs()}
             found = interpret(graph, named, 1)
-            known |= {i: found[str(i)] for i in single}
+            known |= {i: found[str(i)][0 if self.at(i).spec.batched else ...] for i in single}
         return known
 
     def lacking(self) -> dict[str, list[str]]:
@@ -202,6 +205,7 @@ class Writer:
 
     def run(self, images: Mapping[str, Written]) -> Written:
         """Write all nodes, given the inputs with an image axis; returns the result."""
+        self._images = next(iter(images.values())).name
         for index in self._needed:
             node = self.at(index)
             if index in self._fixed or self._absorbed(index):
@@ -305,8 +309,13 @@ class Writer:
         return wanted
 
     def name_of(self, index: int) -> str:
-        """The name of a weight; "" for what is none."""
+        """The name of a weight, also reshaped or once for each image; "" for what is none."""
         node = self.graph[index]
+        while isinstance(node.attrs, (Broadcast, Shape)):
+            source = self.graph[node.inputs[0]]
+            if source.spec.size != node.spec.size:
+                return ""
+            node = source
         return str(node.attrs.name) if node.op == "input" else ""
 
     def number(self, value: float) -> str:
@@ -321,7 +330,10 @@ class Writer:
 
     def value(self, index: int) -> Written:
         """A value with an image axis; a row in its own order."""
-        found = self.values[index]
+        found = self.values.get(index)
+        if found is None:
+            rank = len(self.at(index).spec.shape)
+            found = self.values[index] = self.repeated(index, tuple(range(rank)))
         if not found.flat:
             return found
         self.values[index] = self.unflattened(found)
@@ -367,11 +379,17 @@ class Writer:
         array = array.reshape((1,) * (rank - array.ndim) + array.shape)
         if like.flat:
             whole = np.broadcast_to(array, like.shape).reshape(like.flat)
-            return self.array(whole.transpose(channels_first(len(like.flat))).reshape(-1))
-        return self.array(array.transpose(like.order), self._own_name(index, array))
+            whole = whole.transpose(channels_first(len(like.flat))).reshape(-1)
+            return self.array(whole, self.name_of(index))
+        return self.array(array.transpose(like.order), self.name_of(index))
 
-    def _own_name(self, index: int, array: Array) -> str:
-        return self.name_of(index) if array.ndim == 1 else ""
+    def repeated(self, index: int, order: Order) -> Written:
+        """A value that is the same for all images, once for each; its axes in an order."""
+        array = self._fixed[index]
+        name = self.array(array.transpose(order)[None], self.name_of(index))
+        count = self.one("Gather", self.one("Shape", self._images), self.array(np.array([0])))
+        sides = self.one("Concat", count, self.array(np.ones(array.ndim, np.int64)), axis=0)
+        return Written(self.one("Expand", name, sides), array.shape, order)
 
     def like(self, name: str, x: Written, shape: tuple[int, ...] | None = None) -> Written:
         """What elementwise work gives: it lies as its operand does."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from isoconv import wording
 from isoconv.checks import shown
 from isoconv.errors import ArgumentError
 from isoconv.nn.combining import Sequential
@@ -74,6 +75,6 @@ def create(name: str, classes: int = 10, input_shape: tuple[int, ...] | None = N
         Linear(features=10)
     """
     if not isinstance(name, str) or name not in ALL_MODELS:
-        text = f"no model is called {shown(name)}; there are {', '.join(ALL_MODELS)}"
+        text = f"no model is called {shown(name)}; {wording.spelled_near(name, ALL_MODELS)}"
         raise ArgumentError(text, argument="name", value=name)
     return ALL_MODELS[name](classes, input_shape)

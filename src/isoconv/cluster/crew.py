@@ -1,0 +1,196 @@
+"""Those who work on independent pieces: who joins, who is refused, who has died."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from isoconv.cluster.connection import OUT_OF_MEMORY, Connection, LostError, Node
+from isoconv.cluster.piece_worker import PieceWorker
+from isoconv.cluster.roster import DEATHS, LOOK_SECONDS, other_versions
+from isoconv.errors import IsoconvError, TrainingError
+from isoconv.run.piece_worker import Surroundings
+
+__all__ = ["Crew", "Hand", "Task"]
+
+
+@dataclass(eq=False)
+class Task:
+    """A piece, and how many have died of it or with it."""
+
+    piece: Any
+    deaths: int = 0
+
+
+@dataclass(eq=False)
+class Hand:
+    """A worker as the driver sees it.
+
+    Attributes:
+        node: where it is.
+        actor: to call it.
+        cpus: that it has.
+        answer: what it is waited for: whether it can take part, or all that comes of a piece.
+        ready: whether it takes pieces.
+        task: that it works on.
+    """
+
+    node: Node
+    actor: Any
+    cpus: int
+    answer: Any
+    ready: bool = False
+    task: Task | None = None
+
+
+@dataclass(eq=False)
+class Crew:
+    """The workers on all nodes.
+
+    Args:
+        connection: to the cluster.
+        work: a reference to what they do, which goes to each node once.
+        around: what they are to know of this process.
+        cpus: of each; None for all that its node has.
+        patience: seconds for which somebody is waited for.
+        tell: says a line to a person.
+        sees: files that each must see, with the digests of how they begin.
+
+    Attributes:
+        hands: those that are there or on their way.
+        lost: pieces whose workers died.
+    """
+
+    connection: Connection
+    work: Any
+    around: Surroundings
+    cpus: int | None
+    patience: float
+    tell: Callable[[str], None]
+    sees: Mapping[str, str]
+    hands: list[Hand] = field(default_factory=list)
+    lost: list[Task] = field(default_factory=list)
+    _deaths: dict[str, int] = field(default_factory=dict)
+    _aside: set[str] = field(default_factory=set)
+    _refusals: list[IsoconvError] = field(default_factory=list)
+    _looked: float = -LOOK_SECONDS
+    _some: float = field(default_factory=time.monotonic)
+
+    def look(self) -> None:
+        """Ask for nodes, and for workers on those that have room.
+
+        Raises:
+            IsoconvError: nobody can work, and nobody has come for a while.
+        """
+        now = time.monotonic()
+        if any(hand.ready for hand in self.hands):
+            self._some = now
+        if now - self._looked < LOOK_SECONDS:
+            return
+        self._looked = now
+        nodes = self.connection.nodes()
+        living = {node.id for node in nodes}
+        for hand in [*self.hands]:
+            if hand.node.id not in living:
+                self._drop(hand, "is lost")
+        for node in nodes:
+            if node.id in self._aside:
+                continue
+            cpus = node.cpus if self.cpus is None else min(self.cpus, node.cpus)
+            there = [hand for hand in self.hands if hand.node.id == node.id]
+            for _ in range(node.cpus // cpus - len(there)):
+                actor = self.connection.actor(PieceWorker, node, cpus)
+                self.hands.append(Hand(node, actor, cpus, actor.about.remote()))
+        if self._refusals and not self.hands:
+            raise self._refusals[0]
+        if now - self._some > self.patience:
+            raise TrainingError(
+                "a node of the cluster must have a processor to give within "
+                f"{self.patience:.0f} s; none has"
+            )
+
+    def give(self, hand: Hand, task: Task) -> None:
+        """Let one of them work on a piece."""
+        hand.task = task
+        hand.answer = hand.actor.work.options(num_returns="streaming").remote(task.piece)
+
+    def answers(self, seconds: float) -> list[tuple[Hand, str, Any]]:
+        """What those say who work, within so many seconds; who has begun to take part is ready.
+
+        Raises:
+            TrainingError: a piece that as many workers died with as may.
+        """
+        waiting = {hand.answer: hand for hand in self.hands if hand.answer is not None}
+        if not waiting:
+            time.sleep(seconds)
+        said = []
+        for answer in self.connection.ready([*waiting], seconds):
+            hand = waiting[answer]
+            try:
+                if hand.ready:
+                    kind, content = self.connection.get(next(answer))
+                    said.append((hand, kind, content))
+                else:
+                    self._admit(hand, self.connection.get(answer))
+            except (LostError, StopIteration) as error:
+                why = str(error) or "it said no more"
+                self._drop(hand, f"died: {why}", OUT_OF_MEMORY in why)
+            except IsoconvError as error:
+                if hand.ready:
+                    raise
+                self._refuse(hand, error)
+        return said
+
+    def _admit(self, hand: Hand, value: Any) -> None:
+        if value is not None:
+            other = other_versions(hand.node, value)
+            if other is not None:
+                raise other
+            hand.answer = hand.actor.prepare.remote(
+                self.work, self.around, hand.cpus, str(Path.cwd()), self.sees
+            )
+        else:
+            hand.answer, hand.ready = None, True
+
+    def free(self) -> list[Hand]:
+        """Those who have nothing to do."""
+        return [hand for hand in self.hands if hand.ready and hand.task is None]
+
+    def _refuse(self, hand: Hand, error: IsoconvError) -> None:
+        self.hands.remove(hand)
+        self.connection.kill(hand.actor)
+        if hand.node.id not in self._aside:
+            self._aside.add(hand.node.id)
+            self._refusals.append(error)
+            self.tell(f"{hand.node.name} is put aside: {error}")
+
+    def _drop(self, hand: Hand, why: str, memory: bool = False) -> None:
+        self.hands.remove(hand)
+        self.connection.kill(hand.actor)
+        name, task = hand.node.name, hand.task
+        self._looked = -LOOK_SECONDS
+        if task is None:
+            self.tell(f"a worker on {name} {why}")
+        else:
+            task.deaths += 1
+            what = f"a worker on {name} that was at {task.piece} {why}"
+            if task.deaths >= DEATHS:
+                raise TrainingError(
+                    f"{task.deaths} workers died with {task.piece}; the last: {what}"
+                )
+            self.tell(f"{what}; it is done again")
+            self.lost.append(task)
+        count = self._deaths[hand.node.id] = self._deaths.get(hand.node.id, 0) + 1
+        if count >= DEATHS or memory:
+            reason = "a worker ran out of memory" if memory else f"{count} workers died"
+            self._aside.add(hand.node.id)
+            self._refusals.append(TrainingError(f"{reason} on {name}"))
+            self.tell(f"{name} is put aside: {reason} on it")
+
+    def close(self) -> None:
+        """End all of them."""
+        while self.hands:
+            self.connection.kill(self.hands.pop().actor)

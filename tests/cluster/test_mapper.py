@@ -1,0 +1,152 @@
+"""Pieces of work on nodes: all are done, whoever dies or joins; a verification says the same."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from contextlib import closing
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+from tests.cluster.machines import Machines, fit
+from tests.train.small import difference, make, noise
+
+from isoconv import Cluster, cross_validate
+from isoconv.batch.inputs import gathered
+from isoconv.batch.predicting import predict_into
+from isoconv.cores import cores
+from isoconv.errors import ArgumentError, DataError, TrainingError
+from isoconv.graph.operation import Array
+from isoconv.train import verify
+from isoconv.train.context import TrainingContext
+
+pytest.importorskip("ray")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+
+
+def squares(table: Any, folder: Path, deadly: dict[int, int]) -> Callable[..., Any]:
+    """Looks a number up; some numbers end their process, the first so many times."""
+
+    def work(piece: int, tell: Callable[[Any], None]) -> Any:
+        tell(f"at {piece}")
+        for death in range(deadly.get(piece, 0)):
+            mark = folder / f"{piece}-{death}"
+            if not mark.exists():
+                mark.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+        if piece == 99:
+            raise DataError("99 must not be")
+        return int(table[piece]), table.flags.writeable, cores()
+
+    return work
+
+
+def test_pieces_whose_workers_die(machines: Machines, tmp_path: Path) -> None:
+    """All are done, one of them at the third attempt; arrays are read where they lie."""
+    machines.have(2)
+    table, told, said = np.arange(100_000) ** 2, list[Any](), list[str]()
+    with Cluster(machines.address).mapper(said.append) as mapper:
+        assert mapper.size == 2
+        work = squares(table, tmp_path, {3: 1, 4: 1})
+        pieces = iter(range(8))
+        found = dict(mapper.map(work, pieces, lambda *what: told.append(what)))
+        assert found == {piece: (piece * piece, False, 1) for piece in range(8)}
+        assert {what for piece, what in told} == {f"at {piece}" for piece in range(8)}
+        assert len(said) == 2
+        assert all("; it is done again" in line for line in said)
+        # A node joins while work is under way, and takes some of it.
+        given = list[int]()
+        with closing(mapper.map(work, range(50, 60))) as results:
+            for piece, _ in results:
+                if not given:
+                    machines.have(3)
+                given.append(piece)
+        assert sorted(given) == [*range(50, 60)]
+        with pytest.raises(DataError, match="99 must not be"):
+            dict(mapper.map(work, [98, 99]))
+        machines.have(2)
+        with pytest.raises(TrainingError, match="3 workers died with 7; the last: a worker on "):
+            dict(mapper.map(squares(table, tmp_path, {7: 9}), [7]))
+
+
+@pytest.mark.parametrize("lie", [False, True])
+def test_a_verification(
+    machines: Machines, tmp_path: Path, lie: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every field and word is that of one machine, of a run as it was and of one that was not."""
+    machines.have(2)
+    run = tmp_path / "run"
+    hyper = TrainingContext.hyper
+
+    def lied(self: TrainingContext, first: int, count: int) -> Array:
+        """In the second epoch the learning rate is not what the settings say."""
+        wrong = lie and first // self.per_epoch == 1
+        return hyper(self, first, count) * np.float32(1.01 if wrong else 1)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingContext, "hyper", lied)
+        fit(run, keep_checkpoints=True)
+    given: Any = (run, None, noise(44), noise(20, 1))
+    alone = verify(*given, threads=1)
+    shown = StringIO()
+    cluster = Cluster(machines.address)
+    found = verify(*given, cluster=cluster, progress=Console(file=shown, width=200))
+    assert found == alone
+    assert str(found) == str(alone)
+    assert found.identical != lie
+    if lie:
+        assert difference(found).element is not None
+    assert ("otherwise; it is trained again here" in shown.getvalue()) == lie
+    assert "3 epochs in 3 pieces, each from a kept checkpoint: 2 workers of a cluster" in (
+        shown.getvalue()
+    )
+    with pytest.raises(ArgumentError, match="workers must be 1 with a cluster"):
+        verify(*given, cluster=cluster, workers=2)
+    with pytest.raises(ArgumentError, match="audit must be 0"):
+        verify(*given, cluster=Cluster(machines.address, audit=0.5))
+
+
+def test_folds_and_a_table(
+    machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs and rows are those of one machine; nodes that do not see the files are put aside."""
+    machines.have(2)
+    cluster, said = Cluster(machines.address, patience=20), list[str]()
+    trainer = make(batch_size=20, shard_size=5)
+    options: Any = {"folds": 3, "epochs": 1}
+    alone = cross_validate(trainer, noise(44), **options)
+    monkeypatch.chdir(tmp_path)
+    found = cross_validate(trainer, noise(44), out="folds", cluster=cluster, **options)
+    assert [fold.weights_sha256 for fold in found.folds] == [
+        fold.weights_sha256 for fold in alone.folds
+    ]
+    assert found.mean == alone.mean
+    assert not [*Path("folds").glob(".iso*")]
+    with pytest.raises(ArgumentError, match="cluster must be None where the trainer has an exec"):
+        cross_validate(make(executor=cluster), noise(44), cluster=cluster, **options)
+
+    model = fit().model
+    for number, image in enumerate(noise(12, 5).images):
+        Image.fromarray(image[:, :, 0]).save(f"{number:02}.png")
+    names = [f"{number:02}.png" for number in range(12)]
+    for out, by in (("one.csv", None), ("two.csv", cluster)):
+        written = predict_into(Path(out), model, ("a", "b"), gathered(names), cluster=by)
+        assert (written.rows, written.lost) == (12, 0)
+    assert Path("one.csv").read_bytes() == Path("two.csv").read_bytes()
+
+    def other(_: Path) -> str:
+        return "0" * 64
+
+    monkeypatch.setattr("isoconv.cluster.mapper.digest_of", other)
+    with (
+        cluster.mapper(said.append, tmp_path, [tmp_path / "00.png"]) as mapper,
+        pytest.raises(TrainingError, match=r"must see .*00\.png as the driver does, on storage"),
+    ):
+        dict(mapper.map(squares([0], tmp_path, {}), [0]))
+    assert len([line for line in said if " is put aside: " in line]) == 2
