@@ -26,7 +26,7 @@ __all__ = ["KINDS", "SHARES", "Mutant", "kind_of", "mutant"]
 SHARES: Mapping[str, int] = {
     "idx": 7, "cifar": 3, "tar": 5, "npz": 8, "pack": 3, "folder": 5, "png": 6, "jpeg": 4,
     "tiff": 7, "gif": 3, "bmp": 3, "pnm": 3, "webp": 3, "jpeg2000": 3, "avif": 1, "heic": 1,
-    "run": 6, "receipt": 7, "checkpoint": 5, "model": 7, "torch": 4, "onnx": 4,
+    "run": 6, "receipt": 6, "checkpoint": 5, "several": 2, "model": 6, "torch": 4, "onnx": 4,
     "parquet": 2,
 }  # fmt: skip
 """Of 100 mutants how many are of each kind."""

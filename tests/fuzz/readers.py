@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from isoconv.cli.runs import parts_of_run
 from isoconv.data import Reading, check, load, load_splits, read_image, read_pictures
 from isoconv.nn import storage
 from isoconv.report.write import history_of
-from isoconv.train import Receipt, RunFolder, Trainer, diff
+from isoconv.train import Receipt, RunFolder, Trainer, cross_validation, diff
 from isoconv.train.began import Began
 from isoconv.train.files import read_arrays
 from isoconv.train.stored import check_files
@@ -142,6 +143,13 @@ def _opened(path: Path) -> Any:
     return RunFolder(path).check()
 
 
+def _several(path: Path) -> Any:
+    """The record of several runs, as whoever goes on with them reads it."""
+    plan = json.loads((path / "plan.json").read_text())
+    for record in map(path.joinpath, seed_runs.SEVERAL.values()):
+        cross_validation._compare(record, plan)
+
+
 def _final(path: Path) -> Any:
     return isoconv.load(path)
 
@@ -243,6 +251,7 @@ READERS: Mapping[str, tuple[Reader, ...]] = {
     "run": _RUN,
     "receipt": _RECEIPT,
     "checkpoint": _CHECKPOINT,
+    "several": (_several, _opened),
     "model": _MODEL,
     "torch": (_torch, _torch_model),
     "onnx": (_onnx, _onnx_anyhow),

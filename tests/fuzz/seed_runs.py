@@ -19,15 +19,24 @@ from isoconv import nn
 from isoconv.data import Dataset, Skipped, Splits
 from isoconv.graph.operation import Array
 from isoconv.run.training import TrainingEngine
-from isoconv.train import EarlyStopping, Interrupted, Trainer, session
+from isoconv.train import (
+    EarlyStopping,
+    Interrupted,
+    Trainer,
+    cross_validate,
+    grid_search,
+    session,
+)
 from isoconv.train.files import canonical_json
 from isoconv.train.optim import SGD
 from isoconv.train.receipt import receipt_digest
 
-__all__ = ["RUNS", "make_runs", "matched", "model", "read_runs", "splits"]
+__all__ = ["RUNS", "SEVERAL", "make_runs", "matched", "model", "read_runs", "splits"]
 
 RUNS = ("run", "interrupted")
 """Names of the runs: one that came to its end, and one that stands within its second epoch."""
+SEVERAL = {"crossed": "cross-validation.json", "grid": "grid.json"}
+"""What was made of several runs → its record."""
 _STEPS = 5
 """Steps until the second one is interrupted; an epoch has four."""
 _CLOCK = ("seconds", "images_per_second")
@@ -56,9 +65,11 @@ def model() -> nn.Module:
 def make_runs(folder: Path) -> None:
     """Train a run to its end and one that is interrupted, and save a model.
 
-    They are ``folder/run``, ``folder/interrupted`` and ``folder/model.safetensors``. The process
-    is to end afterwards, for the second run is interrupted from within the engine.
+    They are ``folder/run``, ``folder/interrupted`` and ``folder/model.safetensors``; a
+    cross-validation and a search through a grid are in ``folder/several``. The process is to end
+    afterwards, for the second run is interrupted from within the engine.
     """
+    _several(folder / "several")
     _fit(folder / "run")
     real, steps = TrainingEngine.steps, itertools.count()
 
@@ -89,6 +100,23 @@ def _fit(out: Path) -> None:
         early_stopping=EarlyStopping(patience=2, metric="val_top1"),
         facts={"model": "tiny", "data": "noise", "numbers": [1, 2.5, None]},
     )
+
+
+def _several(out: Path) -> None:
+    """A cross-validation and a search through a grid, each with the plan that it is held to."""
+    trainer = Trainer(model(), optimizer=SGD(0.05, 0.9), batch_size=2, progress=False)
+    facts = {"model": "tiny", "numbers": [1, 2.5, None]}
+    cross_validate(trainer, splits(), 2, epochs=1, out=out / "crossed", facts=facts)
+    over: dict[str, list[Any]] = {"batch_size": [2], "optimizer": [SGD(0.05, 0.9)]}
+    grid_search(trainer, splits(), over, folds=2, epochs=1, out=out / "grid", facts=facts)
+    for name, record in SEVERAL.items():
+        path = out / name / record
+        content = json.loads(path.read_text())
+        content["versions"] = dict.fromkeys(content["versions"], "1.0")
+        path.write_bytes(canonical_json(content))
+        besides = ("versions", "facts", "results", "mean", "deviation", "combinations", "best")
+        plan = {each: value for each, value in content.items() if each not in besides}
+        (out / name / "plan.json").write_bytes(canonical_json(plan))
 
 
 def _free_of_machine(out: Path) -> None:
@@ -132,6 +160,10 @@ def read_runs(folder: Path) -> list[Seed]:
             Seed("receipt", name, files, spoiled=("receipt.json",)),
             Seed("checkpoint", name, files, spoiled=arrays),
         ]
+    for name, record in SEVERAL.items():
+        out = folder / "several" / name
+        both = {file: (out / file).read_bytes() for file in (record, "plan.json")}
+        seeds.append(Seed("several", name, both, spoiled=(record,)))
     # What a start leaves that was killed before there was a run.
     begun = {file: content for file, content in files.items() if file != "run.json"}
     return [
