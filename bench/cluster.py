@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
@@ -20,6 +21,7 @@ from bench.crew import Crew
 from bench.networks import build
 from bench.timing import Timing
 from bench.workloads import Step
+from isoconv import __version__
 from isoconv.cluster.executor import ClusterExecutor
 from isoconv.graph.operation import Array
 from isoconv.nn import storage
@@ -46,13 +48,15 @@ def measure(crew: Crew) -> Iterator[dict[str, Any]]:
     if find_spec("ray") is None:
         crew.notes.append("cluster is left out: it needs Ray (pip install 'isoconv[cluster]')")
         return
+    crew.versions |= {"isoconv": __version__, "ray": version("ray")}
     quick, workers = crew.setting.quick, crew.setting.threads
     with _nodes(workers) as address:
         for full in WORKS:
             load = os.getloadavg()[0]
             if load > 2 * workers:
                 crew.notes.append(
-                    f"{full.name}: others were at work on the machine before (load {load:.1f})"
+                    f"{full.name}: others were at work on the machine before (load {load:.1f}): "
+                    "its times tell little"
                 )
             work = replace(full, batches=1) if quick else full
             training = _Training.of(work)
