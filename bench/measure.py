@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from bench import fashion_mnist, packed
+from bench import cluster, fashion_mnist, packed
 from bench.crew import Crew, Entry, Side
 from bench.libraries import ISOCONV, REASSOCIATED, Peer
 from bench.networks import build, describe
@@ -211,6 +211,7 @@ MEASUREMENTS: dict[str, Callable[[Crew], Rows]] = {
     "imported": imported,
     "memory": memory,
     "packed": packed.measure,
+    "cluster": cluster.measure,
     "startup": startup,
     "scaling": scaling,
     "order": order,

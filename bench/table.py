@@ -3,12 +3,13 @@
 # ruff: noqa: RUF001 - sizes are written with ×
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.results import geometric_mean
 from bench.small import page
+from isoconv.memory import readable
 
 __all__ = ["BEGIN", "END", "brief", "markdown", "update"]
 
@@ -24,6 +25,7 @@ TITLES = {
     "imported": "Predictions of networks in ONNX files",
     "memory": "Peak resident memory",
     "packed": "Packed data sets beside memory",
+    "cluster": "Workers of a cluster beside threads",
     "scaling": "From one thread to two",
     "order": "The exact order beside a free one",
     "startup": "Start-up",
@@ -32,6 +34,16 @@ TITLES = {
 
 BRIEF = ("steps", "fashion-mnist")
 """What a reader of the project's first page wants to know."""
+
+MORE: dict[str, dict[str, Callable[[Mapping[str, Any]], str]]] = {
+    "order": {"bits changed": lambda row: f"{max(row['changed'].values()):.0%}"},
+    "cluster": {
+        "more per step": lambda row: f"{row['overhead_ms']:.1f} ms",
+        "moved per worker": lambda row: readable(row["bytes_per_worker"]),
+        "by a ring": lambda row: readable(row["ring_bytes_per_worker"]),
+    },
+}
+"""Columns behind the goal, of what has facts of its own."""
 
 LEAST_LAYER, MEAN_LAYERS, PEAK_SHARE = 0.9, 1.1, 0.8
 
@@ -195,15 +207,13 @@ def _rows(what: str, content: Content) -> list[str]:
             lines.append(f"| {row['work']} | {_value(row, 'isoconv')} | {goal} |")
         return lines
     names = list(dict.fromkeys(name for row in rows for name in row["values"]))
-    changes = " bits changed |" if what == "order" else ""
-    lines = [
-        f"| work | {' | '.join(names)} | ratio | goal |{changes}",
-        f"| --- | {'---: | ' * len(names)}---: | ---: |{' ---: |' if changes else ''}",
-    ]
+    more = MORE.get(what, {})
+    heads = ["work", *names, "ratio", "goal", *more]
+    lines = [f"| {' | '.join(heads)} |", f"| --- |{' ---: |' * (len(heads) - 1)}"]
     for row in rows:
-        cells = " | ".join(_value(row, name) for name in names)
-        changed = f" {max(row['changed'].values()):.0%} |" if changes else ""
-        lines.append(f"| {row['work']} | {cells} | {_ratio(row)} | ≥ {row['goal']:g} |{changed}")
+        cells = [row["work"], *(_value(row, name) for name in names), _ratio(row),
+                 f"≥ {row['goal']:g}", *(text(row) for text in more.values())]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 

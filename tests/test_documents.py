@@ -20,7 +20,13 @@ import numpy as np
 import pytest
 import typer
 from PIL import Image
-from scripts import document_errors, document_layers, document_portability, document_sources
+from scripts import (
+    document_cluster,
+    document_errors,
+    document_layers,
+    document_portability,
+    document_sources,
+)
 from scripts.document_commands import commands, documented
 from scripts.document_commands import main as write_commands
 from typer.main import get_command
@@ -438,6 +444,13 @@ def test_table_of_sources() -> None:
     page = document_sources.PAGE.read_text("utf-8")
     assert document_sources.documented(page) == page
     assert len(list(document_sources.rows())) >= 10
+
+
+def test_tables_of_clusters() -> None:
+    """docs/cluster.md has the model's speeds, as `python -m scripts.document_cluster`."""
+    page = document_cluster.PAGE.read_text("utf-8")
+    assert document_cluster.documented(page) == page
+    assert len(list(document_cluster.works())) == 4
 
 
 def test_page_of_errors() -> None:

@@ -175,3 +175,16 @@ def test_share_of_the_peak_of_its_own_run() -> None:
     about = {"when": "2026-03-04T05:06:07+00:00", "ceilings": ceilings}
     content["rows"][1] = {**content["rows"][1], "measured": about}
     assert "| 100 | 50% |" in markdown({"layers": content})
+
+
+def test_columns_of_a_cluster() -> None:
+    """What a row of a cluster has beside its times stands behind the goal."""
+    row = {
+        **ROW,
+        "overhead_ms": 1.25,
+        "bytes_per_worker": 3 << 20,
+        "ring_bytes_per_worker": 2 << 20,
+    }
+    page = markdown({"cluster": {**CONTENT, "what": "cluster", "rows": [row]}})
+    assert "| ratio | goal | more per step | moved per worker | by a ring |" in page
+    assert "≥ 4 | 1.2 ms | 3.0 MiB | 2.0 MiB |" in page
