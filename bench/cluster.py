@@ -126,6 +126,10 @@ def _row(
         if len({storage.digest(dict(side.weights())) for side in sides.values()}) != 1:
             raise ValueError(f"{work.name}: a cluster must end with the weights of one process")
         facts = cluster.facts()
+        if [each["steps"] for each in facts["workers"]] != [facts["steps"]] * workers:
+            raise ValueError(
+                f"{work.name}: {workers} workers must run all steps; got {facts['workers']}"
+            )
     finally:
         cluster.close()
         engine.close()
