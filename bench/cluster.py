@@ -35,8 +35,8 @@ from isoconv.train.optim import SGD
 __all__ = ["WORKS", "measure"]
 
 WORKS = (
-    Step("ResNet-20", "resnet20", 512, (32, 32, 3), goal=0.8, batches=2),
-    Step("VGG-11", "vgg11", 128, (32, 32, 3), goal=0.8, batches=2),
+    Step("ResNet-20", "resnet20", 512, (32, 32, 3), goal=0.9, batches=2),
+    Step("VGG-11", "vgg11", 128, (32, 32, 3), goal=0.9, batches=2),
 )
 """Many images and few sums; few images and many sums."""
 STORE = 700 * 2**20
