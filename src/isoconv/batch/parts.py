@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import filecmp
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ from typing import Any
 
 from isoconv.batch.table import Table
 from isoconv.errors import ArgumentError, CheckpointError
-from isoconv.files import sync_folder
+from isoconv.files import put_new
 from isoconv.nn.schema import SHA256, Fields, Rows, Text, Whole
 from isoconv.nn.storage import replace_file
 from isoconv.printable import printable
@@ -148,12 +149,8 @@ class Parts:
         if not self._record.exists():
             # Some may be left of a process that was killed while it removed them.
             self._remove_parts()
-            if self.out.exists():
-                raise ArgumentError(
-                    f"{printable(self.out)} is there already: remove it, or choose another --out",
-                    argument="out",
-                    value=self.out,
-                )
+            if os.path.lexists(self.out):
+                raise self._is_there("remove it, or choose another --out")
             others = sorted({path.name for path in self.folder.iterdir()} - {HELD})
             if others:
                 raise ArgumentError(
@@ -176,7 +173,20 @@ class Parts:
                 path=self.folder,
             )
         self.size = found["part_size"]
+        if os.path.lexists(self.out) and len(self.done()) < self.total:
+            raise self._is_there(self._go_on())
         self._remove(_SCRATCH)
+
+    def _is_there(self, way_out: str) -> ArgumentError:
+        return ArgumentError(
+            f"{printable(self.out)} is there already: {way_out}", argument="out", value=self.out
+        )
+
+    def _go_on(self) -> str:
+        return (
+            f"move it away, and the same command goes on with the parts in "
+            f"{printable(self.folder)}, or choose another --out"
+        )
 
     def _remove_parts(self) -> None:
         """What is of no use without a record of what it is of."""
@@ -192,10 +202,17 @@ class Parts:
                 else:
                     path.unlink(missing_ok=True)
 
+    def _is_same(self, temporary: Path) -> bool:
+        try:
+            return filecmp.cmp(temporary, self.out, shallow=False)
+        except OSError:
+            return False
+
     def join(self) -> None:
         """Put all parts together, whole or not at all, and remove them.
 
         Raises:
+            ArgumentError: something else came to the table's place meanwhile; the parts stay.
             CheckpointError: a part is damaged, or the table cannot be written.
         """
         temporary = self.folder / f".{self.out.name}.tmp"
@@ -204,8 +221,12 @@ class Parts:
             self._table.join(((self.file(k), self.rows(k)) for k in numbers), file)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(self.out)
-        sync_folder(self.out.parent)
+        try:
+            put_new(temporary, self.out)
+        except FileExistsError:
+            # The same table was put there by a process that was killed before it tidied up.
+            if not self._is_same(temporary):
+                raise self._is_there(self._go_on()) from None
         # From here on the folder is of no use; without its record, a table is not made again.
         self._record.unlink()
         self._remove_parts()
