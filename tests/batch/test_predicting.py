@@ -329,6 +329,56 @@ def test_what_came_to_the_place_of_a_table_stays(
     assert not list(tmp_path.glob("*.parts"))
 
 
+def test_an_altered_part_is_made_again(
+    model: Module, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of its rows or its figures, also of those that say no digest; between reading and joining."""
+    out, parts = tmp_path / "out.jsonl", tmp_path / "out.jsonl.parts"
+    predicted(tmp_path / "whole.jsonl", model, words)
+    wanted = (tmp_path / "whole.jsonl").read_bytes()
+
+    alterations = (
+        ("part-00000000.jsonl", '"error": null', '"error": "x"'),
+        ("part-00000001.json", '"lost": ', '"lost": 1'),
+        ("part-00000002.json", '"sha256"', '"sha1"'),
+    )
+
+    def stop(*_: object) -> None:
+        for name, old, new in alterations:
+            text = (parts / name).read_text()
+            assert old in text
+            (parts / name).write_text(text.replace(old, new, 1))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("isoconv.batch.predicting._written", stop)
+        with pytest.raises(KeyboardInterrupt):
+            predicted(out, model, words)
+    told: list[str] = []
+    assert predicted(out, model, words, told=told.append).lost == 7
+    for (name, *_), line in zip(alterations, told, strict=False):
+        assert line.startswith("made again: ")
+        assert name.partition(".")[0] in line
+    assert told[3].startswith("3 of 51 pictures were predicted before")
+    assert out.read_bytes() == wanted
+    out.unlink()
+
+    def alter(*_: object) -> Written:
+        name = parts / "part-00000001.jsonl"
+        name.write_text(name.read_text().replace('"error": null', '"error": "x"', 1))
+        return Written(0, 0, 0, ())
+
+    with monkeypatch.context() as patched:
+        patched.setattr("isoconv.batch.predicting._written", alter)
+        with pytest.raises(
+            CheckpointError, match=r"00001\.jsonl or its figures were altered after"
+        ):
+            predicted(out, model, words)
+    assert not out.exists()
+    predicted(out, model, words, told=told.append)
+    assert out.read_bytes() == wanted
+
+
 def test_a_changed_picture_is_another(model: Module, words: list[str], tmp_path: Path) -> None:
     """By its size or its time, also within a folder."""
     before = gathered(words).digest()

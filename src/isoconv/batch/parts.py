@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import filecmp
+import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
@@ -15,14 +16,14 @@ from typing import Any
 
 from isoconv.batch.table import Table
 from isoconv.errors import ArgumentError, CheckpointError
-from isoconv.files import put_new
+from isoconv.files import put_new, read_file
 from isoconv.nn.schema import SHA256, Fields, Rows, Text, Whole
 from isoconv.nn.storage import replace_file
 from isoconv.printable import printable
 from isoconv.train.files import canonical_json, read_json
 from isoconv.train.hold import HELD, Hold
 
-__all__ = ["Parts", "figures_of", "part_size"]
+__all__ = ["Parts", "part_size", "write_part"]
 
 FORMAT = 1
 _RECORD = "record.json"
@@ -41,6 +42,7 @@ RECORD = Fields(
 )
 DONE = Fields(
     {
+        "sha256": SHA256,
         "rows": Whole(1),
         "lost": Whole(),
         "noted": Whole(),
@@ -63,9 +65,23 @@ _FEWEST, _MOST, _MANY = 16, 1024, 64
 """Pictures of a part, and how many parts are made of few pictures."""
 
 
-def figures_of(part: Path) -> Path:
-    """Where the figures of a part are, which are there before it."""
-    return part.with_suffix(".json")
+def write_part(file: Path, content: bytes, figures: Mapping[str, Any]) -> None:
+    """Write a part, and behind it its figures with the digest of both: then it is done.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    replace_file(file, content)
+    figures = {**figures, "sha256": _digest(content, figures)}
+    replace_file(_figures_of(file), canonical_json(figures))
+
+
+def _figures_of(file: Path) -> Path:
+    return file.with_suffix(".json")
+
+
+def _digest(content: bytes, figures: Mapping[str, Any]) -> str:
+    return hashlib.sha256(canonical_json(figures) + content).hexdigest()
 
 
 def part_size(count: int) -> int:
@@ -108,23 +124,51 @@ class Parts:
         """Where a part is."""
         return self.folder / f"part-{number:08d}{self.out.suffix.lower()}"
 
-    def figures(self, number: int) -> dict[str, Any]:
-        """What came of a part that is there.
+    def read(self, number: int) -> tuple[bytes, dict[str, Any]]:
+        """A part that is there, and its figures.
 
         Raises:
-            CheckpointError: that was altered.
+            CheckpointError: one of them was altered, or cannot be read.
         """
-        path = figures_of(self.file(number))
-        return read_json(path, printable(path), DONE)
+        file = self.file(number)
+        path = _figures_of(file)
+        figures = read_json(path, printable(path), DONE)
+        try:
+            content = read_file(file)
+        except OSError as error:
+            raise CheckpointError(
+                f"{printable(file)} cannot be read: {error}", path=file
+            ) from error
+        written = figures.pop("sha256")
+        if _digest(content, figures) != written:
+            raise CheckpointError(
+                f"{printable(file)} or its figures were altered after they were written: the same "
+                "command makes that part again",
+                path=file,
+            )
+        return content, figures
 
     def scratch(self, number: int) -> Path:
         """A new folder for what a part is made of, which nobody else has had."""
         return Path(mkdtemp(".pictures", f"part-{number:08d}-", self.folder))
 
-    def done(self) -> set[int]:
-        """The parts that are there."""
+    def there(self) -> list[int]:
+        """The parts that are there, right or not."""
         names = {entry.name for entry in os.scandir(self.folder)}
-        return {number for number in range(self.total) if self.file(number).name in names}
+        files = ((number, self.file(number)) for number in range(self.total))
+        return [number for number, file in files if {file.name, _figures_of(file).name} <= names]
+
+    def done(self, told: Callable[[str], None]) -> set[int]:
+        """The parts that are there as they were written; of others it says that they are none."""
+        done: set[int] = set()
+        for number in self.there():
+            try:
+                self.read(number)
+            except CheckpointError as error:
+                told(f"made again: {error.reason}")
+            else:
+                done.add(number)
+        return done
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -173,7 +217,7 @@ class Parts:
                 path=self.folder,
             )
         self.size = found["part_size"]
-        if os.path.lexists(self.out) and len(self.done()) < self.total:
+        if os.path.lexists(self.out) and len(self.there()) < self.total:
             raise self._is_there(self._go_on())
         self._remove(_SCRATCH)
 
@@ -218,7 +262,7 @@ class Parts:
         temporary = self.folder / f".{self.out.name}.tmp"
         numbers = range(self.total)
         with temporary.open("wb") as file:
-            self._table.join(((self.file(k), self.rows(k)) for k in numbers), file)
+            self._table.join(((self.file(k), self.read(k)[0], self.rows(k)) for k in numbers), file)
             file.flush()
             os.fsync(file.fileno())
         try:

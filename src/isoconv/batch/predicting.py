@@ -114,7 +114,7 @@ def predict_into(
     work = Predicting(model, names, scale, threads, target, table, known_by)
     try:
         with parts.held():
-            done = parts.done()
+            done = parts.done(told)
             _tell_of_done(parts, done, told)
             missing = [number for number in range(parts.total) if number not in done]
             left = 0
@@ -180,7 +180,7 @@ def _written(parts: Parts) -> Written:
     lost, noted = 0, 0
     examples: list[str] = []
     for number in range(parts.total):
-        figures = parts.figures(number)
+        _, figures = parts.read(number)
         lost += figures["lost"]
         noted += figures["noted"]
         examples += figures["examples"][: NAMED - len(examples)]
