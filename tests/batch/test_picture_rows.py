@@ -51,6 +51,29 @@ def test_rows_from_anywhere(kind: str, tmp_path: Path) -> None:
     assert [item.name for item in source.items(37)] == [f"{path}#{row}" for row in (37, 38, 39)]
 
 
+def test_groups_without_rows(tmp_path: Path) -> None:
+    """A table of them is one of no pictures, and said to be; others are passed over."""
+    path = tmp_path / "zero.parquet"
+    empty = pa.table({"image": pa.array([], pa.binary())})
+    parquet.write_table(empty, path)
+    source, notes = picture_rows(path, None, None)
+    assert (source.count, found(source)) == (0, [])
+    assert notes[1:] == (f"{path}: it has no rows",)
+    with parquet.ParquetWriter(path, empty.schema) as writer:
+        for rows in (
+            empty,
+            pa.table({"image": PICTURES[:3]}),
+            empty,
+            pa.table({"image": PICTURES}),
+        ):
+            writer.write_table(rows)
+    source, notes = picture_rows(path, None, None)
+    assert source.groups == (0, 3, 0, 20)
+    assert len(notes) == 1
+    for start in (0, 2, 3, 22, 23):
+        assert found(source, start) == (PICTURES[:3] + PICTURES)[start:]
+
+
 def test_which_column(tmp_path: Path) -> None:
     """Bytes with a path before bytes alone; paths and one of several must be named."""
     path = tmp_path / "a.parquet"

@@ -74,7 +74,7 @@ class PictureRows:
         with _told(self.path), _opened(self.path) as table:
             batches = table.iter_batches(
                 self.at_once,
-                row_groups=range(first, len(self.groups)),
+                row_groups=[k for k in range(first, len(self.groups)) if self.groups[k]],
                 columns=list(self.leaves),
                 use_threads=False,
             )
@@ -143,7 +143,8 @@ def picture_rows(
         with open_file(path) as file:
             groups, largest = check_pages(file, leaves)
     at_once = ROWS if largest <= FEW else 1
-    return PictureRows(path, column, leaves, groups, root or path.parent, at_once), notes
+    found = PictureRows(path, column, leaves, groups, root or path.parent, at_once)
+    return found, notes if found.count else (*notes, f"{printable(path)}: it has no rows")
 
 
 def _kind(kind: Any) -> str:
