@@ -23,7 +23,7 @@ from isoconv.errors import CheckpointError, TrainingError
 from isoconv.graph.operation import Array
 from isoconv.nn.alone import OneImage, read_alone
 from isoconv.nn.each import BATCH, ROOM
-from isoconv.printable import printable
+from isoconv.printable import listed, printable
 
 if TYPE_CHECKING:
     from isoconv.nn.module import Module
@@ -100,7 +100,7 @@ class Predicting:
             noted += bool(row.notes)
             told = (row.error,) if row.error is not None else row.notes
             if told and len(examples) < NAMED:
-                examples.append(f"{row.path}: {'; '.join(told)}")
+                examples.append(f"{listed([row.path])}: {listed(['; '.join(told)])}")
             tell(1)
         if part.scratch and not Path(part.scratch).is_dir():
             # Of a process that was killed this one goes on for a while, and another run has begun.

@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from isoconv.batch.table import Table
+from isoconv.batch.table import Table, shown
 from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.files import put_new, read_file
 from isoconv.nn.schema import SHA256, Fields, Rows, Text, Whole
@@ -136,13 +136,11 @@ class Parts:
         try:
             content = read_file(file)
         except OSError as error:
-            raise CheckpointError(
-                f"{printable(file)} cannot be read: {error}", path=file
-            ) from error
+            raise CheckpointError(f"{shown(file)} cannot be read: {error}", path=file) from error
         written = figures.pop("sha256")
         if _digest(content, figures) != written:
             raise CheckpointError(
-                f"{printable(file)} or its figures were altered after they were written: the same "
+                f"{shown(file)} or its figures were altered after they were written: the same "
                 "command makes that part again",
                 path=file,
             )
@@ -198,7 +196,7 @@ class Parts:
             others = sorted({path.name for path in self.folder.iterdir()} - {HELD})
             if others:
                 raise ArgumentError(
-                    f"{printable(self.folder)} holds {printable(others[0])}, which no prediction "
+                    f"{shown(self.folder)} holds {printable(others[0])}, which no prediction "
                     "wrote: choose another --out",
                     argument="out",
                     value=self.out,
@@ -212,7 +210,7 @@ class Parts:
                 for name in differing
             )
             raise CheckpointError(
-                f"{printable(self.folder)} was begun with {printable(told)}: remove it, or choose "
+                f"{shown(self.folder)} was begun with {printable(told)}: remove it, or choose "
                 "another --out",
                 path=self.folder,
             )
@@ -223,13 +221,13 @@ class Parts:
 
     def _is_there(self, way_out: str) -> ArgumentError:
         return ArgumentError(
-            f"{printable(self.out)} is there already: {way_out}", argument="out", value=self.out
+            f"{shown(self.out)} is there already: {way_out}", argument="out", value=self.out
         )
 
     def _go_on(self) -> str:
         return (
             f"move it away, and the same command goes on with the parts in "
-            f"{printable(self.folder)}, or choose another --out"
+            f"{shown(self.folder)}, or choose another --out"
         )
 
     def _remove_parts(self) -> None:

@@ -104,6 +104,8 @@ class PictureRows:
 
     def _named(self, name: str, value: str) -> Item:
         """A picture by its path, which a stranger may have written."""
+        if not value:
+            return Item(name, error="the row's path is empty")
         root = os.path.abspath(self.root)  # noqa: PTH100  # without following links
         path = os.path.normpath(os.path.join(root, value))  # noqa: PTH118
         if "\0" in value or os.path.commonpath([root, path]) != root:
@@ -133,7 +135,9 @@ def picture_rows(
         kinds = {field.name: _kind(field.type) for field in table.schema_arrow}
         if column is None:
             column = _only(path, kinds)
-            notes = (f"{printable(path)}: pictures are taken out of column {column!r}",)
+            notes = (
+                f"{printable(path)}: pictures are taken out of column {listed([repr(column)])}",
+            )
         if not kinds.get(column):
             raise ArgumentError(
                 f"--column must name one with bytes or paths that {printable(path)} has: "

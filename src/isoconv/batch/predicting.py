@@ -14,7 +14,7 @@ from isoconv.batch.inputs import Inputs
 from isoconv.batch.item import Item
 from isoconv.batch.part import NAMED, Part, Predicting
 from isoconv.batch.parts import Parts, part_size
-from isoconv.batch.table import table_for
+from isoconv.batch.table import shown, table_for
 from isoconv.checks import check_count, refusal
 from isoconv.data.counting import SILENT, Counting
 from isoconv.data.reader import decoders
@@ -148,7 +148,7 @@ def _tell_of_done(parts: Parts, done: set[int], told: Callable[[str], None]) -> 
     for number in done:
         rows += parts.rows(number)
     if rows:
-        told(f"{rows:,} of {parts.count:,} pictures were predicted before: {parts.folder}")
+        told(f"{rows:,} of {parts.count:,} pictures were predicted before: {shown(parts.folder)}")
 
 
 def _pieces(inputs: Inputs, parts: Parts, missing: list[int]) -> Iterator[Part]:

@@ -15,7 +15,7 @@ from isoconv.errors import CheckpointError, MissingExtraError
 from isoconv.graph.operation import Array
 from isoconv.printable import csv_line, printable
 
-__all__ = ["COLUMNS", "Answer", "Table", "as_text", "need_pyarrow", "table_for"]
+__all__ = ["COLUMNS", "Answer", "Table", "as_text", "need_pyarrow", "shown", "table_for"]
 
 COLUMNS = ("path", "class", "probabilities", "error", "notes")
 
@@ -54,6 +54,16 @@ def as_text(path: str) -> str:
         'cat\\xff.png'
     """
     return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def shown(path: str | Path) -> str:
+    r"""A path on a terminal, with bytes that are no text as the table itself has them.
+
+    Example:
+        >>> shown(os.fsdecode(b"cat\xff\n.csv"))
+        'cat\\xff\\n.csv'
+    """
+    return printable(as_text(str(path)))
 
 
 class Table(Protocol):
