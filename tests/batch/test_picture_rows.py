@@ -86,9 +86,29 @@ def test_which_column(tmp_path: Path) -> None:
     parquet.write_table(pa.table({"x": [b""], "y": [b""], "z": [1]}), path)
     with pytest.raises(ArgumentError, match=r"which column of .* holds pictures: 'x', 'y'"):
         picture_rows(path, None, None)
-    parquet.write_table(pa.table({"z": [1]}), path)
-    with pytest.raises(ArgumentError, match="it has none"):
-        picture_rows(path, None, None)
+    fixed = pa.array([PICTURES[0][:10]], pa.binary(10))
+    parquet.write_table(pa.table({"z": [1], "image": fixed}), path)
+    for column in (None, "image"):
+        with pytest.raises(
+            ArgumentError, match=r"'z' \(int64\), 'image' \(fixed_size_binary\[10\]"
+        ):
+            picture_rows(path, column, None)
+    parquet.write_table(pa.table([[b""], [1], ["a"]], names=["x", "x", "y"]), path)
+    for column in (None, "x"):
+        with pytest.raises(ArgumentError, match=r"must name one column of .*; 2 are called 'x'"):
+            picture_rows(path, column, None)
+    assert [item.file for item in picture_rows(path, "y", None)[0].items(0)] == [
+        str(tmp_path / "a")
+    ]
+    views = {
+        "image": pa.array(PICTURES, pa.binary_view()),
+        "y": pa.array(["a"] * 20, pa.string_view()),
+    }
+    parquet.write_table(pa.table(views), path)
+    assert found(picture_rows(path, None, None)[0], 1) == PICTURES[1:]
+    assert [item.file for item in picture_rows(path, "y", None)[0].items(19)] == [
+        str(tmp_path / "a")
+    ]
 
 
 def test_large_pages_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
