@@ -317,6 +317,7 @@ def test_what_came_to_the_place_of_a_table_stays(
         with pytest.raises(ArgumentError, match=text):
             predicted(out, model, words, mapper=mapper)
         assert out.read_text() == "mine"
+        assert not list((tmp_path / "out.csv.parts").glob(".*.tmp"))
         out.unlink()
     out.symlink_to(tmp_path / "nothing")
     with pytest.raises(ArgumentError, match=text):

@@ -268,6 +268,7 @@ class Parts:
         except FileExistsError:
             # The same table was put there by a process that was killed before it tidied up.
             if not self._is_same(temporary):
+                temporary.unlink()
                 raise self._is_there(self._go_on()) from None
         # From here on the folder is of no use; without its record, a table is not made again.
         self._record.unlink()
