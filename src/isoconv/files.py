@@ -13,8 +13,8 @@ from typing import BinaryIO
 from isoconv.memory import check_memory
 from isoconv.printable import printable
 
-__all__ = ["PIECE", "is_regular", "kind_of_file", "open_file", "open_to_write", "read_file",
-           "sync_folder"]  # fmt: skip
+__all__ = ["PIECE", "is_regular", "kind_of_file", "open_file", "open_to_write", "put_new",
+           "read_file", "sync_folder"]  # fmt: skip
 
 PIECE = 1 << 20
 """Bytes that are read at once."""
@@ -87,6 +87,29 @@ def open_to_write(path: Path | str) -> BinaryIO:
     except BaseException:
         os.close(handle)
         raise
+
+
+def put_new(temporary: Path, path: Path) -> None:
+    """Give a whole file its name, where nothing has that name; a link that leads nowhere has it.
+
+    Killed, it may leave both names of the one file.
+
+    Raises:
+        FileExistsError: something is there, which stays; the file keeps its temporary name.
+        OSError: the folder cannot be written.
+    """
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except (OSError, NotImplementedError):
+        # Not every file system has hard links. Between the look and the renaming is a moment.
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        temporary.rename(path)
+    else:
+        temporary.unlink(missing_ok=True)
+    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

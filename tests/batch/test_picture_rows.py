@@ -51,6 +51,29 @@ def test_rows_from_anywhere(kind: str, tmp_path: Path) -> None:
     assert [item.name for item in source.items(37)] == [f"{path}#{row}" for row in (37, 38, 39)]
 
 
+def test_groups_without_rows(tmp_path: Path) -> None:
+    """A table of them is one of no pictures, and said to be; others are passed over."""
+    path = tmp_path / "zero.parquet"
+    empty = pa.table({"image": pa.array([], pa.binary())})
+    parquet.write_table(empty, path)
+    source, notes = picture_rows(path, None, None)
+    assert (source.count, found(source)) == (0, [])
+    assert notes[1:] == (f"{path}: it has no rows",)
+    with parquet.ParquetWriter(path, empty.schema) as writer:
+        for rows in (
+            empty,
+            pa.table({"image": PICTURES[:3]}),
+            empty,
+            pa.table({"image": PICTURES}),
+        ):
+            writer.write_table(rows)
+    source, notes = picture_rows(path, None, None)
+    assert source.groups == (0, 3, 0, 20)
+    assert len(notes) == 1
+    for start in (0, 2, 3, 22, 23):
+        assert found(source, start) == (PICTURES[:3] + PICTURES)[start:]
+
+
 def test_which_column(tmp_path: Path) -> None:
     """Bytes with a path before bytes alone; paths and one of several must be named."""
     path = tmp_path / "a.parquet"
@@ -63,9 +86,29 @@ def test_which_column(tmp_path: Path) -> None:
     parquet.write_table(pa.table({"x": [b""], "y": [b""], "z": [1]}), path)
     with pytest.raises(ArgumentError, match=r"which column of .* holds pictures: 'x', 'y'"):
         picture_rows(path, None, None)
-    parquet.write_table(pa.table({"z": [1]}), path)
-    with pytest.raises(ArgumentError, match="it has none"):
-        picture_rows(path, None, None)
+    fixed = pa.array([PICTURES[0][:10]], pa.binary(10))
+    parquet.write_table(pa.table({"z": [1], "image": fixed}), path)
+    for column in (None, "image"):
+        with pytest.raises(
+            ArgumentError, match=r"'z' \(int64\), 'image' \(fixed_size_binary\[10\]"
+        ):
+            picture_rows(path, column, None)
+    parquet.write_table(pa.table([[b""], [1], ["a"]], names=["x", "x", "y"]), path)
+    for column in (None, "x"):
+        with pytest.raises(ArgumentError, match=r"must name one column of .*; 2 are called 'x'"):
+            picture_rows(path, column, None)
+    assert [item.file for item in picture_rows(path, "y", None)[0].items(0)] == [
+        str(tmp_path / "a")
+    ]
+    views = {
+        "image": pa.array(PICTURES, pa.binary_view()),
+        "y": pa.array(["a"] * 20, pa.string_view()),
+    }
+    parquet.write_table(pa.table(views), path)
+    assert found(picture_rows(path, None, None)[0], 1) == PICTURES[1:]
+    assert [item.file for item in picture_rows(path, "y", None)[0].items(19)] == [
+        str(tmp_path / "a")
+    ]
 
 
 def test_large_pages_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,7 +167,7 @@ def test_paths_of_a_table(model: Module, words: list[str], tmp_path: Path) -> No
         gathered(["-"])
 
 
-CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree")
+CHANGES = ("os.link", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "shutil.rmtree")
 
 
 def killed_at(moment: int, out: Path, model: Module, words: list[str]) -> bool:
@@ -277,6 +277,107 @@ def test_parts_that_are_there_are_kept(model: Module, words: list[str], tmp_path
         predicted(out, model, words)
     with pytest.raises(ArgumentError, match=r"end in \.parquet, \.csv or \.jsonl"):
         predicted(tmp_path / "out.txt", model, words)
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_what_came_to_the_place_of_a_table_stays(
+    model: Module, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    """Whenever it came, also where files have one name only; the parts stay and are of use."""
+    if not links:
+
+        def refuse(*_: object) -> None:
+            raise PermissionError
+
+        monkeypatch.setattr(os, "link", refuse)
+    predicted(tmp_path / "whole.csv", model, words)
+    out = tmp_path / "out.csv"
+
+    class First:
+        """Does the parts before one of a number, and then another writes a file."""
+
+        def __init__(self, end: int) -> None:
+            self.end = end
+
+        def map(
+            self, work: Any, pieces: Iterable[Any], told: Any = None
+        ) -> Generator[Any, None, None]:
+            for piece in pieces:
+                if piece.number == self.end:
+                    break
+                yield piece, work(piece, partial(told, piece))
+            out.write_text("mine")
+            if self.end < 4:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predicted(out, model, words, mapper=First(2))
+    text = r"out\.csv is there already: move it away, and the same .* in .*out\.csv\.parts, or"
+    for mapper in (None, First(99)):
+        with pytest.raises(ArgumentError, match=text):
+            predicted(out, model, words, mapper=mapper)
+        assert out.read_text() == "mine"
+        assert not list((tmp_path / "out.csv.parts").glob(".*.tmp"))
+        out.unlink()
+    out.symlink_to(tmp_path / "nothing")
+    with pytest.raises(ArgumentError, match=text):
+        predicted(out, model, words)
+    out.unlink()
+    told: list[str] = []
+    predicted(out, model, words, told=told.append)
+    assert told[0].startswith("51 of 51 pictures were predicted before")
+    assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes()
+    assert not list(tmp_path.glob("*.parts"))
+
+
+def test_an_altered_part_is_made_again(
+    model: Module, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of its rows or its figures, also of those that say no digest; between reading and joining."""
+    out, parts = tmp_path / "out.jsonl", tmp_path / "out.jsonl.parts"
+    predicted(tmp_path / "whole.jsonl", model, words)
+    wanted = (tmp_path / "whole.jsonl").read_bytes()
+
+    alterations = (
+        ("part-00000000.jsonl", '"error": null', '"error": "x"'),
+        ("part-00000001.json", '"lost": ', '"lost": 1'),
+        ("part-00000002.json", '"sha256"', '"sha1"'),
+    )
+
+    def stop(*_: object) -> None:
+        for name, old, new in alterations:
+            text = (parts / name).read_text()
+            assert old in text
+            (parts / name).write_text(text.replace(old, new, 1))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("isoconv.batch.predicting._written", stop)
+        with pytest.raises(KeyboardInterrupt):
+            predicted(out, model, words)
+    told: list[str] = []
+    assert predicted(out, model, words, told=told.append).lost == 7
+    for (name, *_), line in zip(alterations, told, strict=False):
+        assert line.startswith("made again: ")
+        assert name.partition(".")[0] in line
+    assert told[3].startswith("3 of 51 pictures were predicted before")
+    assert out.read_bytes() == wanted
+    out.unlink()
+
+    def alter(*_: object) -> Written:
+        name = parts / "part-00000001.jsonl"
+        name.write_text(name.read_text().replace('"error": null', '"error": "x"', 1))
+        return Written(0, 0, 0, ())
+
+    with monkeypatch.context() as patched:
+        patched.setattr("isoconv.batch.predicting._written", alter)
+        with pytest.raises(
+            CheckpointError, match=r"00001\.jsonl or its figures were altered after"
+        ):
+            predicted(out, model, words)
+    assert not out.exists()
+    predicted(out, model, words, told=told.append)
+    assert out.read_bytes() == wanted
 
 
 def test_a_changed_picture_is_another(model: Module, words: list[str], tmp_path: Path) -> None:

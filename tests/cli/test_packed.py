@@ -34,6 +34,12 @@ def test_a_pack_is_a_source_like_any_other(tmp_path: Path, monkeypatch: pytest.M
     other = succeed("train", "pets.pack", "--out", "other", *training)
     assert digest_of(one) == digest_of(other)
     assert "no difference found" in succeed("diff", "one", "other")
+    receipts = [json.loads(Path(run, "receipt.json").read_bytes()) for run in ("one", "other")]
+    names = [set(receipt["machine"].pop("data").values()) for receipt in receipts]
+    assert names == [{"pets"}, {"pets.pack"}]
+    assert [receipt["split"].pop("size") for receipt in receipts] == [[16, 16], None]
+    assert receipts[0].pop("digest") != receipts[1].pop("digest")
+    assert receipts[0] == receipts[1]
     assert "identical" in succeed("verify", "one", "--data", "pets.pack")
     assert "identical" in succeed("verify", "other", "--data", "pets")
     measured = [

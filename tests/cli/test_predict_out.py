@@ -10,7 +10,9 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 from tests.cli.command import call, fail
 from tests.serve.served import model_file, png
 
@@ -53,6 +55,38 @@ def test_what_is_said(words: tuple[str, ...], tmp_path: Path) -> None:
         assert text in fail("predict", *words, *more)
 
 
+def test_odd_names(tmp_path: Path) -> None:
+    """A note is one line, of bounded length, whatever a picture or the table is called."""
+    model = str(model_file(tmp_path))
+    folder = tmp_path / "line\nend"
+    folder.mkdir()
+    (folder / "b\n\x1b[2J.png").write_bytes(b"x")
+    (folder / os.fsdecode(b"c\xff.png")).write_bytes(b"x")
+    table = tmp_path / "t.parquet"
+    column = "c\n" * 3000
+    parquet.write_table(pa.table({column: pa.array(["", "n" * 5000, "a\nb"])}), table)
+    out = tmp_path / os.fsdecode(b"out\xff\n.csv")
+    done = call("predict", model, str(folder), table, "--column", column, "--out", out,
+                "--scale", "1/255")  # fmt: skip
+    notes = done.stderr.splitlines()
+    assert len(notes) == 6, done.stderr
+    assert all(line.startswith(("note: ", "error: ")) for line in notes)
+    assert max(map(len, notes)) < 2500
+    assert rf"{tmp_path}/line\nend/b\n\x1b[2J.png: not a whole image" in notes[0]
+    assert r"/c\xff.png: not a whole image" in notes[1]
+    assert notes[2] == f"note: {table}#0: the row's path is empty"
+    assert "… (5,000 characters): " in notes[3]
+    assert r"note: a\nb: there is no such file" in notes[4]
+    assert "5 of 5 pictures cannot be read" in notes[5]
+    assert done.stdout == rf"{tmp_path}/out\xff\n.csv: 5 rows" + "\n"
+    empty = pa.table({"image": pa.array([], pa.binary())})
+    parquet.write_table(empty, table)
+    for name in ("none.parquet", "none.csv", "none.jsonl"):
+        done = call("predict", model, table, "--out", tmp_path / name)
+        assert (done.exit_code, done.stdout) == (0, f"{tmp_path / name}: 0 rows\n")
+        assert f"{table}: it has no rows" in done.stderr
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_process_that_is_ended(number: int, words: tuple[str, ...], tmp_path: Path) -> None:
     """With two workers, while they are at it: the same command ends in the same table."""
@@ -62,7 +96,7 @@ def test_a_process_that_is_ended(number: int, words: tuple[str, ...], tmp_path: 
                "--workers", "2"]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     parts = tmp_path / "out.parquet.parts"
-    while not list(parts.glob("part-*.parquet")) and process.poll() is None:
+    while not list(parts.glob("part-*.json")) and process.poll() is None:
         time.sleep(0.002)
     os.kill(process.pid, number)
     process.communicate(timeout=60)

@@ -111,6 +111,36 @@ def test_a_kill_at_any_write_loses_what_it_wrote_alone(tmp_path: Path, made: lis
     assert again == [*batches_left, [], [], [], []]
 
 
+def test_what_came_to_the_place_of_a_pack_stays(
+    tmp_path: Path, made: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is packed stays beside it, and a whole pack of two names is not written into."""
+    source, out = tmp_path / "photos", tmp_path / "out.pack"
+    write_photographs(source, 18, (40, 30))
+    whole = packed(source, tmp_path / "whole.pack")
+    usual = PictureBatches.end
+
+    def end(self: PictureBatches, images: Any) -> Any:
+        out.write_text("mine")
+        return usual(self, images)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(PictureBatches, "end", end)
+        with pytest.raises(DataFileError, match="is there already: remove it, or") as caught:
+            pack(source, out, progress=False, size=SIZE)
+    assert "the same command goes on from there" in str(caught.value.__notes__)
+    assert out.read_text() == "mine"
+    out.unlink()
+    made.clear()
+    assert packed(source, out) == whole
+    assert made == []
+    # Killed before the other name was taken from it, and then moved away.
+    moved = out.rename(tmp_path / "moved.pack")
+    os.link(moved, tmp_path / "out.pack.part")
+    packed(source, out, size=SIZE + 1)
+    assert moved.read_bytes() == whole
+
+
 def test_what_is_there_is_kept_where_it_is_right(
     tmp_path: Path, made: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

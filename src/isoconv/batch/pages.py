@@ -61,6 +61,9 @@ def check_pages(file: BinaryIO, leaves: Sequence[str]) -> tuple[tuple[int, ...],
         rows.append(group.get(3, -1))
         if rows[-1] < 0:
             raise ValueError("a group of rows must have as many as it says, or none")
+        if not rows[-1]:
+            # Nobody reads it, and what it says of its pages need not be so.
+            continue
         for chunk in group.get(1, []):
             column = chunk.get(3, {})
             if b".".join(column.get(3, [])).decode("utf-8", "replace") in leaves:

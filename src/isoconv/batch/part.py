@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from isoconv.batch.item import Item
-from isoconv.batch.parts import figures_of
+from isoconv.batch.parts import write_part
 from isoconv.batch.table import Answer, Table
 from isoconv.checks import refusal
 from isoconv.data.reader import decoders
@@ -23,9 +23,7 @@ from isoconv.errors import CheckpointError, TrainingError
 from isoconv.graph.operation import Array
 from isoconv.nn.alone import OneImage, read_alone
 from isoconv.nn.each import BATCH, ROOM
-from isoconv.nn.storage import replace_file
-from isoconv.printable import printable
-from isoconv.train.files import canonical_json
+from isoconv.printable import listed, printable
 
 if TYPE_CHECKING:
     from isoconv.nn.module import Module
@@ -102,15 +100,13 @@ class Predicting:
             noted += bool(row.notes)
             told = (row.error,) if row.error is not None else row.notes
             if told and len(examples) < NAMED:
-                examples.append(f"{row.path}: {'; '.join(told)}")
+                examples.append(f"{listed([row.path])}: {listed(['; '.join(told)])}")
             tell(1)
         if part.scratch and not Path(part.scratch).is_dir():
             # Of a process that was killed this one goes on for a while, and another run has begun.
             raise CheckpointError(f"{printable(part.scratch)} was removed while it was read")
         figures = {"rows": len(rows), "lost": lost, "noted": noted, "examples": examples}
-        file = Path(part.file)
-        replace_file(figures_of(file), canonical_json(figures))
-        replace_file(file, self.table.part(rows))
+        write_part(Path(part.file), self.table.part(rows), figures)
         if part.scratch:
             shutil.rmtree(part.scratch, ignore_errors=True)
 

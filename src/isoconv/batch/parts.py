@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import filecmp
+import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from isoconv.batch.table import Table
+from isoconv.batch.table import Table, shown
 from isoconv.errors import ArgumentError, CheckpointError
-from isoconv.files import sync_folder
+from isoconv.files import put_new, read_file
 from isoconv.nn.schema import SHA256, Fields, Rows, Text, Whole
 from isoconv.nn.storage import replace_file
 from isoconv.printable import printable
 from isoconv.train.files import canonical_json, read_json
 from isoconv.train.hold import HELD, Hold
 
-__all__ = ["Parts", "figures_of", "part_size"]
+__all__ = ["Parts", "part_size", "write_part"]
 
 FORMAT = 1
 _RECORD = "record.json"
@@ -40,6 +42,7 @@ RECORD = Fields(
 )
 DONE = Fields(
     {
+        "sha256": SHA256,
         "rows": Whole(1),
         "lost": Whole(),
         "noted": Whole(),
@@ -62,9 +65,23 @@ _FEWEST, _MOST, _MANY = 16, 1024, 64
 """Pictures of a part, and how many parts are made of few pictures."""
 
 
-def figures_of(part: Path) -> Path:
-    """Where the figures of a part are, which are there before it."""
-    return part.with_suffix(".json")
+def write_part(file: Path, content: bytes, figures: Mapping[str, Any]) -> None:
+    """Write a part, and behind it its figures with the digest of both: then it is done.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    replace_file(file, content)
+    figures = {**figures, "sha256": _digest(content, figures)}
+    replace_file(_figures_of(file), canonical_json(figures))
+
+
+def _figures_of(file: Path) -> Path:
+    return file.with_suffix(".json")
+
+
+def _digest(content: bytes, figures: Mapping[str, Any]) -> str:
+    return hashlib.sha256(canonical_json(figures) + content).hexdigest()
 
 
 def part_size(count: int) -> int:
@@ -107,23 +124,49 @@ class Parts:
         """Where a part is."""
         return self.folder / f"part-{number:08d}{self.out.suffix.lower()}"
 
-    def figures(self, number: int) -> dict[str, Any]:
-        """What came of a part that is there.
+    def read(self, number: int) -> tuple[bytes, dict[str, Any]]:
+        """A part that is there, and its figures.
 
         Raises:
-            CheckpointError: that was altered.
+            CheckpointError: one of them was altered, or cannot be read.
         """
-        path = figures_of(self.file(number))
-        return read_json(path, printable(path), DONE)
+        file = self.file(number)
+        path = _figures_of(file)
+        figures = read_json(path, printable(path), DONE)
+        try:
+            content = read_file(file)
+        except OSError as error:
+            raise CheckpointError(f"{shown(file)} cannot be read: {error}", path=file) from error
+        written = figures.pop("sha256")
+        if _digest(content, figures) != written:
+            raise CheckpointError(
+                f"{shown(file)} or its figures were altered after they were written: the same "
+                "command makes that part again",
+                path=file,
+            )
+        return content, figures
 
     def scratch(self, number: int) -> Path:
         """A new folder for what a part is made of, which nobody else has had."""
         return Path(mkdtemp(".pictures", f"part-{number:08d}-", self.folder))
 
-    def done(self) -> set[int]:
-        """The parts that are there."""
+    def there(self) -> list[int]:
+        """The parts that are there, right or not."""
         names = {entry.name for entry in os.scandir(self.folder)}
-        return {number for number in range(self.total) if self.file(number).name in names}
+        files = ((number, self.file(number)) for number in range(self.total))
+        return [number for number, file in files if {file.name, _figures_of(file).name} <= names]
+
+    def done(self, told: Callable[[str], None]) -> set[int]:
+        """The parts that are there as they were written; of others it says that they are none."""
+        done: set[int] = set()
+        for number in self.there():
+            try:
+                self.read(number)
+            except CheckpointError as error:
+                told(f"made again: {error.reason}")
+            else:
+                done.add(number)
+        return done
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -148,16 +191,12 @@ class Parts:
         if not self._record.exists():
             # Some may be left of a process that was killed while it removed them.
             self._remove_parts()
-            if self.out.exists():
-                raise ArgumentError(
-                    f"{printable(self.out)} is there already: remove it, or choose another --out",
-                    argument="out",
-                    value=self.out,
-                )
+            if os.path.lexists(self.out):
+                raise self._is_there("remove it, or choose another --out")
             others = sorted({path.name for path in self.folder.iterdir()} - {HELD})
             if others:
                 raise ArgumentError(
-                    f"{printable(self.folder)} holds {printable(others[0])}, which no prediction "
+                    f"{shown(self.folder)} holds {printable(others[0])}, which no prediction "
                     "wrote: choose another --out",
                     argument="out",
                     value=self.out,
@@ -171,12 +210,25 @@ class Parts:
                 for name in differing
             )
             raise CheckpointError(
-                f"{printable(self.folder)} was begun with {printable(told)}: remove it, or choose "
+                f"{shown(self.folder)} was begun with {printable(told)}: remove it, or choose "
                 "another --out",
                 path=self.folder,
             )
         self.size = found["part_size"]
+        if os.path.lexists(self.out) and len(self.there()) < self.total:
+            raise self._is_there(self._go_on())
         self._remove(_SCRATCH)
+
+    def _is_there(self, way_out: str) -> ArgumentError:
+        return ArgumentError(
+            f"{shown(self.out)} is there already: {way_out}", argument="out", value=self.out
+        )
+
+    def _go_on(self) -> str:
+        return (
+            f"move it away, and the same command goes on with the parts in "
+            f"{shown(self.folder)}, or choose another --out"
+        )
 
     def _remove_parts(self) -> None:
         """What is of no use without a record of what it is of."""
@@ -192,20 +244,32 @@ class Parts:
                 else:
                     path.unlink(missing_ok=True)
 
+    def _is_same(self, temporary: Path) -> bool:
+        try:
+            return filecmp.cmp(temporary, self.out, shallow=False)
+        except OSError:
+            return False
+
     def join(self) -> None:
         """Put all parts together, whole or not at all, and remove them.
 
         Raises:
+            ArgumentError: something else came to the table's place meanwhile; the parts stay.
             CheckpointError: a part is damaged, or the table cannot be written.
         """
         temporary = self.folder / f".{self.out.name}.tmp"
         numbers = range(self.total)
         with temporary.open("wb") as file:
-            self._table.join(((self.file(k), self.rows(k)) for k in numbers), file)
+            self._table.join(((self.file(k), self.read(k)[0], self.rows(k)) for k in numbers), file)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(self.out)
-        sync_folder(self.out.parent)
+        try:
+            put_new(temporary, self.out)
+        except FileExistsError:
+            # The same table was put there by a process that was killed before it tidied up.
+            if not self._is_same(temporary):
+                temporary.unlink()
+                raise self._is_there(self._go_on()) from None
         # From here on the folder is of no use; without its record, a table is not made again.
         self._record.unlink()
         self._remove_parts()

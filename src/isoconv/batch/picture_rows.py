@@ -74,7 +74,7 @@ class PictureRows:
         with _told(self.path), _opened(self.path) as table:
             batches = table.iter_batches(
                 self.at_once,
-                row_groups=range(first, len(self.groups)),
+                row_groups=[k for k in range(first, len(self.groups)) if self.groups[k]],
                 columns=list(self.leaves),
                 use_threads=False,
             )
@@ -104,6 +104,8 @@ class PictureRows:
 
     def _named(self, name: str, value: str) -> Item:
         """A picture by its path, which a stranger may have written."""
+        if not value:
+            return Item(name, error="the row's path is empty")
         root = os.path.abspath(self.root)  # noqa: PTH100  # without following links
         path = os.path.normpath(os.path.join(root, value))  # noqa: PTH118
         if "\0" in value or os.path.commonpath([root, path]) != root:
@@ -130,20 +132,29 @@ def picture_rows(
     need_pyarrow()
     notes: tuple[str, ...] = ()
     with _told(path), _opened(path) as table:
-        kinds = {field.name: _kind(field.type) for field in table.schema_arrow}
+        schema = table.schema_arrow
+        kinds = {field.name: _kind(field.type) for field in schema}
         if column is None:
-            column = _only(path, kinds)
-            notes = (f"{printable(path)}: pictures are taken out of column {column!r}",)
+            column = _only(path, schema)
+            notes = (
+                f"{printable(path)}: pictures are taken out of column {listed([repr(column)])}",
+            )
+        if (same := schema.names.count(column)) > 1:
+            raise ArgumentError(
+                f"--column must name one column of {printable(path)}; {same} are called "
+                f"{listed([repr(column)])}"
+            )
         if not kinds.get(column):
             raise ArgumentError(
                 f"--column must name one with bytes or paths that {printable(path)} has: "
-                f"{_names(kinds)}; got {column!r}"
+                f"{_names(schema)}; got {column!r}"
             )
-        leaves = _leaves(table.schema_arrow.field(column))
+        leaves = _leaves(schema.field(column))
         with open_file(path) as file:
             groups, largest = check_pages(file, leaves)
     at_once = ROWS if largest <= FEW else 1
-    return PictureRows(path, column, leaves, groups, root or path.parent, at_once), notes
+    found = PictureRows(path, column, leaves, groups, root or path.parent, at_once)
+    return found, notes if found.count else (*notes, f"{printable(path)}: it has no rows")
 
 
 def _kind(kind: Any) -> str:
@@ -152,9 +163,9 @@ def _kind(kind: Any) -> str:
 
     if types.is_dictionary(kind):
         kind = kind.value_type
-    if types.is_binary(kind) or types.is_large_binary(kind):
+    if types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind):
         return "bytes"
-    if types.is_string(kind) or types.is_large_string(kind):
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
         return "paths"
     if types.is_struct(kind):
         inner = {field.name: _kind(field.type) for field in kind}
@@ -171,21 +182,25 @@ def _leaves(field: Any) -> tuple[str, ...]:
     return tuple(f"{field.name}.{name}" for name in ("bytes", "path") if name in {"bytes", *paths})
 
 
-def _only(path: Path, kinds: dict[str, str]) -> str:
+def _only(path: Path, schema: Any) -> str:
     for wanted in ("both", "bytes"):
-        found = [name for name, kind in kinds.items() if kind == wanted]
+        found: list[str] = [field.name for field in schema if _kind(field.type) == wanted]
         if len(found) == 1:
             return found[0]
         if found:
             break
     raise ArgumentError(
-        f"--column must say which column of {printable(path)} holds pictures: {_names(kinds)}"
+        f"--column must say which column of {printable(path)} holds pictures: {_names(schema)}"
     )
 
 
-def _names(kinds: dict[str, str]) -> str:
-    found = [printable(repr(name)) for name, kind in kinds.items() if kind]
-    return listed(found) if found else "it has none"
+def _names(schema: Any) -> str:
+    """The columns that can hold pictures; if there is none, why each of all cannot."""
+    found = [repr(field.name) for field in schema if _kind(field.type)]
+    if found:
+        return listed(found)
+    others = listed([f"{field.name!r} ({field.type})" for field in schema])
+    return f"it has none of bytes, each as long as it is, or of texts: {others or 'no column'}"
 
 
 @contextmanager

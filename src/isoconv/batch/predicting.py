@@ -14,7 +14,7 @@ from isoconv.batch.inputs import Inputs
 from isoconv.batch.item import Item
 from isoconv.batch.part import NAMED, Part, Predicting
 from isoconv.batch.parts import Parts, part_size
-from isoconv.batch.table import table_for
+from isoconv.batch.table import shown, table_for
 from isoconv.checks import check_count, refusal
 from isoconv.data.counting import SILENT, Counting
 from isoconv.data.reader import decoders
@@ -114,7 +114,7 @@ def predict_into(
     work = Predicting(model, names, scale, threads, target, table, known_by)
     try:
         with parts.held():
-            done = parts.done()
+            done = parts.done(told)
             _tell_of_done(parts, done, told)
             missing = [number for number in range(parts.total) if number not in done]
             left = 0
@@ -148,7 +148,7 @@ def _tell_of_done(parts: Parts, done: set[int], told: Callable[[str], None]) -> 
     for number in done:
         rows += parts.rows(number)
     if rows:
-        told(f"{rows:,} of {parts.count:,} pictures were predicted before: {parts.folder}")
+        told(f"{rows:,} of {parts.count:,} pictures were predicted before: {shown(parts.folder)}")
 
 
 def _pieces(inputs: Inputs, parts: Parts, missing: list[int]) -> Iterator[Part]:
@@ -180,7 +180,7 @@ def _written(parts: Parts) -> Written:
     lost, noted = 0, 0
     examples: list[str] = []
     for number in range(parts.total):
-        figures = parts.figures(number)
+        _, figures = parts.read(number)
         lost += figures["lost"]
         noted += figures["noted"]
         examples += figures["examples"][: NAMED - len(examples)]

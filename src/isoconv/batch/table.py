@@ -12,11 +12,10 @@ from typing import IO, Any, Protocol
 
 from isoconv.checks import refusal
 from isoconv.errors import CheckpointError, MissingExtraError
-from isoconv.files import open_file, read_file
 from isoconv.graph.operation import Array
 from isoconv.printable import csv_line, printable
 
-__all__ = ["COLUMNS", "Answer", "Table", "as_text", "need_pyarrow", "table_for"]
+__all__ = ["COLUMNS", "Answer", "Table", "as_text", "need_pyarrow", "shown", "table_for"]
 
 COLUMNS = ("path", "class", "probabilities", "error", "notes")
 
@@ -57,14 +56,24 @@ def as_text(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
+def shown(path: str | Path) -> str:
+    r"""A path on a terminal, with bytes that are no text as the table itself has them.
+
+    Example:
+        >>> shown(os.fsdecode(b"cat\xff\n.csv"))
+        'cat\\xff\\n.csv'
+    """
+    return printable(as_text(str(path)))
+
+
 class Table(Protocol):
     """A kind of file."""
 
     def part(self, rows: Sequence[Answer]) -> bytes:
         """A file of some rows."""
 
-    def join(self, parts: Iterable[tuple[Path, int]], out: IO[bytes]) -> None:
-        """Write the whole table of parts, of each of which the number of rows is known.
+    def join(self, parts: Iterable[tuple[Path, bytes, int]], out: IO[bytes]) -> None:
+        """Write the whole table of parts: of each its file, its bytes and its number of rows.
 
         Raises:
             CheckpointError: a part has another number of rows, or cannot be read.
@@ -127,11 +136,10 @@ class _Lines:
         """See `Table`; without titles."""
         return "".join(map(self.line, rows)).encode()
 
-    def join(self, parts: Iterable[tuple[Path, int]], out: IO[bytes]) -> None:
+    def join(self, parts: Iterable[tuple[Path, bytes, int]], out: IO[bytes]) -> None:
         """See `Table`."""
         out.write(self.titles.encode())
-        for path, rows in parts:
-            content = read_file(path)
+        for path, content, rows in parts:
             found = content.count(b"\n")
             if found != rows or not content.endswith(b"\n"):
                 raise _other_rows(path, rows, f"{found:,}")
@@ -195,19 +203,18 @@ class _Parquet:
         parquet.write_table(pa.Table.from_arrays(arrays, schema=schema), out)
         return out.getvalue()
 
-    def join(self, parts: Iterable[tuple[Path, int]], out: IO[bytes]) -> None:
+    def join(self, parts: Iterable[tuple[Path, bytes, int]], out: IO[bytes]) -> None:
         """See `Table`."""
         import pyarrow as pa
         from pyarrow import parquet
 
         schema = self._schema()
         with parquet.ParquetWriter(out, schema) as writer:
-            for path, rows in parts:
+            for path, content, rows in parts:
                 try:
-                    with open_file(path) as file:
-                        table = parquet.read_table(file, use_threads=False)
-                        if len(table) != rows or table.schema != schema:
-                            raise _other_rows(path, rows, f"{len(table):,}, or other columns")
-                        writer.write_table(table, row_group_size=max(1, rows))
+                    table = parquet.read_table(pa.BufferReader(content), use_threads=False)
+                    if len(table) != rows or table.schema != schema:
+                        raise _other_rows(path, rows, f"{len(table):,}, or other columns")
+                    writer.write_table(table, row_group_size=max(1, rows))
                 except (pa.ArrowException, OSError) as error:
                     raise _other_rows(path, rows, f"none that can be read ({error})") from error

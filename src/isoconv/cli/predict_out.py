@@ -35,11 +35,10 @@ def write_table(
     """Predict into a table, and say what cannot be read; see `predict`."""
     from isoconv.batch.inputs import gathered
     from isoconv.batch.predicting import predict_into
-    from isoconv.batch.table import table_for
+    from isoconv.batch.table import shown, table_for
     from isoconv.cli.runs import class_names_of
     from isoconv.data.counting import Counting
     from isoconv.nn import trace_model
-    from isoconv.printable import printable
 
     # Before a million files are looked at.
     table_for(out, {})
@@ -63,12 +62,13 @@ def write_table(
     for line in done.examples:
         note(line)
     if done.lost + done.noted > len(done.examples):
-        note(f"{done.lost + done.noted - len(done.examples):,} more: see error and notes in {out}")
+        more = done.lost + done.noted - len(done.examples)
+        note(f"{more:,} more: see error and notes in {shown(out)}")
     if done.noted:
         note(f"of {done.noted:,} pictures there is something to tell: column notes")
     if done.lost:
         complain(f"{done.lost:,} of {done.rows:,} pictures cannot be read: column error")
-    say(f"{printable(str(out))}: {done.rows:,} rows")
+    say(f"{shown(out)}: {done.rows:,} rows")
     if as_json:
         print_json({"file": str(out), "rows": done.rows, "lost": done.lost, "noted": done.noted})
     if done.lost:

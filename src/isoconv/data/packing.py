@@ -14,10 +14,10 @@ import mmap
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ from isoconv.data.reading import Reading
 from isoconv.data.skipped import Skipped
 from isoconv.data.sources import Source, batches_of, matched
 from isoconv.errors import DataError, IsoconvError
-from isoconv.files import open_to_write, sync_folder
+from isoconv.files import open_to_write, put_new
 from isoconv.memory import readable
 from isoconv.printable import printable
 from isoconv.progress import check_progress
@@ -57,6 +57,7 @@ PART = ".part"
 """Behind the name of a file that is not whole."""
 MOST_LOG = 1 << 30
 """Bytes of the longest log that is read."""
+_IS_THERE = "is there already: remove it, or choose another name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +134,8 @@ def pack(
     if path.suffix.lower() != ENDING:
         expected, found = f"a name that ends in {ENDING}", repr(path.name)
         raise file_error(path, expected, found).within(argument="out", value=out)
-    if path.exists():
-        raise bad_file(path, "is there already: remove it, or choose another name")
+    if os.path.lexists(path):
+        raise bad_file(path, _IS_THERE)
     counting = Counting(check_progress(progress))
     batches = batches_of(
         source, size=size, depth=depth, reading=reading, skip_bad=skip_bad, progress=progress,
@@ -206,16 +207,34 @@ class _Writer:
         Raises:
             DataFileError: another one does.
         """
-        with open_to_write(self._part) as self._file:
+        with self._own() as self._file, open_to_write(self._log_path) as self._log:
+            try:
+                yield self
+            finally:
+                # Nobody wants what was never begun.
+                if os.fstat(self._file.fileno()).st_size <= PAGE:
+                    self._part.unlink(missing_ok=True)
+                    self._log_path.unlink(missing_ok=True)
+                if fcntl is not None:
+                    # Whoever keeps an error keeps the mapped file, and the lock with it.
+                    with suppress(OSError):
+                        fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def _own(self) -> BinaryIO:
+        """The file, which no other process writes and which has no other name."""
+        file = open_to_write(self._part)
+        try:
+            self._file = file
             self._lock()
-            with open_to_write(self._log_path) as self._log:
-                try:
-                    yield self
-                finally:
-                    # Nobody wants what was never begun.
-                    if os.fstat(self._file.fileno()).st_size <= PAGE:
-                        self._part.unlink(missing_ok=True)
-                        self._log_path.unlink(missing_ok=True)
+            if os.fstat(file.fileno()).st_nlink <= 1:
+                return file
+            # It is whole: a process was killed between giving it its name and taking this one.
+            self._part.unlink()
+        except BaseException:
+            file.close()
+            raise
+        file.close()
+        return self._own()
 
     def _lock(self) -> None:
         try:
@@ -241,8 +260,10 @@ class _Writer:
         layout = self._finish(batches, entries, parts, counting)
         self._file.flush()
         os.fsync(self._file.fileno())
-        self._part.replace(self._path)
-        sync_folder(self._path.parent)
+        try:
+            put_new(self._part, self._path)
+        except FileExistsError:
+            raise bad_file(self._path, _IS_THERE) from None
         self._log_path.unlink(missing_ok=True)
         notes = tuple(dict.fromkeys(line for part in layout.parts for line in part.notes))
         samples: dict[str, int] = {part.part: part.samples for part in layout.parts}
