@@ -49,9 +49,10 @@ class Machines:
         self._folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
         head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE,
                 "temp_dir": self._folder}  # fmt: skip
-        # Ray takes it for itself.
-        self._handler = signal.getsignal(signal.SIGTERM)
+        # Ray takes it for itself, and would end the tests of other rooms by it.
+        handler = signal.getsignal(signal.SIGTERM)
         self._cluster = Cluster(initialize_head=True, head_node_args=head)
+        signal.signal(signal.SIGTERM, handler)
         self.address: str = self._cluster.address
         self._nodes: list[Any] = []
 
@@ -59,12 +60,13 @@ class Machines:
         """So many nodes; the last ones come or go."""
         while len(self._nodes) < count:
             settings = {"num_cpus": 1, "object_store_memory": STORE, **more}
+            handler = signal.getsignal(signal.SIGTERM)
             self._nodes.append(self._cluster.add_node(**settings))
+            signal.signal(signal.SIGTERM, handler)
         while len(self._nodes) > count:
             self._cluster.remove_node(self._nodes.pop())
 
     def close(self) -> None:
         """End all of it."""
         self._cluster.shutdown()
-        signal.signal(signal.SIGTERM, self._handler)
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -397,5 +397,5 @@ def test_signs_of_latex_are_escaped_each() -> None:
 
 def test_a_path_of_several_lines_is_told_in_one() -> None:
     """Line ends and escape sequences of a run's path are escaped."""
-    with pytest.raises(CheckpointError, match=r"no saved model at a\\nb\\x1b, and"):
+    with pytest.raises(CheckpointError, match=r"no saved model at a\\nb\\x1b; "):
         ic.explain("a\nb\x1b", pixels((3, 3, 1)))

@@ -145,9 +145,6 @@ CALLS: Table = {
     "isoconv.Cluster": lambda _: Call(
         ic.Cluster, address="auto", cpus=2, audit=0.5, patience=1.5
     ),
-    "isoconv.Cluster.mapper": lambda _: Call(
-        ic.Cluster("127.0.0.1:1").mapper, tell=print, writes=None, reads=()
-    ),
     "isoconv.Trainer": lambda _: Call(
         Trainer, model=network(), freeze=["0"], backbone_lr=0.1,
         _then=lambda made: made.settings(),

@@ -15,10 +15,10 @@ from isoconv.batch.item import Item
 from isoconv.batch.part import NAMED, Part, Predicting
 from isoconv.batch.parts import Parts, part_size
 from isoconv.batch.table import shown, table_for
-from isoconv.checks import check_count, refusal
+from isoconv.checks import check_count
 from isoconv.data.counting import SILENT, Counting
 from isoconv.data.reader import decoders
-from isoconv.run.pieces import Machines, Mapper, division, mapper_for, threads_for
+from isoconv.run.pieces import Machines, Mapper, check_machines, division, mapper_for, threads_for
 from isoconv.train.files import cannot_be_written
 
 if TYPE_CHECKING:
@@ -105,8 +105,7 @@ def predict_into(
             "decoders": known_by,
         },
     )
-    if cluster is not None and workers != 1:
-        raise refusal("workers", "be 1 with a cluster, which has its own", workers)
+    check_machines(cluster, workers)
     if cluster is None:
         threads = threads_for(workers, threads)
         if mapper is None and workers > 1:

@@ -40,6 +40,7 @@ __all__ = [
     "SizedMapper",
     "Tell",
     "Work",
+    "check_machines",
     "division",
     "mapper_for",
     "threads_for",
@@ -196,6 +197,20 @@ class Processes:
                 for piece in _first(waiting, 1):
                     doing[worker] = piece
                     worker.give(piece)
+
+
+def check_machines(cluster: Machines | None, workers: int) -> None:
+    """See that a cluster is one, and that nobody asked for processes of this machine beside it.
+
+    Raises:
+        ArgumentError: it is none, or somebody did.
+    """
+    if cluster is None:
+        return
+    if isinstance(cluster, type) or not callable(getattr(cluster, "mapper", None)):
+        raise refusal("cluster", "be an isoconv.Cluster or None", cluster)
+    if workers != 1:
+        raise refusal("workers", "be 1 with a cluster, which has its own", workers)
 
 
 def mapper_for(workers: int) -> Mapper:

@@ -22,7 +22,7 @@ from isoconv.checks import check_count, check_kind, check_path, refusal
 from isoconv.data import Dataset, Folds, Splits
 from isoconv.errors import ArgumentError
 from isoconv.nn import Module
-from isoconv.run.pieces import Machines
+from isoconv.run.pieces import Machines, check_machines
 from isoconv.signals import Uninterrupted
 from isoconv.train.callbacks import EarlyStopping
 from isoconv.train.checkpoint import RunFolder
@@ -181,8 +181,7 @@ def cross_validate(
     if early_stopping is not None:
         check_kind("early_stopping", early_stopping, EarlyStopping, "an EarlyStopping or None")
     workers = min(check_count("workers", workers), check_count("folds", folds, least=2))
-    if cluster is not None and workers != 1:
-        raise refusal("workers", "be 1 with a cluster, which has its own", workers)
+    check_machines(cluster, workers)
     if cluster is not None and trainer.executor is not None:
         rule = "be None where the trainer has an executor: each fold is shared by its workers"
         raise refusal("cluster", rule, cluster)

@@ -11,7 +11,7 @@ from isoconv.data import Splits
 from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.nn import Module
 from isoconv.printable import printable_lines
-from isoconv.run.pieces import Machines
+from isoconv.run.pieces import Machines, check_machines
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.compare import Difference
 from isoconv.train.given import TITLES, Given
@@ -156,8 +156,7 @@ def verify(
     if model is not None:
         check_kind("model", model, Module, "a Module, or None")
     workers = check_count("workers", workers)
-    if cluster is not None and workers != 1:
-        raise refusal("workers", "be 1 with a cluster, which has its own", workers)
+    check_machines(cluster, workers)
     machine = TrainSettings(threads=threads, target=target, progress=progress)
     receipt = Receipt.read(folder)
     receipt.check_arithmetic()
