@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from isoconv import nn
+from isoconv.compile.target import Target, target_named
 from isoconv.graph.builder import GraphBuilder
 from isoconv.nn.inference import inference_graph
 from isoconv.run.inference import Predictor
 from isoconv.run.shard_size import shard_size_for
 
+MACHINE = replace(target_named("generic"), vector_bytes=64, cache_share=8 << 20)
 
-def size_of(shape: tuple[int, ...], *layers: nn.Module) -> int:
+
+def size_of(shape: tuple[int, ...], *layers: nn.Module, machine: Target = MACHINE) -> int:
     """For a sequence of layers."""
-    return shard_size_for(inference_graph(nn.Sequential(*layers), shape, "float32", "none"))
+    graph = inference_graph(nn.Sequential(*layers), shape, "float32", "none")
+    return shard_size_for(graph, machine)
 
 
 def test_small_images_go_together() -> None:
@@ -36,12 +42,31 @@ def test_large_linear_layers_want_company() -> None:
     assert size_of((56, 56, 16), conv, *small) < size_of((56, 56, 16), conv, *large)
 
 
+def test_filters_larger_than_what_they_meet_want_company() -> None:
+    """Where all images of a shard pass by a block of filters, a shard reads it once."""
+    late = nn.Conv2d(512, 3, padding=1)
+    assert size_of((7, 7, 512), late) == 32
+    # These filters come again for each image, one behind the other: company would not help.
+    assert size_of((28, 28, 512), late) == 2
+
+
+def test_a_large_common_cache_takes_more_images() -> None:
+    """What is far on one machine is near on another."""
+    layers = nn.Conv2d(32, 3, padding=1), nn.MaxPool2d(8), nn.Flatten(), nn.Linear(100)
+    sizes = [
+        size_of((56, 56, 32), *layers, machine=replace(MACHINE, cache_share=share << 20))
+        for share in (4, 16, 128)
+    ]
+    assert sizes == sorted(sizes)
+    assert sizes[0] < sizes[-1]
+
+
 def test_memory_stays_modest() -> None:
     """However large the weights, a shard's values do not fill the memory."""
     b = GraphBuilder()
     x = b.input("dataset", "x", (512, 512, 64))
     graph = b.graph([("y", b.add("relu", x))])
-    assert shard_size_for(graph) == 32
+    assert shard_size_for(graph, MACHINE) == 32
     assert size_of((512, 512, 16), nn.Conv2d(64, 3), nn.Flatten(), nn.Linear(2)) == 1
 
 

@@ -76,12 +76,12 @@ class Predictor:
         progress: Callable[[int, int], None] | None = None,
         memory: int | None = None,
     ) -> None:
-        if shard_size is None:
-            shard_size = shard_size_for(graph)
-        self.graph = graph
-        self.shard_size = shard_size = check_count("shard_size", shard_size)
         self.threads = team_size(threads)
         library = library_for(target, cache=cache)
+        if shard_size is None:
+            shard_size = shard_size_for(graph, library.target)
+        self.graph = graph
+        self.shard_size = shard_size = check_count("shard_size", shard_size)
         self._weights: dict[str, TensorSpec] = {}
         self._rows: dict[str, TensorSpec] = {}
         inputs: dict[str, Placement] = {}

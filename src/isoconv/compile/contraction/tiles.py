@@ -39,6 +39,7 @@ __all__ = [
     "runs",
     "step_cycles",
     "vector_lanes",
+    "weights_pass_once",
 ]
 
 OWN_CACHE = 1024 * 1024  # bytes of a core's own cache
@@ -194,6 +195,21 @@ def choose_inside_tile(
         if best is None or cost < best[0] * 0.999:
             best = (cost, Tile(rows, width, vectors, lanes))
     return None if best is None else best[1]
+
+
+def weights_pass_once(weights: int, image: int, blocks: int, itemsize: int) -> bool:
+    """Whether a block of filters meets all images of a shard before the next block's turn.
+
+    Either all weights come again for each image, one behind the other, or all images for each
+    block, from many places: that has to save some of the way.
+
+    Args:
+        weights: elements of all filters.
+        image: elements of the source in an image.
+        blocks: of filters.
+        itemsize: bytes of an element.
+    """
+    return weights * itemsize > OWN_CACHE and weights > 2 * image * blocks
 
 
 def _that_fit(

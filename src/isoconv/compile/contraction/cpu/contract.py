@@ -31,11 +31,11 @@ from isoconv.compile.contraction.cpu.partition import Partition
 from isoconv.compile.contraction.cpu.result import Positions, unrolls, vector_of
 from isoconv.compile.contraction.tiles import (
     NEAR,
-    OWN_CACHE,
     Tile,
     chunk_size,
     equal_parts,
     runs,
+    weights_pass_once,
 )
 from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import Kernel, Value, Variable
@@ -115,11 +115,8 @@ class Emission:
         self.vectors = -(-spec.filters // tile.lanes)
         self.blocks = -(-self.vectors // tile.vectors)
         self.packed_size = spec.groups * spec.filters * spec.taps * spec.channels
-        # Either all weights come again for each image, one behind the other, or all images for each
-        # block, from many places: that has to save some of the way.
-        self.blocks_outermost = (
-            self.packed_size * DTYPES[spec.dtype] > OWN_CACHE
-            and self.packed_size > 2 * spec.source.image * self.blocks
+        self.blocks_outermost = weights_pass_once(
+            self.packed_size, spec.source.image, self.blocks, DTYPES[spec.dtype]
         )
 
     # The nest over results ----------------------------------------------------------------------
