@@ -42,6 +42,8 @@ def test_training_step(tmp_path: Path) -> None:
         assert re.search(rf"{kernel}  ", text), kernel
     assert "lenet5, one step of training: 4 images in" in text
     assert "of this machine's peak" in text
+    assert re.search(r"bound by +of bound$", text.splitlines()[0])
+    assert re.search(r"gradient by weight .* (FMAs|loads|latency) +\d+%$", text, re.MULTILINE)
     with Image.open(picture) as image:
         assert min(image.size) > 500
 

@@ -59,6 +59,8 @@ def bench(
 
     For each layer and kernel: its time, its speed, and its share of what this machine was
     measured to do at best. Bytes are those of all operands, each counted once; 1 FMA = 2 FLOP.
+    "bound by" is what would take a kernel the longest if all else cost nothing, by a written
+    model (docs/engine.md), and "of bound" that time's share of what was measured.
 
     Examples:
       isoconv bench --model resnet20 --batch-size 128
@@ -152,6 +154,7 @@ def _plain(profile: Profile, ceilings: Ceilings) -> dict[str, Any]:
                 "seconds": row.seconds,
                 "flops": row.flops,
                 "bytes": row.bytes,
+                "bounds": row.demand.seconds(ceilings),
             }
             for row in sorted(profile.rows, key=lambda row: -row.seconds)
         ],
@@ -168,8 +171,10 @@ def _print(profile: Profile, ceilings: Ceilings, heading: str, most: int) -> Non
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("layer", no_wrap=True)
     table.add_column("kernel", no_wrap=True)
-    for name in ("ms", "of the time", "GFLOP/s", "of peak", "MiB", "GB/s"):
+    for name in ("ms", "of time", "GFLOP/s", "of peak", "MiB", "GB/s"):
         table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("bound by", no_wrap=True)
+    table.add_column("of bound", justify="right", no_wrap=True)
     order = sorted(profile.rows, key=lambda row: -row.seconds)
     shown = order if most == 0 else order[:most]
     for row in shown:
@@ -181,7 +186,7 @@ def _print(profile: Profile, ceilings: Ceilings, heading: str, most: int) -> Non
     inside = sum(row.seconds for row in order)
     outside = max(0.0, profile.seconds - inside)
     table.add_row("", "outside of kernels", _ms(outside), f"{outside / profile.seconds:.1%}")
-    console = Console(width=None if Console().is_terminal else 110, highlight=False)
+    console = Console(width=None if Console().is_terminal else 130, highlight=False)
     console.print(table)
     for line in _summary(profile, ceilings, heading):
         say(line)
@@ -191,7 +196,9 @@ def _cells(row: KernelTime, profile: Profile, ceilings: Ceilings) -> tuple[str, 
     speed = (f"{row.gflops:.1f}", f"{row.gflops / ceilings.gflops:.1%}") if row.flops else ("", "")
     moved = (f"{row.bytes / 2**20:.2f}", f"{row.gigabytes:.1f}") if row.bytes else ("", "")
     share = f"{row.seconds / profile.seconds:.1%}"
-    return (row.layer, row.kernel, _ms(row.seconds), share, *speed, *moved)
+    bound = next(iter(row.demand.seconds(ceilings).items()), None)
+    model = (bound[0], f"{bound[1] / row.seconds:.0%}") if bound and row.seconds else ("", "")
+    return (row.layer, row.kernel, _ms(row.seconds), share, *speed, *moved, *model)
 
 
 def _summary(profile: Profile, ceilings: Ceilings, heading: str) -> list[str]:

@@ -55,12 +55,14 @@ class Call:
     def bytes(self, images: int, rows: Mapping[str, int]) -> int:
         """Bytes of its operands, each once; what it keeps in scratch memory is none.
 
+        0 for a kernel that goes through a part of its operands alone.
+
         Args:
             images: that it works on.
             rows: bytes of one row of each data set.
         """
         moved = 0
-        for buffer in self.buffers:
+        for buffer in self.buffers if self.spec.whole else ():
             if buffer.region in ("dataset", "output"):
                 moved += images * rows.get(buffer.name, 0)
             elif buffer.region != "scratch":

@@ -110,6 +110,7 @@ class Binder:
 
     Attributes:
         team: the threads that run the scripts.
+        target: the machine that the kernels are made for.
     """
 
     def __init__(
@@ -124,7 +125,7 @@ class Binder:
         self._addresses = library.addresses([*specs, *own], progress, pool)
         self._calls: dict[int, tuple[Call, int]] = {}
         self._observer: Observer | None = None
-        self.team = Team(threads, library)
+        self.team, self.target = Team(threads, library), library.target
         renew_in_child(self, Binder._renew)
 
     def _renew(self) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import cycle
 from math import isfinite, prod
 from typing import Any
@@ -28,9 +28,10 @@ from isoconv.compile.native.runtime import AdvanceSpec, BarrierSpec, HyperSpec, 
 from isoconv.compile.native.specification import Specification
 from isoconv.compile.pointwise.kernel import PointwiseSpec
 from isoconv.compile.reduction.clip import ClipBlocksSpec, ClipFactorSpec
-from isoconv.compile.target import host_target
+from isoconv.compile.target import Target, host_target
 from isoconv.errors import TrainingError
 from isoconv.run.binder import Binder, address_of
+from isoconv.run.bounds import Demand, demand_of
 from isoconv.run.inference import Predictor
 from isoconv.run.script import Context, ScriptBuilder
 from isoconv.run.training import TrainingEngine
@@ -52,6 +53,7 @@ class KernelTime:
         seconds: threads work side by side: the time of all of them, divided by their number.
         flops: multiplications and additions that it does; 0 where nobody would count them.
         bytes: of all operands, each once.
+        demand: what it needs of the machine.
     """
 
     layer: str
@@ -59,6 +61,7 @@ class KernelTime:
     seconds: float
     flops: int
     bytes: int
+    demand: Demand = field(default_factory=Demand)
 
     @property
     def gflops(self) -> float:
@@ -142,9 +145,12 @@ class _Clock:
         threads: of the team.
         rows: bytes of one row of each data set and output.
         names: what some calls do, by their ``id``, where it is not what their kernels are called.
+        target: the machine that the kernels are made for.
     """
 
-    def __init__(self, threads: int, rows: Mapping[str, int], names: Mapping[int, str]) -> None:
+    def __init__(
+        self, threads: int, rows: Mapping[str, int], names: Mapping[int, str], target: Target
+    ) -> None:
         # A tiny kernel that nobody else needs is not kept on disk.
         self._kernels = KernelLibrary(host_target(), None)
         self._stamp = self._kernels.addresses([StampSpec()])[StampSpec()]
@@ -152,7 +158,7 @@ class _Clock:
         self._tables: list[NDArray[np.int64]] = []
         self._noted: list[tuple[Call | Specification | None, bool]] = []
         self._names = names
-        self._rows = rows
+        self._rows, self._target = rows, target
 
     def begins(self, script: ScriptBuilder, thread: int) -> None:
         """A script's first call is measured from here."""
@@ -217,7 +223,7 @@ class _Clock:
         for _ in range(turns):
             work()
         times: dict[tuple[str, str], float] = {}
-        done: dict[tuple[str, str], tuple[int, int]] = {}
+        done: dict[tuple[str, str], _Done] = {}
         for table, count, log in zip(self._tables, counts, self._logs, strict=True):
             if log[3] != turns * count:
                 raise TrainingError("what is measured must be the same work each time")
@@ -228,12 +234,14 @@ class _Clock:
                 call, counted = self._noted[label]
                 if call is None:
                     continue
-                key, flops, moved = self._label(call, int(images))
+                key, own = self._label(call, int(images))
                 times[key] = times.get(key, 0.0) + float(span) * 1e-9 / len(counts)
                 if counted:
-                    before = done.get(key, (0, 0))
-                    done[key] = before[0] + flops, before[1] + moved
-        return tuple(KernelTime(*key, times[key], *done.get(key, (0, 0))) for key in times)
+                    done[key] = done.get(key, _Done()) + own
+        return tuple(
+            KernelTime(*key, times[key], all_of.flops, all_of.bytes, all_of.demand)
+            for key, all_of in ((key, done.get(key, _Done())) for key in times)
+        )
 
     def _rewind(self, *counts: int) -> None:
         """Begin again, with a table of so many rows for each thread; one for all: nothing stays."""
@@ -241,15 +249,29 @@ class _Clock:
         for log, table in zip(self._logs, cycle(self._tables)):
             log[:] = address_of(table), address_of(table[-1:]), table.strides[0], 0
 
-    def _label(self, call: Call | Specification, images: int) -> tuple[tuple[str, str], int, int]:
-        """Layer and name of a call, the operations that it does and the bytes that it moves."""
+    def _label(self, call: Call | Specification, images: int) -> tuple[tuple[str, str], _Done]:
+        """Layer and name of a call, and what it does on so many images."""
         if isinstance(call, Call):
             name = self._names.get(id(call), call.title)
-            return (call.layer, name), call.flops(images), call.bytes(images, self._rows)
+            demand = demand_of(call, images, self._rows, self._target)
+            done = _Done(call.flops(images), call.bytes(images, self._rows), demand)
+            return (call.layer, name), done
         if isinstance(call, PointwiseSpec):
             size = prod(call.domain.axes)
-            return ("", _OWN[type(call)]), size, 3 * 4 * size
-        return ("", _OWN[type(call)]), 0, 0
+            return ("", _OWN[type(call)]), _Done(size, 3 * 4 * size)
+        return ("", _OWN[type(call)]), _Done()
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """What some calls did."""
+
+    flops: int = 0
+    bytes: int = 0
+    demand: Demand = field(default_factory=Demand)
+
+    def __add__(self, other: _Done) -> _Done:
+        return _Done(self.flops + other.flops, self.bytes + other.bytes, self.demand + other.demand)
 
 
 def _middle(work: Callable[[], object], turns: int) -> float:
@@ -290,7 +312,7 @@ class ProfiledTraining(TrainingEngine):
                 raise TrainingError(f"a step that is profiled must have a finite loss; got {loss}")
 
         names = {id(call): "update" for call in self.plan.update}
-        clock = _Clock(self.threads, self._memory.row_bytes(), names)
+        clock = _Clock(self.threads, self._memory.row_bytes(), names, self._binder.target)
         with self._team.whole_turn():
             return clock.profile(self._binder, step, self._scripts.clear, turns, images)
 
@@ -316,6 +338,6 @@ class ProfiledPredictor(Predictor):
         images = len(next(iter(datasets.values())))
         specs = {**self._rows, **self._results}
         rows = {name: spec.size * spec.itemsize for name, spec in specs.items()}
-        clock = _Clock(self.threads, rows, {})
+        clock = _Clock(self.threads, rows, {}, self._binder.target)
         with self._team.turn:
             return clock.profile(self._binder, predict, self._forget_scripts, turns, images)

@@ -63,6 +63,11 @@ class ContractSpec(Specification):
         return prod(axis.taps for axis in self.axes)
 
     @property
+    def chain_length(self) -> int:
+        """Products of a result."""
+        return self.taps * self.channels
+
+    @property
     def terms(self) -> int:
         """Pairs of a position and a kernel position whose products are added up."""
         return self.taps * self.positions

@@ -20,17 +20,20 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
+from typing import NamedTuple
 
-from isoconv.compile.native.specification import Schedule
+from isoconv.compile.native.specification import Schedule, Specification
 from isoconv.compile.target import Target
 from isoconv.graph.ir import DTYPES
 
 __all__ = [
     "NEAR",
     "OWN_CACHE",
+    "SHARED_RATE",
+    "StepCycles",
     "Tile",
     "choose_inside_tile",
     "choose_tile",
@@ -38,6 +41,7 @@ __all__ = [
     "equal_parts",
     "runs",
     "step_cycles",
+    "step_limits",
     "vector_lanes",
     "weights_pass_once",
 ]
@@ -51,7 +55,8 @@ _LINE, _SETS = 64, 64  # bytes, and lines after which sets repeat, in every firs
 _WAYS = 6  # lines of a set that a tile may take; weights and results need some as well
 _CHUNK = 128  # positions of a flat source that pass through all filters before the next ones
 _STAYING = 640 * 1024  # bytes of weights that stay in a core's own cache while tiles pass
-_SHARED_RATE = 8.0  # bytes a cycle that one core gets from the cache behind it
+SHARED_RATE = 8.0  # bytes a cycle that one core gets from the cache behind it
+_FLOAT32 = 4  # bytes
 _OVERHEAD = 1.0  # cycles a step costs beside: loop counters, addresses, cache hiccups
 
 
@@ -76,6 +81,36 @@ class Tile(Schedule):
         """The tile that registers are to hold: this one."""
         return self
 
+    def limits(self, spec: Specification, target: Target) -> Mapping[str, float]:
+        """What could bound a step of the chain, in the cycles of its FMAs on full vectors."""
+        whole = target.vector_bytes // _FLOAT32
+        size = self.vectors * self.lanes * _FLOAT32
+        far = size if size * spec.chain_length > _STAYING else 0
+        step = step_limits(target, self.rows * self.columns, self.vectors, far)
+        full = step.arithmetic * self.lanes / whole
+        return {
+            "FMAs": step.arithmetic / full,
+            "loads": step.loads / full,
+            "latency": step.latency / full,
+            "shared cache": step.shared / full,
+        }
+
+
+class StepCycles(NamedTuple):
+    """Cycles of a chain's step, by each thing that could bound it.
+
+    Attributes:
+        arithmetic: beginning its FMAs.
+        loads: loading weights and scalars of the input.
+        latency: from an FMA to the next one of its chain.
+        shared: weights on their way from the shared cache.
+    """
+
+    arithmetic: float
+    loads: float
+    latency: float
+    shared: float
+
 
 def vector_lanes(target: Target, dtype: str, filters: int) -> int:
     """Lanes of a vector: the machine's, or fewer when there are only a few filters."""
@@ -85,11 +120,26 @@ def vector_lanes(target: Target, dtype: str, filters: int) -> int:
     return lanes
 
 
+def step_limits(target: Target, positions: int, vectors: int, far: int = 0) -> StepCycles:
+    """What could bound a chain's step for a tile of this size.
+
+    Args:
+        target: the machine.
+        positions: of the tile.
+        vectors: of filters.
+        far: bytes that come from the shared cache.
+    """
+    return StepCycles(
+        positions * vectors / target.fma_per_cycle,
+        (positions + vectors) / target.loads_per_cycle,
+        _LATENCY,
+        far / SHARED_RATE,
+    )
+
+
 def step_cycles(target: Target, positions: int, vectors: int, far: int = 0) -> float:
     """Cycles of a chain's step for a tile of this size; `far` bytes come from the shared cache."""
-    arithmetic = positions * vectors / target.fma_per_cycle
-    loads = (positions + vectors) / target.loads_per_cycle
-    return max(arithmetic, loads, _LATENCY, far / _SHARED_RATE) + _OVERHEAD
+    return max(step_limits(target, positions, vectors, far)) + _OVERHEAD
 
 
 def row_cycles(target: Target, tile: Tile, width: int) -> float:

@@ -11,7 +11,7 @@ Products with padding may be left out, see ``padding``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -20,6 +20,7 @@ from isoconv.compile.contraction.padding import inside_terms
 from isoconv.compile.contraction.tiles import Tile
 from isoconv.compile.native.specification import Schedule, Specification
 from isoconv.compile.pointwise.expression import Operand
+from isoconv.compile.target import Target
 
 __all__ = ["UNROLLED_ELEMENTS", "ContractWeightSpec", "WeightSchedule", "runs_on"]
 
@@ -86,6 +87,10 @@ class WeightSchedule(Schedule):
     images: int
     rows: int
     ahead: int
+
+    def limits(self, spec: Specification, target: Target) -> Mapping[str, float]:
+        """Those of its tile."""
+        return self.tile.limits(spec, target)
 
 
 def runs_on(axes: Sequence[Axis], groups: int, channels: int, strides: Sequence[int]) -> bool:

@@ -8,8 +8,12 @@ lowering choose by the target's cost model. No schedule changes a bit of what is
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from isoconv.compile.target import Target
 
 __all__ = ["Schedule", "Scheduled", "Specification", "meaning"]
 
@@ -24,12 +28,14 @@ class Specification:
         heavy: whether it is one of the large kernels, which take the longest to compile.
         waited_for: whether threads that share its work meet before the next kernel; not where
             nobody reads what it writes before a later kernel has written beside it.
+        whole: whether it goes through all of its operands.
     """
 
     __slots__ = ()
 
     heavy: ClassVar[bool] = False
     waited_for: ClassVar[bool] = True
+    whole: ClassVar[bool] = True
 
     if TYPE_CHECKING:
         # A field of each record, and no default for it.
@@ -42,6 +48,11 @@ class Specification:
 
         Products with padding that the kernel leaves out are not counted.
         """
+        return 0
+
+    @property
+    def chain_length(self) -> int:
+        """Products that are added up one after the other; 0 where that is not what it does."""
         return 0
 
     @property
@@ -59,6 +70,15 @@ class Schedule:
     """How a kernel goes about its work; the frozen records of a kind derive from it."""
 
     __slots__ = ()
+
+    def limits(self, spec: Specification, target: Target) -> Mapping[str, float]:  # noqa: ARG002
+        """What could bound the inner loop: cycles, in those of its FMAs on full vectors.
+
+        Args:
+            spec: what the kernel computes.
+            target: the machine.
+        """
+        return {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ class HaloSpec(Specification):
     channels: int
     halo: Halo
 
+    whole: ClassVar[bool] = False
     buffers = 1
     # Nobody reads a halo before the next kernel has written the inside.
     waited_for: ClassVar[bool] = False
