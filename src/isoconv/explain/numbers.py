@@ -94,8 +94,9 @@ def explain(
         clip_norm: of that step: the greatest global norm of the gradient; None for the run's.
             Where no step is shown, a line says that it and ``optimizer`` are left out.
         shard_size: images that are taken at a time, as in training; None for the run's, or all.
-        samples: numbers of the images in their data set, for dropout; None for 0, 1, ….
-        key: seed and epoch, for dropout; None for the run's, or zeros.
+        samples: numbers of the images in their data set, for what is drawn (dropout, windows of
+            fractional pooling); None for 0, 1, ….
+        key: seed and epoch, likewise; None for the run's, or zeros.
         scale: as for ``model.predict``.
 
     Raises:
@@ -271,7 +272,7 @@ def _further(
         way = setting("at", "'probabilities'", "probabilities")
         lines.append(f"{finish} makes a probability of it: {way}")
     op = network.node(index).op
-    if op == "max_pool":
+    if op in ("max_pool", "fractional_max_pool"):
         won = [row.names[0] for block in parts[-1].blocks for row in block.rows if row.mark]
         lines.append(f"all of its gradient goes to the winner, {won[0]}")
     if op == "avg_pool":
@@ -329,6 +330,9 @@ def _how(network: Network) -> list[str]:
     """What the loss is of, and whether this is a training, where either makes a difference."""
     kinds = {layer.kind for layer in network.layers}
     lines = [line for line in [network.judged_note] if line]
+    if any(getattr(layer.module, "offset", None) == "random" for layer in network.layers):
+        way = "training: they are drawn" if network.training else "a prediction: the offset is 0.5"
+        lines.append(f"the windows of fractional pooling lie as in {way}")
     if not kinds & {"BatchNorm", "Dropout"}:
         return lines
     if network.training:
