@@ -82,8 +82,9 @@ def explain(
         label: class of each image, by name or number, for the gradient of the loss.
         of: what is differentiated: ``"loss"``, the mean over the images, or a class by name or
             number: its result before softmax, added over the images.
-        training: batch normalisation uses the images' own statistics and dropout drops, as in
-            training; otherwise all is as in a prediction.
+        training: batch normalisation uses the images' own statistics, dropout drops and
+            fractional pooling draws its windows, as in training; otherwise all is as in a
+            prediction.
         loss: its name, as a `Loss` of `isoconv.train` has it, of the model's result;
             None for the run's, or bce after a sigmoid and cross-entropy otherwise. Cross-entropy of
             a softmax at the model's end and bce of a sigmoid are of the value before; a note says
