@@ -29,7 +29,7 @@ from isoconv.explain.subject import Subject
 from isoconv.explain.update import Shards, Start, clip_part, update_part
 from isoconv.graph.operation import Array
 from isoconv.graph.terms import Index
-from isoconv.nn import Module
+from isoconv.nn import FractionalMaxPool2d, FractionalMaxPool3d, Module
 from isoconv.train.losses import LOSSES, LossName
 from isoconv.train.optim import Optimizer
 from isoconv.train.run import Run
@@ -331,7 +331,9 @@ def _how(network: Network) -> list[str]:
     """What the loss is of, and whether this is a training, where either makes a difference."""
     kinds = {layer.kind for layer in network.layers}
     lines = [line for line in [network.judged_note] if line]
-    if any(getattr(layer.module, "offset", None) == "random" for layer in network.layers):
+    fractional = (FractionalMaxPool2d, FractionalMaxPool3d)
+    pools = [layer.module for layer in network.layers if isinstance(layer.module, fractional)]
+    if any(pool.offset == "random" for pool in pools):
         way = "training: they are drawn" if network.training else "a prediction: the offset is 0.5"
         lines.append(f"the windows of fractional pooling lie as in {way}")
     if not kinds & {"BatchNorm", "Dropout"}:

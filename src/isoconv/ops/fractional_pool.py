@@ -47,7 +47,7 @@ class FractionalWindow:
     def __post_init__(self) -> None:
         for name, value in (("kernel", self.kernel), ("outputs", self.outputs)):
             if min(value, default=0) < 1:
-                raise refusal(name, "be at least 1 on every axis, of which there is one", value)
+                raise refusal(name, "be at least 1 on each of one axis or more", value)
         if len(self.kernel) != len(self.outputs):
             raise refusal("outputs", f"have {len(self.kernel)} entries, one per axis", self.outputs)
 
