@@ -187,6 +187,7 @@ def test_other_rounding(worker: Worker, baseline: Baseline, case: str) -> None:
         *(("predict-small", threads) for threads in (1, 2, 3, 7)),
         ("predict-resnet20", 3),
         ("predict-winograd", 3),
+        ("predict-fractional", 3),
     ],
 )
 def test_predictions(worker: Worker, baseline: Baseline, case: str, threads: int) -> None:
