@@ -235,9 +235,13 @@ def test_the_gradient_is_the_adjoint(
 
 def test_settings() -> None:
     """Sizes are whole numbers from 1 on, as many as there are axes."""
-    with pytest.raises(ArgumentError, match=r"kernel must be at least 1 on each of one axis or more.*\(2, 0\)"):
+    with pytest.raises(
+        ArgumentError, match=r"kernel must be at least 1 on each of one axis or more.*\(2, 0\)"
+    ):
         ops.FractionalWindow((2, 0), (2, 2))
-    with pytest.raises(ArgumentError, match=r"outputs must be at least 1 on each of one axis or more.*got \(\)"):
+    with pytest.raises(
+        ArgumentError, match=r"outputs must be at least 1 on each of one axis or more.*got \(\)"
+    ):
         ops.FractionalWindow((2, 2), ())
     with pytest.raises(ArgumentError, match="outputs must have 2 entries, one per axis"):
         ops.FractionalWindow((2, 2), (3,))
