@@ -58,6 +58,13 @@ MODELS: dict[str, tuple[Any, tuple[int, ...]]] = {
         ),
         (12, 2),
     ),
+    "windows that are drawn": (
+        lambda: nn.Sequential(
+            nn.Conv2d(3, 3), nn.FractionalMaxPool2d(2, 4), nn.ReLU(),
+            nn.FractionalMaxPool2d((2, 1), output_ratio=0.8), nn.Flatten(), nn.Linear(3),
+        ),
+        (9, 8, 2),
+    ),
     "3-d": (
         lambda: nn.Sequential(
             nn.Conv3d(2, 2), nn.ReLU(), nn.AvgPool3d(2), nn.Flatten(), nn.Linear(3)
@@ -163,6 +170,25 @@ def test_pooling_tells_winner_and_shares() -> None:
     shares = repr(ic.explain(model, image, ("0", 1, 3, 0), gradient="input", of=0))
     assert "max: the greatest of 4" in shares
     assert "dy[0, 1, 0]" in shares
+
+
+def test_windows_that_are_drawn_are_told() -> None:
+    """Which elements a window covers follows from the draw of seed, epoch and image."""
+    model = nn.Sequential(nn.FractionalMaxPool2d(2, 3), nn.Flatten()).build((7, 7, 1))
+    image = np.arange(49, dtype=np.float32).reshape(7, 7, 1)
+    at = ("0", 1, 1, 0)
+    text = repr(ic.explain(model, image, at))
+    assert "the windows of fractional pooling lie as in a prediction: the offset is 0.5" in text
+    assert "all of its gradient goes to the winner, x[3, 3, 0]" in text
+    told = set()
+    for epoch in range(8):
+        found = ic.explain(model, image, at, training=True, key=(5, epoch), samples=[3])
+        assert "fractional pooling lie as in training: they are drawn" in repr(found)
+        assert "y[p, c] = max over window positions m of x[begin(p, u[c]) + m, c]." in repr(found)
+        told.add(float(found.value))
+    assert told == {24, 25, 31, 32}
+    fixed = nn.Sequential(nn.FractionalMaxPool2d(2, 3, offset=0.5)).build((7, 7, 1))
+    assert "fractional pooling lie" not in repr(ic.explain(fixed, image, at, training=True))
 
 
 def test_a_maximum_is_no_sum_in_latex() -> None:

@@ -1,6 +1,7 @@
 """Functions on tensors, computed and differentiated: `computed`, and beside slopes `check_slopes`.
 
-The first array leads with images, those behind it do not.
+The first array leads with images, those behind it do not. Where numbers are drawn, they are always
+the same.
 """
 
 from __future__ import annotations
@@ -37,13 +38,21 @@ def _graph(function: Function, arrays: Sequence[Array], *, back: bool) -> Graph:
     return trace.builder.graph(outputs)
 
 
+def _drawn_for(images: int) -> dict[str, Array]:
+    """What random numbers are a function of."""
+    return {
+        "samples": np.arange(images, dtype=np.int64) * 7 + 2,
+        "key": np.array([-5, 3], np.int64),
+    }
+
+
 def computed(function: Function, *arrays: Array, dy: Array | None = None) -> list[Array]:
     """The result and, with its gradient, those by all arrays.
 
     The kernels give the references' bits, with fusion and without.
     """
     graph = _graph(function, arrays, back=dy is not None)
-    named = {f"x{i}": array for i, array in enumerate(arrays)}
+    named = {f"x{i}": array for i, array in enumerate(arrays)} | _drawn_for(len(arrays[0]))
     if dy is not None:
         named["dy"] = dy
     used = {node.attrs.name: named[node.attrs.name] for _, node in graph.inputs()}
@@ -58,7 +67,9 @@ def check_slopes(function: Function, *arrays: Array) -> Array:
 
     def value(changed: int, by: Array) -> Array:
         named = {f"x{i}": array + by if i == changed else array for i, array in enumerate(arrays)}
-        return interpret(forward, named, len(arrays[0]))["y"]
+        named |= _drawn_for(len(arrays[0]))
+        used = {node.attrs.name: named[node.attrs.name] for _, node in forward.inputs()}
+        return interpret(forward, used, len(arrays[0]))["y"]
 
     dy = draw.standard_normal(value(-1, arrays[0]).shape)
     y, *gradients = computed(function, *arrays, dy=dy)

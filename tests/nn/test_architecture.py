@@ -85,6 +85,17 @@ def test_the_algorithm_comes_back(algorithm: str) -> None:
     same(nn.Conv2d(4, 3, padding=1, algorithm=algorithm), (8, 8, 3))
 
 
+@pytest.mark.parametrize("kind", ["FractionalMaxPool2d", "FractionalMaxPool3d"])
+def test_an_offset_comes_back(kind: str) -> None:
+    """Drawn or a number; records from before windows were drawn hold the number."""
+    shape = (*(9, 8, 6)[: int(kind[-2])], 2)
+    same(getattr(nn, kind)(2, 3), shape)
+    plain = {"type": kind, "kernel_size": 2, "output_size": 3, "output_ratio": None, "offset": 0.5}
+    traced = nn.trace_model(model_of(plain, "a file"), shape, training=True)
+    met = {traced.builder[i].op for i in range(traced.output + 1)}
+    assert met == {"input", "take", "max_pool"}
+
+
 @pytest.mark.parametrize("name", models.MODELS)
 def test_every_ready_model_comes_back(name: str) -> None:
     """All ready models are made of layers that have a record."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from isoconv import nn
+from isoconv.arithmetic.philox import Purpose
 from isoconv.errors import ArgumentError, DTypeError, IsoconvError, ShapeError
 from isoconv.nn import functional as F  # noqa: N812  (the field's usual name)
 
@@ -69,6 +72,24 @@ def test_dropout_has_its_inputs_in_training_alone() -> None:
     assert streams == [0, 1]
     inference = nn.trace_model(model, (6,), training=False)
     assert inference.output == inference.input
+
+
+def test_numbers_are_drawn_by_purpose() -> None:
+    """Each purpose counts its streams; an image's numbers have the shape that is asked for."""
+    trace = nn.Trace(training=True)
+    drawn = [trace.uniform(Purpose.FRACTIONAL_POOLING, shape) for shape in ((2, 3), (), (5,))]
+    assert [tensor.shape for tensor in drawn] == [(2, 3), (), (5,)]
+    nodes = [trace.builder[tensor.index] for tensor in drawn]
+    assert {node.op for node in nodes} == {"uniform_like"}
+    assert [node.attrs.stream for node in nodes] == [0, 1, 2]
+    assert trace.dropout_source()[2] == 0
+    wide = nn.Trace(training=True, dtype="float64").uniform(Purpose.FRACTIONAL_POOLING, (2,))
+    assert wide.dtype == "float64"
+    wrong: Any = 6
+    with pytest.raises(ArgumentError, match="purpose must be a Purpose; got 6"):
+        trace.uniform(wrong, (2,))
+    with pytest.raises(ShapeError, match="shape must"):
+        trace.uniform(Purpose.FRACTIONAL_POOLING, (-1,))
 
 
 def test_batch_norm_follows_the_shard_in_training() -> None:

@@ -101,6 +101,24 @@ def _pool_cases() -> list[Case]:
     return cases
 
 
+def _fractional_cases() -> list[Case]:
+    settings = (
+        (ops.FractionalWindow((2, 3), (4, 3)), (9, 8)),
+        (ops.FractionalWindow((2, 2), (4, 4)), (5, 6)),
+        (ops.FractionalWindow((2, 1, 2), (1, 3, 2)), (4, 5, 3)),
+    )
+    cases = []
+    for window, sides in settings:
+        x = given(*sides, 2, values="distinct")
+        u, dy = given(len(sides), 2, values="offsets"), given(*window.outputs, 2)
+        cases += [
+            Case("fractional_max_pool", (x, u), window, constants=(1,)),
+            Case("fractional_max_pool_places", (x, u), window),
+            Case("fractional_max_pool_grad", (x, u, dy), window),
+        ]
+    return cases
+
+
 def _winograd_cases() -> list[Case]:
     u = single(16, 4, 3)
     cases = [
@@ -190,6 +208,7 @@ def _unary_cases() -> list[Case]:
         Case("bce_with_logits", (X, given(5, 6, 4, values="share"))),
         Case("bce_grad", (X, given(5, 6, 4, values="share"), Y)),
         Case("dropout", (X, SAMPLES, KEY), ops.Dropout(0.4, stream=7)),
+        Case("uniform_like", (X, SAMPLES, KEY), ops.Uniform(purpose=6, stream=7)),
     ]
     return cases
 
@@ -288,6 +307,7 @@ CASES = (
     + _matmul_cases()
     + _winograd_cases()
     + _pool_cases()
+    + _fractional_cases()
     + _binary_cases()
     + _unary_cases()
     + _other_cases()
@@ -317,6 +337,8 @@ def make_array(item: Given, dtype: str, rng: np.random.Generator) -> np.ndarray:
             return rng.integers(0, 3, shape).astype(np.float32)
         case "places":
             return rng.integers(-2, 25, shape).astype(dtype)
+        case "offsets":
+            return rng.uniform(-0.1, 1.1, shape).astype(dtype)
         case "positive":
             return rng.uniform(0.5, 2.0, shape).astype(dtype)
         case "part":

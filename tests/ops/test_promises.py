@@ -141,7 +141,8 @@ def test_what_passes_may_ask() -> None:
     said = {trait: {name for name, entry in table.items() if getattr(entry, trait)}
             for trait in ("cheap", "epilogue", "sums", "asks_for_sign", "view", "part", "gathers",
                           "heavy", "multiply_adds")}  # fmt: skip
-    pools = {"max_pool", "max_pool_grad", "max_pool_places", "avg_pool", "avg_pool_grad"}
+    pools = {"max_pool", "max_pool_grad", "max_pool_places", "avg_pool", "avg_pool_grad",
+             "fractional_max_pool", "fractional_max_pool_places"}  # fmt: skip
     rows = {"softmax", "softmax_grad", "log_softmax", "log_softmax_grad", "cross_entropy",
             "cross_entropy_grad", "hits", "one_hot", "top_k"}  # fmt: skip
     moves = {"transpose", "take", "resample"}
@@ -177,6 +178,8 @@ def test_what_passes_may_ask() -> None:
             *moves,
             "max_pool_places",
             "max_unpool",
+            "fractional_max_pool",
+            "fractional_max_pool_places",
             "conv",
             "conv_grad_input",
             "layer_norm",
@@ -191,7 +194,8 @@ def test_what_passes_may_ask() -> None:
         "multiply_adds": {"conv", "conv_grad_input", "matmul", "winograd_product"},
     }
     assert {name: entry.key for name, entry in table.items() if entry.key is not None} == {
-        "dropout": 2
+        "dropout": 2,
+        "uniform_like": 2,
     }
     assert all(table[name].pointwise for name in said["cheap"] | said["asks_for_sign"])
     assert not any(table[name].pointwise for name in said["epilogue"] | said["sums"])

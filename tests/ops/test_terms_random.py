@@ -112,6 +112,28 @@ def test_pooling(
 
 
 @often
+@given(st.data(), DTYPES, SEEDS, SHARES)
+def test_fractional_pooling(data: st.DataObject, dtype: str, seed: int, share: float) -> None:
+    """Maximum, its place and gradient; windows that overlap and that leave gaps, any offsets."""
+    rank = data.draw(st.integers(1, 3))
+    kernel = tuple(data.draw(st.integers(1, 3)) for _ in range(rank))
+    outputs = tuple(data.draw(st.integers(1, 4)) for _ in range(rank))
+    sides = [k + o - 1 + data.draw(st.integers(0, 5)) for k, o in zip(kernel, outputs, strict=True)]
+    window = ops.FractionalWindow(kernel, outputs)
+    x = mixed((2, *sides, 2), dtype, seed, share)
+    draw = np.random.default_rng(seed)
+    ties = draw.choice(np.array([-1, -0.0, 0.0, 2], dtype), x.shape)
+    offsets = draw.random((2, rank, 2)).astype(dtype)
+    offsets = np.where(draw.random(offsets.shape) < share, mixed(offsets.shape, dtype, seed, 1.0),
+                       offsets)  # fmt: skip
+    dy = mixed((2, *outputs, 2), dtype, seed + 1, share)
+    for values in (x, ties):
+        check_operation("fractional_max_pool", window, values, offsets)
+        check_operation("fractional_max_pool_places", window, values, offsets)
+        check_operation("fractional_max_pool_grad", window, values, offsets, dy)
+
+
+@often
 @given(
     st.lists(st.integers(1, 7), max_size=3), st.integers(0, 1), st.booleans(), st.integers(1, 11),
     DTYPES, SEEDS, SHARES,
@@ -228,6 +250,7 @@ def test_normalisation_and_dropout(seed: int, dtype: str, share: float, rate: fl
     samples = np.random.default_rng(seed).integers(0, 2**40, 3)
     key = np.array([seed - 100, 3], np.int64)
     check_operation("dropout", ops.Dropout(rate, stream=seed % 9), x, samples, key, single=(2,))
+    check_operation("uniform_like", ops.Uniform(6, seed % 9), x, samples, key, single=(2,))
 
 
 @often

@@ -14,7 +14,10 @@ from isoconv.errors import ArgumentError
 
 TRAININGS = ("small", "resnet20")
 SLOW = (("resnet20", "sse"), ("resnet20", "generic"))
-CASES = (*TRAININGS, "winograd", "predict-small", "predict-resnet20", "predict-winograd")
+CASES = (
+    *TRAININGS, "winograd", "fractional",
+    *("predict-small", "predict-resnet20", "predict-winograd", "predict-fractional"),
+)  # fmt: skip
 
 # The table in the document is made of the parameters below: each test has its cases among them.
 
@@ -34,6 +37,7 @@ def test_golden_digests(baseline: Baseline, golden: Callable[[str, Line], None],
     [
         *((case, threads) for case in TRAININGS for threads in (1, 2, 3, 4, 7, 20)),
         ("winograd", 7),
+        ("fractional", 7),
     ],
 )
 def test_threads(worker: Worker, baseline: Baseline, case: str, threads: int) -> None:
@@ -56,7 +60,7 @@ def skip_unless_it_runs(target: str) -> None:
     [
         # The kernels of resnet20 take long to compile; those of the others are of all kinds.
         pytest.param(case, target, marks=[pytest.mark.exhaustive] * ((case, target) in SLOW))
-        for case in (*TRAININGS, "winograd", "predict-small")
+        for case in (*TRAININGS, "winograd", "fractional", "predict-small")
         for target in TARGETS
     ],
 )
@@ -79,6 +83,7 @@ def test_instruction_sets(worker: Worker, baseline: Baseline, case: str, target:
         ("resnet20", "--no-fusion"),
         ("winograd", "--tiles=narrow"),
         ("winograd", "--no-fusion"),
+        ("fractional", "--no-fusion"),
     ],
 )
 def test_schedules(worker: Worker, baseline: Baseline, case: str, option: str) -> None:
@@ -182,6 +187,7 @@ def test_other_rounding(worker: Worker, baseline: Baseline, case: str) -> None:
         *(("predict-small", threads) for threads in (1, 2, 3, 7)),
         ("predict-resnet20", 3),
         ("predict-winograd", 3),
+        ("predict-fractional", 3),
     ],
 )
 def test_predictions(worker: Worker, baseline: Baseline, case: str, threads: int) -> None:

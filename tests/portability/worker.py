@@ -86,6 +86,15 @@ def winograd() -> nn.Sequential:
     )  # fmt: skip
 
 
+def fractional() -> nn.Sequential:
+    """Fractional pooling whose windows are drawn, along two axes and three, at odd sizes."""
+    return nn.Sequential(
+        nn.Conv2d(19, 3, padding=1), nn.FractionalMaxPool2d((2, 3), output_ratio=0.7), nn.SiLU(),
+        nn.Conv2d(12, 2), nn.Reshape((8, 6, 4, 3)), nn.FractionalMaxPool3d(2, (5, 4, 3)),
+        nn.Flatten(), nn.Linear(10),
+    )  # fmt: skip
+
+
 def resnet20() -> nn.Sequential:
     """ResNet-20, with dropout before its last layer."""
     steps = list(nn.models.create("resnet20", 10, (16, 16, 3)))
@@ -129,6 +138,17 @@ CASES = {
         (11, 9, 3),
         40,
         {"optimizer": SGD(0.05, momentum=0.9), "batch_size": 20, "shard_size": 3, "seed": 9},
+    ),
+    "fractional": Case(
+        fractional,
+        (13, 11, 3),
+        40,
+        {
+            "optimizer": SGD(0.05, momentum=0.9),
+            "batch_size": 20,
+            "shard_size": 3,
+            "seed": 2**63 + 11,
+        },
     ),
     "resnet20": Case(
         resnet20,

@@ -116,6 +116,19 @@ def test_every_node_of_a_step(name: str) -> None:
             "winograd_output", "winograd_output_grad"} <= met  # fmt: skip
 
 
+def test_every_node_of_a_step_with_drawn_windows() -> None:
+    """From the key to the weights, along two axes and three."""
+    model = nn.Sequential(
+        nn.Conv2d(5, 3), nn.FractionalMaxPool2d((3, 2), (4, 5)), nn.ReLU(),
+        nn.Reshape((4, 5, 5, 1)), nn.FractionalMaxPool3d(2, output_ratio=0.6), nn.Flatten(),
+        nn.Linear(CLASSES),
+    ).build(SHAPE)  # fmt: skip
+    preparation = Preparation(SHAPE, "uint8", None)
+    graph = build_step(model, preparation, LOSSES["cross_entropy"], ic.optim.SGD(0.1)).shard
+    met = check_all(graph, given(graph), IMAGES, most=40)
+    assert {"uniform_like", "fractional_max_pool", "fractional_max_pool_grad"} <= met
+
+
 OPTIMIZERS: dict[str, Optimizer] = {
     "sgd": ic.optim.SGD(0.1),
     "decay": ic.optim.SGD(0.1, weight_decay=1e-2),

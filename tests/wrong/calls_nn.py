@@ -12,6 +12,7 @@ from tests.nn.layers import JOINED, alone, layer_of, public_layers, settings_of,
 from tests.wrong.calls import Call, Table
 
 from isoconv import nn
+from isoconv.arithmetic.philox import Purpose
 from isoconv.nn import comparisons, elementwise, functional, models
 from isoconv.nn.saved import facts_of
 from isoconv.ops import LeakyRelu
@@ -296,6 +297,7 @@ CALLS: Table = {
     ),
     "nn.Trace.convert": tracing("convert", x=..., dtype="float64"),
     "nn.Trace.dropout_source": tracing("dropout_source"),
+    "nn.Trace.uniform": tracing("uniform", purpose=Purpose.FRACTIONAL_POOLING, shape=(2, 3)),
     "nn.Trace.images": tracing("images", shape=(8, 8, 1)),
     "nn.Trace.input": tracing("input", kind="parameter", name="w", shape=(3,), dtype="float32"),
     "nn.Trace.parameter": tracing("parameter", module=..., name="w", shape=(3,)),
@@ -389,6 +391,13 @@ CALLS: Table = {
         if rank > 1 or name != "fractional_max_pool"
     },
     **{f"nn.functional.max_unpool{rank}d": unpooling(rank) for rank in (1, 2, 3)},
+    **{
+        f"nn.functional.fractional_max_pool{rank}d_with_indices": function(
+            getattr(functional, f"fractional_max_pool{rank}d_with_indices"),
+            *SHAPES[rank], **POOLS["fractional_max_pool"],
+        )
+        for rank in (2, 3)
+    },
     **{
         f"nn.functional.max_pool{rank}d_with_indices": function(
             getattr(functional, f"max_pool{rank}d_with_indices"), *SHAPES[rank], kernel_size=2

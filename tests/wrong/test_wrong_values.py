@@ -115,8 +115,11 @@ TOGETHER = {
     ("nn.functional.slice_channels", "stop"): ("x",),
     ("nn.FractionalMaxPool2d", "output_ratio"): ("output_size",),
     ("nn.FractionalMaxPool3d", "output_ratio"): ("output_size",),
-    ("nn.functional.fractional_max_pool2d", "output_ratio"): ("output_size",),
-    ("nn.functional.fractional_max_pool3d", "output_ratio"): ("output_size",),
+    **{
+        (f"nn.functional.fractional_max_pool{rank}d{more}", "output_ratio"): ("output_size",)
+        for rank in (2, 3)
+        for more in ("", "_with_indices")
+    },
     ("nn.Resize", "axes"): ("region", "scale"),
     ("nn.Resize", "scale"): ("size",),
     ("nn.Upsample", "scale_factor"): ("size",),

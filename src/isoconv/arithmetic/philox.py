@@ -53,6 +53,7 @@ class Purpose(IntEnum):
     AUGMENTATION = 3
     DROPOUT = 4
     SPLITS = 5
+    FRACTIONAL_POOLING = 6
 
 
 def philox4x32(counter: ArrayLike, key: ArrayLike) -> Array:

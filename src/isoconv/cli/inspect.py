@@ -65,7 +65,7 @@ def inspect(
         typer.Option(
             "--training",
             help="As in training: batch normalisation by the images' own statistics, dropout "
-            "drops.  [default: as in a prediction]",
+            "drops, fractional pooling draws its windows.  [default: as in a prediction]",
         ),
     ] = False,
     scale: Scale = None,

@@ -47,8 +47,9 @@ def inspect(
             brings its labels; a picture file or a list of such.
         labels: the class of each image, by name or number, or one for all; None: there is no loss,
             and there are no gradients.
-        training: batch normalisation uses the images' own statistics and dropout drops, as in
-            training; otherwise all is as in a prediction.
+        training: batch normalisation uses the images' own statistics, dropout drops and
+            fractional pooling draws its windows, as in training; otherwise all is as in a
+            prediction.
         loss: its name, as a `Loss` of `isoconv.train` has it; None for the run's, or bce after a
             sigmoid and cross-entropy otherwise. It is the mean over the images, of the model's
             result as in training; cross-entropy of a softmax at the model's end and bce of a

@@ -100,10 +100,12 @@ class Network:
         batch: the loss is the sum over these images divided by this many: of a shard, the images
             of all shards; None for the images.
         first: of a shard, the number of its first image among those of all shards.
-        training: batch normalisation uses the images' own statistics, and dropout drops.
+        training: batch normalisation uses the images' own statistics, dropout drops and fractional
+            pooling draws its windows.
         frozen: paths of modules that compute as in inference all the same.
-        samples: numbers of the images in their data set, for dropout; None for 0, 1, ….
-        key: seed and epoch, for dropout.
+        samples: numbers of the images in their data set, for what is drawn (dropout, windows of
+            fractional pooling); None for 0, 1, ….
+        key: seed and epoch, likewise.
         scale: as for ``model.predict``.
 
     Attributes:

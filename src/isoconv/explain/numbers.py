@@ -29,7 +29,7 @@ from isoconv.explain.subject import Subject
 from isoconv.explain.update import Shards, Start, clip_part, update_part
 from isoconv.graph.operation import Array
 from isoconv.graph.terms import Index
-from isoconv.nn import Module
+from isoconv.nn import FractionalMaxPool2d, FractionalMaxPool3d, Module
 from isoconv.train.losses import LOSSES, LossName
 from isoconv.train.optim import Optimizer
 from isoconv.train.run import Run
@@ -82,8 +82,9 @@ def explain(
         label: class of each image, by name or number, for the gradient of the loss.
         of: what is differentiated: ``"loss"``, the mean over the images, or a class by name or
             number: its result before softmax, added over the images.
-        training: batch normalisation uses the images' own statistics and dropout drops, as in
-            training; otherwise all is as in a prediction.
+        training: batch normalisation uses the images' own statistics, dropout drops and
+            fractional pooling draws its windows, as in training; otherwise all is as in a
+            prediction.
         loss: its name, as a `Loss` of `isoconv.train` has it, of the model's result;
             None for the run's, or bce after a sigmoid and cross-entropy otherwise. Cross-entropy of
             a softmax at the model's end and bce of a sigmoid are of the value before; a note says
@@ -94,8 +95,9 @@ def explain(
         clip_norm: of that step: the greatest global norm of the gradient; None for the run's.
             Where no step is shown, a line says that it and ``optimizer`` are left out.
         shard_size: images that are taken at a time, as in training; None for the run's, or all.
-        samples: numbers of the images in their data set, for dropout; None for 0, 1, ….
-        key: seed and epoch, for dropout; None for the run's, or zeros.
+        samples: numbers of the images in their data set, for what is drawn (dropout, windows of
+            fractional pooling); None for 0, 1, ….
+        key: seed and epoch, likewise; None for the run's, or zeros.
         scale: as for ``model.predict``.
 
     Raises:
@@ -271,7 +273,7 @@ def _further(
         way = setting("at", "'probabilities'", "probabilities")
         lines.append(f"{finish} makes a probability of it: {way}")
     op = network.node(index).op
-    if op == "max_pool":
+    if op in ("max_pool", "fractional_max_pool"):
         won = [row.names[0] for block in parts[-1].blocks for row in block.rows if row.mark]
         lines.append(f"all of its gradient goes to the winner, {won[0]}")
     if op == "avg_pool":
@@ -329,6 +331,11 @@ def _how(network: Network) -> list[str]:
     """What the loss is of, and whether this is a training, where either makes a difference."""
     kinds = {layer.kind for layer in network.layers}
     lines = [line for line in [network.judged_note] if line]
+    fractional = (FractionalMaxPool2d, FractionalMaxPool3d)
+    pools = [layer.module for layer in network.layers if isinstance(layer.module, fractional)]
+    if any(pool.offset == "random" for pool in pools):
+        way = "training: they are drawn" if network.training else "a prediction: the offset is 0.5"
+        lines.append(f"the windows of fractional pooling lie as in {way}")
     if not kinds & {"BatchNorm", "Dropout"}:
         return lines
     if network.training:

@@ -126,7 +126,7 @@ class Subject:
 
     @property
     def key(self) -> tuple[int, int]:
-        """Seed and epoch, of which dropout is a function."""
+        """Seed and epoch, of which dropout and drawn windows are functions."""
         return (0, 0) if self.settings is None else (int(self.settings["seed"]), self.epochs)
 
     def start(self) -> tuple[Start | None, list[str]]:

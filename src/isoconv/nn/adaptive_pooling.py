@@ -29,6 +29,7 @@ __all__ = [
     "adaptive_max_pool1d",
     "adaptive_max_pool2d",
     "adaptive_max_pool3d",
+    "laid_out",
     "maximum_of",
 ]
 __public__ = {"isoconv.nn": ["Adaptive*"], "isoconv.nn.functional": ["adaptive_*"]}
@@ -93,7 +94,7 @@ def _average(x: Tensor, axes: Sequence[Windows]) -> Tensor:
     return x
 
 
-def maximum_of(x: Tensor, axes: Sequence[Windows]) -> Tensor:
+def laid_out(x: Tensor, axes: Sequence[Windows]) -> tuple[Tensor, WindowGeometry]:
     """Windows laid out beside one another, small ones with their last place more than once."""
     kernel = []
     for axis, windows in enumerate(axes):
@@ -105,7 +106,13 @@ def maximum_of(x: Tensor, axes: Sequence[Windows]) -> Tensor:
                 rule = f"make windows of at most {MOST_PLACES} places together"
                 raise refusal("output_size", rule, len(windows))
             x = taken_places(x, axis, tuple(places))
-    return apply("max_pool", x=x, attrs=_geometry(kernel))
+    return x, _geometry(kernel)
+
+
+def maximum_of(x: Tensor, axes: Sequence[Windows]) -> Tensor:
+    """The maximum of each window."""
+    laid, geometry = laid_out(x, axes)
+    return apply("max_pool", x=laid, attrs=geometry)
 
 
 def adaptive_avg_pool2d(x: Tensor, output_size: OutputSize) -> Tensor:

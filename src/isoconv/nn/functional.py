@@ -69,7 +69,12 @@ from isoconv.nn.elementwise import (
     square,
     subtract,
 )
-from isoconv.nn.fractional_pooling import fractional_max_pool2d, fractional_max_pool3d
+from isoconv.nn.fractional_pooling import (
+    fractional_max_pool2d,
+    fractional_max_pool2d_with_indices,
+    fractional_max_pool3d,
+    fractional_max_pool3d_with_indices,
+)
 from isoconv.nn.global_pooling import global_avg_pool, global_max_pool
 from isoconv.nn.group_normalization import group_norm, instance_norm, local_response_norm, rms_norm
 from isoconv.nn.linear import linear
@@ -114,10 +119,11 @@ __all__ = [
     "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cosh", "cross_entropy",
     "dice", "divide", "dropout", "dropout1d", "dropout2d", "dropout3d", "elu", "equal", "erf",
     "exp", "expm1", "flatten", "flip", "floor", "focal", "fractional_max_pool2d",
-    "fractional_max_pool3d", "gelu", "global_avg_pool", "global_max_pool", "glu", "greater",
-    "greater_equal", "group_norm", "hardsigmoid", "hardswish", "hardtanh", "instance_norm", "isinf",
-    "isnan", "l1", "layer_norm", "leaky_relu", "less", "less_equal", "linear",
-    "local_response_norm", "log", "log1p", "log_softmax", "logical_and", "logical_not",
+    "fractional_max_pool2d_with_indices", "fractional_max_pool3d",
+    "fractional_max_pool3d_with_indices", "gelu", "global_avg_pool", "global_max_pool", "glu",
+    "greater", "greater_equal", "group_norm", "hardsigmoid", "hardswish", "hardtanh",
+    "instance_norm", "isinf", "isnan", "l1", "layer_norm", "leaky_relu", "less", "less_equal",
+    "linear", "local_response_norm", "log", "log1p", "log_softmax", "logical_and", "logical_not",
     "logical_or", "logical_xor", "lp_pool1d", "lp_pool2d", "lp_pool3d", "matmul", "max_pool1d",
     "max_pool1d_with_indices", "max_pool2d", "max_pool2d_with_indices", "max_pool3d",
     "max_pool3d_with_indices", "max_unpool1d", "max_unpool2d", "max_unpool3d", "maximum", "minimum",

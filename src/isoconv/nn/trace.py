@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from isoconv.arithmetic.philox import Purpose
 from isoconv.checks import (
     check_choice,
     check_flag,
@@ -22,7 +23,7 @@ from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import DTYPES, DType, InputKind
 from isoconv.nn.shown import named
 from isoconv.nn.tensor import Tensor, check_tensors
-from isoconv.ops import Constant, Convert
+from isoconv.ops import Broadcast, Constant, Convert, Uniform
 
 if TYPE_CHECKING:
     from isoconv.nn.module import Module
@@ -104,7 +105,8 @@ class Trace:
 
     Args:
         model: the model whose modules get their names from it; None to use functions alone.
-        training: dropout drops and batch normalisation uses the shard's own statistics.
+        training: dropout drops, fractional pooling draws its windows, and batch normalisation uses
+            the shard's own statistics.
         dtype: of parameters and activations.
         frozen: paths of modules that compute as in inference whatever `training` says.
 
@@ -151,7 +153,7 @@ class Trace:
                 raise refusal(name, "be the path of a module of the model", path)
         self.frozen = frozenset(frozen)
         self._updates: dict[str, list[Tensor]] = {}
-        self._streams = 0
+        self._streams: dict[Purpose, int] = {}
         self._open: list[_OpenCall] = []
 
     # Values
@@ -260,10 +262,37 @@ class Trace:
 
     def dropout_source(self) -> tuple[Tensor, Tensor, int]:
         """Inputs ``samples`` (int64) and ``key`` (int64 ``(2,)``) and a fresh stream number."""
+        return self._source(Purpose.DROPOUT)
+
+    def uniform(self, purpose: Purpose, shape: Sequence[int]) -> Tensor:
+        """Random numbers in [0, 1) of this shape, other ones for each image, epoch and call.
+
+        Args:
+            purpose: what they are for; two purposes never share a number.
+            shape: of one image's numbers.
+
+        Raises:
+            ArgumentError: a purpose that is none.
+            ShapeError: a shape that is none.
+
+        Example:
+            >>> from isoconv.arithmetic.philox import Purpose
+            >>> Trace(training=True).uniform(Purpose.FRACTIONAL_POOLING, (2, 8)).shape
+            (2, 8)
+        """
+        check_kind("purpose", purpose, Purpose, "a Purpose")
+        sides = check_shape("shape", shape)
+        samples, key, stream = self._source(purpose)
+        # Its shape is all that is asked of it.
+        like = self.convert(samples, self.dtype)
+        like = self.add("broadcast", like, attrs=Broadcast(sides, True, True))
+        return self.add("uniform_like", like, samples, key, attrs=Uniform(int(purpose), stream))
+
+    def _source(self, purpose: Purpose) -> tuple[Tensor, Tensor, int]:
         samples = self.input("dataset", "samples", (), "int64")
         key = self.input("scalar", "key", (2,), "int64")
-        stream = self._streams
-        self._streams += 1
+        stream = self._streams.get(purpose, 0)
+        self._streams[purpose] = stream + 1
         return samples, key, stream
 
     def state_updates(self) -> dict[str, int]:

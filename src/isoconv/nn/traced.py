@@ -65,13 +65,15 @@ def trace_model(
 ) -> Traced:
     """Run a model on a symbolic batch of images.
 
-    The graph has the data set's input ``images``, float32 ``input_shape``. Dropout in training
-    adds ``samples`` (data set, int64) and ``key`` (scalar, int64 ``(2,)``: seed and epoch).
+    The graph has the data set's input ``images``, float32 ``input_shape``. What layers draw
+    in training adds ``samples`` (data set, int64) and ``key`` (scalar, int64 ``(2,)``: seed and
+    epoch).
 
     Args:
         model: the model.
         input_shape: shape of one image, ``(H, W, C)`` for two-dimensional models.
-        training: dropout drops and batch normalisation uses the shard's own statistics.
+        training: dropout drops, fractional pooling draws its windows, and batch normalisation uses
+            the shard's own statistics.
         dtype: of parameters and activations, ``"float32"`` or ``"float64"``.
 
     Raises:

@@ -8,6 +8,7 @@ from isoconv.ops.activation import Bounds, LeakyRelu
 from isoconv.ops.conv import ConvGradInput
 from isoconv.ops.cross_entropy import CrossEntropy, Hits
 from isoconv.ops.dropout import Dropout
+from isoconv.ops.fractional_pool import FractionalWindow
 from isoconv.ops.geometry import ConvGeometry, WindowGeometry
 from isoconv.ops.group_norm import GroupNorm
 from isoconv.ops.image import Augment
@@ -21,14 +22,16 @@ from isoconv.ops.resample import Resample
 from isoconv.ops.shape import Embed, Padding, Shape, Slice
 from isoconv.ops.smooth import Elu, Softplus
 from isoconv.ops.steps import Lookup
+from isoconv.ops.uniform import Uniform
 from isoconv.ops.unpool import Unpool
 from isoconv.ops.winograd import WinogradOutput, WinogradPatches
 
 __all__ = [
     "Augment", "AvgPool", "AvgPoolGrad", "BatchNorm", "Bounds", "Broadcast", "Constant",
     "ConvGeometry", "ConvGradInput", "Convert", "CountAttrs", "CrossEntropy", "Dropout", "Elu",
-    "Embed", "Epsilon", "GroupNorm", "Hits", "LeakyRelu", "Lookup", "OneHot", "Padding",
-    "Permutation", "Resample", "Shape", "Slice", "Softplus", "Sum", "SumAxes", "Take", "TopK",
-    "Unpool", "WindowGeometry", "WinogradOutput", "WinogradPatches", "layer_norm", "matmul", "rows",
+    "Embed", "Epsilon", "FractionalWindow", "GroupNorm", "Hits", "LeakyRelu", "Lookup", "OneHot",
+    "Padding", "Permutation", "Resample", "Shape", "Slice", "Softplus", "Sum", "SumAxes", "Take",
+    "TopK", "Uniform", "Unpool", "WindowGeometry", "WinogradOutput", "WinogradPatches",
+    "layer_norm", "matmul", "rows",
 ]  # fmt: skip
 # end of names

@@ -6,19 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from isoconv.arithmetic.philox import Purpose, uniform32
+from isoconv.arithmetic.philox import Purpose
 from isoconv.checks import refusal
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import Array, Operation, register
 from isoconv.graph.terms import Asked, Element, Formula
-from isoconv.ops.check import (
-    require_batched,
-    require_dtype,
-    require_float,
-    require_unbatched,
-    shape_error,
-)
+from isoconv.ops.uniform import drawn_numbers, infer_drawn
+from isoconv.ops.window import row_major
 
 __all__ = ["Dropout"]
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
@@ -54,15 +49,7 @@ def _infer_dropout(
     samples: TensorSpec,
     key: TensorSpec,
 ) -> TensorSpec:
-    op = "dropout"
-    require_float(op, x=x)
-    require_dtype(op, "int64", samples=samples, key=key)
-    require_batched(op, x=x, samples=samples)
-    require_unbatched(op, key=key)
-    if samples.shape != () or key.shape != (2,):
-        rule = "samples must have shape () and key (seed, epoch) shape (2,)"
-        raise shape_error(op, rule, x=x, samples=samples, key=key)
-    return x
+    return infer_drawn("dropout", x, samples, key, "x")
 
 
 def _gradient_dropout(b: GraphBuilder, node: int, dy: int) -> Flows:
@@ -79,17 +66,14 @@ def _dropout(attrs: Dropout, x: Array, samples: Array, key: Array, *, images: in
 def _dropped(attrs: Dropout, x: Array, samples: Array, key: Array, elements: Array) -> Array:
     """The elements of these numbers within their images."""
     kind = x.dtype.type
-    seed, epoch = int(key[0]) & (1 << 64) - 1, int(key[1]) & (1 << 32) - 1
-    numbers = uniform32(seed, Purpose.DROPOUT, attrs.stream, epoch, samples, elements)
+    numbers = drawn_numbers(Purpose.DROPOUT, attrs.stream, samples, key, elements)
     with np.errstate(all="ignore"):
         kept = np.asarray(x * kind(1.0 / (1.0 - attrs.rate)))
     return np.where(numbers >= np.float32(attrs.rate), kept, kind(0))
 
 
 def _terms_dropout(asked: Asked) -> Formula:
-    attrs, number = asked.attrs, 0
-    for at, side in zip(asked.place, asked.result.shape, strict=True):
-        number = number * side + at
+    attrs, number = asked.attrs, row_major(asked.place, asked.result.shape)
 
     def compute(x: Array, sample: Array, seed: Array, epoch: Array) -> Array:
         return _dropped(attrs, x, sample, np.concatenate([seed, epoch]), np.array([number]))

@@ -21,9 +21,9 @@ from isoconv.ops.geometry import WindowGeometry
 from isoconv.ops.pointwise import Constant
 from isoconv.ops.pool import pooled_spec, window_elements, winners
 from isoconv.ops.reach import pooled
-from isoconv.ops.window import covered, kernel_positions
+from isoconv.ops.window import covered, kernel_positions, row_major
 
-__all__ = ["Unpool"]
+__all__ = ["Unpool", "check_exact_places"]
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]
@@ -31,11 +31,15 @@ EXACT = {"float32": 2**24, "float64": 2**53}
 """Whole numbers below are exact."""
 
 
-def _row_major(index: tuple[int, ...], sides: tuple[int, ...]) -> int:
-    number = 0
-    for i, side in zip(index, sides, strict=True):
-        number = number * side + i
-    return number
+def check_exact_places(op: str, x: TensorSpec, **others: TensorSpec) -> None:
+    """The dtype holds the number of every position.
+
+    Raises:
+        ShapeError: there are too many positions.
+    """
+    if prod(x.shape[:-1]) > EXACT[x.dtype]:
+        rule = f"x must have at most {EXACT[x.dtype]} positions, whose numbers are exact"
+        raise shape_error(op, rule, x=x, **others)
 
 
 # -- max_pool_places -------------------------------------------------------------------------
@@ -43,9 +47,7 @@ def _row_major(index: tuple[int, ...], sides: tuple[int, ...]) -> int:
 
 def _infer_places(attrs: WindowGeometry, x: TensorSpec) -> TensorSpec:
     result = pooled_spec("max_pool_places", attrs, x)
-    if prod(x.shape[:-1]) > EXACT[x.dtype]:
-        rule = f"x must have at most {EXACT[x.dtype]} positions, whose numbers are exact"
-        raise shape_error("max_pool_places", rule, x=x)
+    check_exact_places("max_pool_places", x)
     return result
 
 
@@ -67,7 +69,7 @@ def _terms_places(asked: Asked) -> Running:
     lead = len(asked.image)
     return Running(
         tuple(
-            When(Wins(found, i), Number(float(_row_major(element.index[lead:-1], sides))))
+            When(Wins(found, i), Number(float(row_major(element.index[lead:-1], sides))))
             for i, element in enumerate(found.terms)
             if isinstance(element, Element)
         )
@@ -155,7 +157,7 @@ def _max_unpool(attrs: Unpool, x: Array, places: Array, *, images: int) -> Array
 
 def _terms_unpool(asked: Asked) -> Element | Number:
     *position, channel = asked.place
-    wanted = _row_major(tuple(position), asked.attrs.sides)
+    wanted = row_major(tuple(position), asked.attrs.sides)
     for spot in reversed(list(np.ndindex(*asked.operands[0].shape[:-1]))):
         index = (*asked.image, *map(int, spot), channel)
         place = asked.read(Element(1, index))

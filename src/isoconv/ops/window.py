@@ -28,6 +28,7 @@ __all__ = [
     "met_by",
     "offsets",
     "read",
+    "row_major",
     "take",
 ]
 
@@ -127,6 +128,19 @@ def met_by(
 def inside(index: Sequence[int], sides: Sequence[int]) -> bool:
     """Whether a position lies inside sides of these lengths."""
     return all(0 <= i < side for i, side in zip(index, sides, strict=True))
+
+
+def row_major(index: Sequence[int], sides: Sequence[int]) -> int:
+    """The number of a position, the last index running fastest.
+
+    Example:
+        >>> row_major((1, 2), (3, 5))
+        7
+    """
+    number = 0
+    for i, side in zip(index, sides, strict=True):
+        number = number * side + i
+    return number
 
 
 def read(

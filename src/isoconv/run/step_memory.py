@@ -37,7 +37,7 @@ class StepMemory:
     Args:
         plan: of the step.
         data: an array for each data-set input of the shard graph but ``samples``.
-        seed: seed of dropout.
+        seed: seed of what layers draw.
 
     Attributes:
         hyper: the scalars of a step's update.

@@ -73,7 +73,7 @@ class TrainingEngine:
             each sample; ``samples`` (the row numbers) is added.
         batch_size: images of a step.
         shard_size: images of a shard; part of the arithmetic, unlike `threads`.
-        seed: seed of dropout.
+        seed: seed of what layers draw.
         threads: number of threads; None for one per core.
         target: machine to compile for; None for the one at hand.
         fusion: whether nodes are fused; changes speed alone.
@@ -260,7 +260,7 @@ class TrainingEngine:
         """Set the order of samples, and data-set arrays that change from epoch to epoch.
 
         Args:
-            epoch: number of the epoch; dropout depends on it.
+            epoch: number of the epoch; what layers draw depends on it.
             order: int64 (samples,), which row comes when.
             tables: arrays that replace those of the same name, with the same shape and dtype.
         """

@@ -284,7 +284,8 @@ class TrainSettings:
         "greatest global norm of the gradient", "a greater one is scaled down",
     ))  # fmt: skip
     seed: int = field(default=0, metadata=_is(
-        whole(0, 2**64), "of first weights, order of images, augmentation and dropout", "64 bits",
+        whole(0, 2**64), "of first weights, order of images, augmentation and what layers draw",
+        "64 bits",
     ))  # fmt: skip
     threads: int | None = field(default=None, metadata=_is(
         whole(), "number of threads; changes no bit",

@@ -55,7 +55,7 @@ ALIKE = {
     **dict.fromkeys(SMOOTH, (1, None)), **{f"{name}_grad": (2, None) for name in SMOOTH},
     "bce_with_logits": (2, None), "bce_grad": (3, None),
 }  # fmt: skip
-OTHERS = {"batch_norm", "broadcast", "dropout", "group_norm", "lookup"}
+OTHERS = {"batch_norm", "broadcast", "dropout", "group_norm", "lookup", "uniform_like"}
 UNBATCHED = {"times_images"}
 
 
@@ -245,6 +245,27 @@ def test_dropout(rate: float, shape: tuple[int, ...]) -> None:
         "key": np.array([-(2**63), 2**32 - 1], np.int64),
     }
     check(graph, arrays, 3)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", [(2, 5), (3, CHANNELS), ()])
+def test_uniform(dtype: DType, shape: tuple[int, ...]) -> None:
+    """The generator's numbers, whatever the element stands beside."""
+    b = GraphBuilder()
+    like = b.input("dataset", "like", shape, dtype)
+    samples = b.input("dataset", "samples", (), "int64")
+    key = b.input("scalar", "key", (2,), "int64")
+    drawn = b.add("uniform_like", like, samples, key, attrs=ops.Uniform(65535, 65535))
+    graph = b.graph([("drawn", drawn), ("behind", b.add("square", drawn))])
+    arrays = {
+        "like": np.full((3, *shape), np.nan, dtype),
+        "samples": np.array([0, 2**31 + 5, 7], np.int64),
+        "key": np.array([-(2**63), 2**32 - 1], np.int64),
+    }
+    found = check(graph, arrays, 3)["drawn"]
+    assert found.dtype == dtype
+    assert (found >= 0).all()
+    assert (found < 1).all()
 
 
 def test_values_with_gaps() -> None:

@@ -157,6 +157,19 @@ def test_what_is_refused(tmp_path: Path) -> None:
     assert not [*tmp_path.iterdir()]
 
 
+def test_windows_that_are_drawn_go_out_as_a_prediction_has_them(tmp_path: Path) -> None:
+    """With the offset 0.5, as the graph of that number; ONNX has no operator that draws them."""
+    offsets: tuple[Any, ...] = ("random", 0.5)
+    for offset in offsets:
+        model = nn.Sequential(
+            nn.FractionalMaxPool2d(2, (5, 4), offset=offset), nn.Flatten(), nn.Linear(3)
+        ).build((9, 8, 2), seed=1)
+        check(model, tmp_path / f"{offset}.onnx")
+    made = [onnx.load(tmp_path / f"{offset}.onnx").graph for offset in offsets]
+    assert made[0] == made[1]
+    assert "MaxPool" in {node.op_type for node in made[0].node}
+
+
 class _Unpooled(nn.Module):
     """A maximum put back where it was, or where numbers made of its place say."""
 

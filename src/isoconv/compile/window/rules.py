@@ -5,13 +5,20 @@ from __future__ import annotations
 from isoconv.compile.calls import Arguments
 from isoconv.compile.lowering import Lowering, lowers
 from isoconv.compile.pointwise.expression import Domain
+from isoconv.compile.window.fractional import FractionalPoolGradSpec, FractionalPoolSpec
 from isoconv.compile.window.gradient import PoolGradSpec
 from isoconv.compile.window.pool import PoolSpec
 from isoconv.compile.window.unpool import UnpoolSpec
 from isoconv.graph.groups import Group
 from isoconv.ops.pool import AvgPool, AvgPoolGrad
 
-__all__ = ["lower_places", "lower_pool", "lower_pool_grad"]
+__all__ = [
+    "lower_fractional",
+    "lower_fractional_grad",
+    "lower_places",
+    "lower_pool",
+    "lower_pool_grad",
+]
 
 
 @lowers("max_pool", "max_pool_places", "avg_pool")
@@ -89,6 +96,56 @@ def lower_places(lowering: Lowering, group: Group) -> None:
             arguments.operand(lowering.places[places], listed, listed),
             arguments.operand(result, node.spec, node.spec, write=True),
         ),
+        buffers=len(arguments.buffers),
+    )
+    lowering.emit(kernel, arguments, node.name)
+
+
+@lowers("fractional_max_pool", "fractional_max_pool_places")
+def lower_fractional(lowering: Lowering, group: Group) -> None:
+    """One kernel, with the pointwise work behind it."""
+    node = lowering.graph[group.anchor]
+    x = lowering.spec(node.inputs[0])
+    arguments = Arguments()
+    source, offsets = (
+        arguments.operand(lowering.places[i], lowering.spec(i), lowering.spec(i))
+        for i in node.inputs
+    )
+    expression, _ = lowering.expression(group, node.spec, arguments)
+    kernel = FractionalPoolSpec(
+        kind="place" if node.op == "fractional_max_pool_places" else "max",
+        dtype=node.spec.dtype,
+        window=node.attrs,
+        sides=x.shape[:-1],
+        channels=x.shape[-1],
+        source=source,
+        offsets=offsets,
+        domain=Domain(node.spec.shape),
+        epilogue=lowering.nontemporal(expression, arguments),
+        buffers=len(arguments.buffers),
+    )
+    lowering.emit(kernel, arguments, node.name)
+
+
+@lowers("fractional_max_pool_grad")
+def lower_fractional_grad(lowering: Lowering, group: Group) -> None:
+    """One kernel that adds each gradient where its window's maximum stands."""
+    node = lowering.graph[group.anchor]
+    result = lowering.allocate(group.anchor)
+    arguments = Arguments()
+    source, offsets, gradient = (
+        arguments.operand(lowering.places[i], lowering.spec(i), lowering.spec(i))
+        for i in node.inputs
+    )
+    kernel = FractionalPoolGradSpec(
+        dtype=node.spec.dtype,
+        window=node.attrs,
+        sides=node.spec.shape[:-1],
+        channels=node.spec.shape[-1],
+        source=source,
+        offsets=offsets,
+        gradient=gradient,
+        result=arguments.operand(result, node.spec, node.spec, write=True),
         buffers=len(arguments.buffers),
     )
     lowering.emit(kernel, arguments, node.name)

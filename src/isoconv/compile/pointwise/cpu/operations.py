@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import llvmlite.ir as ir
 
+from isoconv.arithmetic.philox import Purpose
 from isoconv.compile.native import elementary
 from isoconv.compile.native.loops import F32, F64, I8, I32, I64, Kernel, Value
 from isoconv.compile.pointwise.cpu import activations
@@ -260,13 +262,10 @@ def _count(k: Kernel, count: Value, dtype: str, place: Place) -> Value:
 
 # Randomness -------------------------------------------------------------------------------------
 
-_DROPOUT_PURPOSE = 4
 
-
-@emits("dropout")
-def _dropout(k: Kernel, attrs: Any, dtype: str, args: list[Value], place: Place) -> Value:
-    """Keep where a uniform number of (seed, epoch, sample, element) is at least the rate."""
-    x, samples, seed, epoch = args
+def _uniform32(k: Kernel, purpose: int, stream: int, args: Sequence[Value], place: Place) -> Value:
+    """Uniform float32 of (seed, purpose, stream, epoch, sample, element)."""
+    samples, seed, epoch = args
     b, lanes = k.builder, place.lanes
     words = ir.VectorType(I32, lanes)
 
@@ -276,13 +275,12 @@ def _dropout(k: Kernel, attrs: Any, dtype: str, args: list[Value], place: Place)
     first = k.splat(b.trunc(place.element(), I32), lanes)
     index = b.add(first, ir.Constant(words, list(range(lanes))))
     shift = ir.Constant(ir.VectorType(I64, lanes), [32] * lanes)
-    purpose = ir.Constant(words, [_DROPOUT_PURPOSE << 16 | attrs.stream] * lanes)
     four = elementary.philox_words(
         b,
         b.lshr(index, ir.Constant(words, [2] * lanes)),
         low(samples),
         low(epoch),
-        purpose,
+        ir.Constant(words, [purpose << 16 | stream] * lanes),
         low(seed),
         low(b.lshr(seed, shift)),
     )
@@ -293,9 +291,26 @@ def _dropout(k: Kernel, attrs: Any, dtype: str, args: list[Value], place: Place)
             b.icmp_unsigned("==", which, ir.Constant(words, [i] * lanes)), four[i], word
         )
     number = b.uitofp(b.lshr(word, ir.Constant(words, [8] * lanes)), ir.VectorType(F32, lanes))
-    uniform = b.fmul(number, ir.Constant(ir.VectorType(F32, lanes), [2.0**-24] * lanes))
+    return b.fmul(number, ir.Constant(ir.VectorType(F32, lanes), [2.0**-24] * lanes))
+
+
+@emits("uniform_like")
+def _uniform_like(k: Kernel, attrs: Any, dtype: str, args: list[Value], place: Place) -> Value:
+    """The numbers, which float64 holds as they are."""
+    uniform = _uniform32(k, attrs.purpose, attrs.stream, args[1:], place)
+    if dtype == "float32":
+        return uniform
+    return k.builder.fpext(uniform, k.vector_type(dtype, place.lanes))
+
+
+@emits("dropout")
+def _dropout(k: Kernel, attrs: Any, dtype: str, args: list[Value], place: Place) -> Value:
+    """Keep where a uniform number is at least the rate."""
+    x, *names = args
+    b = k.builder
+    uniform = _uniform32(k, Purpose.DROPOUT, attrs.stream, names, place)
     keeps = b.fcmp_ordered(
-        ">=", uniform, k.splat_const(rounded(attrs.rate, "float32"), "float32", lanes)
+        ">=", uniform, k.splat_const(rounded(attrs.rate, "float32"), "float32", place.lanes)
     )
     kept = b.fmul(x, fill(k, 1.0 / (1.0 - attrs.rate), dtype, place))
     return b.select(keeps, kept, fill(k, 0.0, dtype, place))
