@@ -47,10 +47,9 @@ def shard_size_for(graph: Graph, target: Target) -> int:
             continue
         specs = [node.spec, *(graph[index].spec for index in node.inputs)]
         layers.append(_bytes(spec for spec in specs if spec.batched))
-        once += sum(
-            _bytes([spec])
-            for spec in specs
-            if not spec.batched and _read_once(node, graph[node.inputs[0]].spec, spec, target)
+        source = graph[node.inputs[0]].spec
+        once += _bytes(
+            spec for spec in specs if not spec.batched and _read_once(node, source, spec, target)
         )
     caches = ((OWN_CACHE, 1.0), (target.cache_share, _SHARED))
 
@@ -74,4 +73,7 @@ def _read_once(node: Node, source: TensorSpec, weight: TensorSpec, target: Targe
 
 
 def _bytes(specs: Iterable[TensorSpec]) -> int:
-    return sum(spec.size * spec.itemsize for spec in specs)
+    total = 0
+    for spec in specs:
+        total += spec.size * spec.itemsize
+    return total
