@@ -7,6 +7,7 @@ from math import prod
 from typing import Any, Self, cast
 
 import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
 from numpy.typing import ArrayLike, NDArray
 
 from isoconv.memory import check_memory
@@ -18,15 +19,18 @@ Numbers = NDArray[np.int64]
 
 CHUNK = 1 << 24
 """Bytes that are read at once of what is gone through from its first row to its last."""
+_READ_ONLY = "assignment destination is read-only"  # NumPy's words
 
 
-class Rows:
+class Rows(NDArrayOperatorsMixin):
     """Rows of an array, ``rows[i] = base[numbers[i]]``, as an array of their own.
 
     The images of a packed data set are such rows of a file, and so is each part that is held out of
-    them. A row, a slice or a list of rows is read when it is asked for. All else that arrays can do
-    is done with a copy of all rows, once there is memory for it (a view where they lie one behind
-    the other); native code reads them where they are.
+    them. They are asked and compared as an array is that nobody may write to: by a number, a slice,
+    a list, flags, or tuples of these, and only the rows that are asked for are read. All else that
+    arrays can do (operators, functions of NumPy, methods) is done with a copy of all rows, once
+    there is memory for it (a view where they lie one behind the other in memory); native code reads
+    them where they are.
 
     Args:
         base: ``(M, …)``, C-contiguous.
@@ -76,23 +80,67 @@ class Rows:
         return len(self.numbers)
 
     def __getitem__(self, key: Any) -> Any:
-        first, *others = key if isinstance(key, tuple) else (key,)
-        if first is None or first is Ellipsis or np.ndim(first) > 1:
-            return self._array()[key]
-        numbers = self.numbers[first]
-        if np.ndim(numbers) == 0:
-            return self._read(numbers[None])[0][tuple(others)]
-        found = self._read(numbers)
-        return found[(slice(None), *others)] if others else found
+        found = self._asked(key if isinstance(key, tuple) else (key,))
+        if isinstance(found, np.ndarray):
+            found.flags.writeable = False
+        return found
+
+    def _asked(self, keys: tuple[Any, ...]) -> Any:
+        chosen = self._chosen(keys[0]) if keys else None
+        if chosen is None:
+            return self._array()[keys]
+        numbers = self.numbers[chosen]
+        found = self._read(numbers.reshape(-1))
+        if len(keys) == 1:
+            return found[0] if numbers.ndim == 0 else found.reshape(*numbers.shape, *self.shape[1:])
+        if isinstance(chosen, slice):
+            return found[(slice(None), *keys[1:])]
+        # What stood for rows goes on to stand for them, so that it meets the others as in an array.
+        places = np.arange(numbers.size).reshape(numbers.shape)
+        return found[(0 if numbers.ndim == 0 else places, *keys[1:])]
+
+    def _chosen(self, first: Any) -> Any:
+        """What tells rows apart, for their numbers to be asked by; None for what is about more."""
+        if first is None or first is Ellipsis:
+            return None
+        if isinstance(first, slice):
+            return first
+        asked = np.asarray(first)
+        if asked.dtype == bool:
+            # A flag alone adds an axis, and flags of several axes go beyond the first.
+            return asked if asked.ndim == 1 else None
+        # An empty list is one of floats.
+        return asked.astype(np.int64) if not asked.size and isinstance(first, list) else first
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise ValueError(_READ_ONLY)
 
     def __iter__(self) -> Iterator[Array]:
         return (self[place] for place in range(len(self)))
 
+    def __contains__(self, value: object) -> bool:
+        return value in self._array()
+
+    def __bool__(self) -> bool:
+        # Of an array of several elements NumPy says what is wrong with that.
+        alone = self._array() if self.size == 1 else np.broadcast_to(False, self.shape)
+        return bool(alone)
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        wanted = self.dtype if dtype is None else np.dtype(dtype)
+        if copy is False and (wanted != self.dtype or not self._are_a_view()):
+            raise ValueError("rows are copied to make an array of them; copy=False forbids it")
         found = self._array()
-        if copy:
-            return np.array(found, dtype)
-        return found if dtype is None else found.astype(dtype, copy=False)
+        if copy and wanted == self.dtype and found.flags.owndata:
+            found.flags.writeable = True
+            return found
+        return np.array(found, wanted) if copy else found.astype(wanted, copy=False)
+
+    def __array_ufunc__(self, function: Any, method: str, *inputs: Any, **settings: Any) -> Any:
+        if any(isinstance(each, Rows) for each in settings.get("out", ())):
+            raise ValueError(_READ_ONLY)
+        arrays = (each._array() if isinstance(each, Rows) else each for each in inputs)
+        return getattr(function, method)(*arrays, **settings)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -106,16 +154,30 @@ class Rows:
         """All rows."""
         return self._read(self.numbers)
 
+    def _are_a_view(self) -> bool:
+        """Whether all rows together need no copy."""
+        return _are_neighbours(self.numbers)
+
     def _read(self, numbers: Numbers) -> Array:
-        """Some rows: a view where they lie one behind the other, else a copy."""
-        first = int(numbers[0]) if len(numbers) else 0
-        if np.array_equal(numbers, np.arange(first, first + len(numbers))):
-            return self.base[first : first + len(numbers)]
-        size = len(numbers) * self.nbytes // max(1, len(self))
-        check_memory("reading", {f"{len(numbers):,} rows": size}, "fewer rows at a time")
-        found: Array = self.base[numbers]
+        """Some rows, not writable: a view where they lie one behind the other, else a copy."""
+        if _are_neighbours(numbers):
+            first = int(numbers[0]) if len(numbers) else 0
+            found = self.base[first : first + len(numbers)]
+            found.flags.writeable = False
+            return found
+        self._check_room(len(numbers))
+        found = self.base[numbers]
         found.flags.writeable = False
         return found
+
+    def _check_room(self, count: int) -> None:
+        """See that there is memory for so many rows.
+
+        Raises:
+            NotEnoughMemoryError: there is not.
+        """
+        size = count * prod(self.base.shape[1:]) * self.base.itemsize
+        check_memory("reading", {f"{count:,} rows": size}, "fewer rows at a time")
 
     def taken(self, places: ArrayLike) -> Self:
         """Some of these rows, in this order, without reading any of them."""
@@ -153,6 +215,13 @@ class Rows:
             DataFileError: they are not.
         """
 
+    def used(self) -> None:
+        """Native code has read rows: see that they were what they should be.
+
+        Raises:
+            DataFileError: they were not, and nothing that came of them may be kept.
+        """
+
     @property
     def at_once(self) -> int:
         """Rows that native code may read in one call."""
@@ -160,6 +229,11 @@ class Rows:
 
     def expect(self, numbers: Numbers) -> None:
         """Native code reads these rows of `base` next."""
+
+
+def _are_neighbours(numbers: Numbers) -> bool:
+    """Whether each number is one more than that before it."""
+    return not len(numbers) or bool((np.diff(numbers) == 1).all())
 
 
 def rows_behind(array: Any) -> Rows | None:

@@ -105,6 +105,19 @@ def two_blocks(folder: Path) -> Path:
     return out
 
 
+def test_labels_beside_floats_are_no_floats(tmp_path: Path) -> None:
+    """Masks fill blocks of their own and half ones; -1 in them is no NaN of the images."""
+    for side in (5, 257, 300):
+        images, masks = noise(9, side, side, dtype="float32"), np.full((9, side, side), -1)
+        masks[:, 0] = 1
+        out = tmp_path / f"{side}.pack"
+        pack((images, masks), out, progress=False)
+        data = load(out)
+        assert np.array_equal(data.images[..., 0], images)
+        assert np.array_equal(data.labels, masks)
+        assert check(out) == []
+
+
 def test_a_damaged_block_is_told_when_it_is_used(tmp_path: Path) -> None:
     """With its images; the others are read, and a check names all that is wrong."""
     out = two_blocks(tmp_path)

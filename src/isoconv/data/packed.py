@@ -2,9 +2,12 @@
 
 A block's digest is checked when the block is first used, once in a process: whoever goes through
 all images, as a training does before its first step, has checked them all. From then on the file
-must stay as it is: its length and the time of its last change are looked at again before each
-epoch and each measurement. If a file is made shorter while it is read, the system ends the process
-(SIGBUS); nothing can be done about that from within.
+must stay as it is. Its length and the time of its last change are looked at before and after every
+read, so that nothing that was read of another file gets into a result; where it was only touched
+(renamed, say), its digests are checked anew.
+
+Python reads the file into memory of its own, where a file that is cut is no more than a short read.
+Native code reads it where it is mapped; what happens there is told in ``run/cut_files.py``.
 """
 
 from __future__ import annotations
@@ -16,8 +19,9 @@ import sys
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +33,7 @@ from isoconv.data.files import Format, Request, Split, bad_file, file_error
 from isoconv.data.pack_layout import BLOCK, PAGE, Area, Layout
 from isoconv.data.reading import Reading
 from isoconv.errors import ArgumentError, DataError, DataFileError
-from isoconv.files import is_regular, open_file
+from isoconv.files import is_regular, open_file, read_at
 from isoconv.memory import available_memory, check_memory
 from isoconv.printable import printable
 from isoconv.progress import check_progress
@@ -47,8 +51,24 @@ Numbers = NDArray[np.int64]
 ENDING = ".pack"
 HELD = 1 << 28
 """Bytes of a mapped file that count as this process's memory at most, about."""
+_PIECE = 1 << 30
+"""Bytes that are read in one call; systems give no more than 2 GiB."""
 _LARGE = 2
 """A file of more than this part of the memory that there is does not stay in it."""
+
+
+class _State(NamedTuple):
+    """What tells whether a file was changed.
+
+    Attributes:
+        size: its bytes.
+        written: when they were changed last, as anybody may set it.
+        touched: when anything of it was, its name too, as the system alone sets it.
+    """
+
+    size: int
+    written: int
+    touched: int
 
 
 class PackFile:
@@ -62,6 +82,8 @@ class PackFile:
         sha256: digest of the whole, in hexadecimal.
         size: its bytes.
         large: it does not stay in memory once it was read.
+        images: all of them where they are mapped, for native code alone.
+        state: size and times of the file as which its digests were checked.
 
     Raises:
         DataFileError: it is damaged, foreign, or cannot be mapped.
@@ -79,8 +101,8 @@ class PackFile:
             # Whoever replaces the file by another leaves this one as it is.
             self._handle = os.dup(file.fileno())
             weakref.finalize(self, os.close, self._handle)
-            self._state = self._now()
-            self.size = self._state[0]
+            self.state = self._now()
+            self.size = self.state.size
             try:
                 found = Layout.read(file, self.size, self._where)
             except DataFileError as error:
@@ -93,9 +115,10 @@ class PackFile:
                 self._map = mmap.mmap(file.fileno(), self.size, access=mmap.ACCESS_READ)
             except (OSError, ValueError, OverflowError) as error:
                 raise bad_file(path, f"cannot be mapped into memory: {error}") from error
-        self._whole = np.frombuffer(self._map, np.uint8)
         self._right = np.zeros(-(-self._data // BLOCK), bool)
-        self.images = self._array(self.layout.images)
+        images = self.layout.images
+        content = np.frombuffer(self._map, np.uint8, images.bytes, PAGE + images.start)
+        self.images = content.view(_little(images)).reshape(images.shape)
         memory = available_memory()
         self.large = memory is not None and self.size > memory // _LARGE
         self._touched = 0
@@ -103,16 +126,9 @@ class PackFile:
             # What lies beside a picture is not wanted, and would push out what is.
             self._advise("MADV_RANDOM", 0, self.size)
 
-    def _now(self) -> tuple[int, int]:
-        """What tells whether a file was changed."""
-        state = os.fstat(self._handle)
-        return state.st_size, state.st_mtime_ns
-
-    def _array(self, area: Area) -> Array:
-        first = PAGE + area.start
-        content = self._whole[first : first + area.bytes]
-        dtype = np.dtype(area.dtype).newbyteorder("<")
-        return content.view(dtype).reshape(area.shape)
+    def _now(self) -> _State:
+        found = os.fstat(self._handle)
+        return _State(found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
     def check_unchanged(self) -> None:
         """See that nobody has written to the file since it was opened.
@@ -121,10 +137,64 @@ class PackFile:
             DataFileError: somebody has.
         """
         now = self._now()
-        if now[0] != self.size:
-            raise file_error(self.path, f"{self.size} bytes, as when it was opened", f"{now[0]}")
-        if now != self._state:
+        if now.size != self.size:
+            raise file_error(self.path, f"{self.size} bytes, as when it was opened", f"{now.size}")
+        if now.written != self.state.written:
             raise bad_file(self.path, "was written to while it is read: load it anew")
+        if now.touched != self.state.touched:
+            # Of another name or owner by now, or written to by somebody who set the time back.
+            self._right[:] = False
+            self.state = now
+
+    def read(self, start: int, size: int) -> Array:
+        """Bytes of the data, uint8 in memory of its own.
+
+        Args:
+            start: the first of them.
+            size: how many.
+
+        Raises:
+            DataFileError: the file has become shorter, or cannot be read.
+        """
+        found = np.empty(size, np.uint8)
+        self._read_into(found, start)
+        return found
+
+    def _read_into(self, target: Array, start: int) -> None:
+        """Fill bytes in memory with those of the data."""
+        done = 0
+        while done < len(target):
+            piece = target[done : done + _PIECE].data
+            try:
+                count = read_at(self._handle, piece, PAGE + start + done)
+            except OSError as error:
+                raise bad_file(self.path, f"cannot be read: {error.strerror or error}") from error
+            if not count:
+                self.check_unchanged()
+                raise file_error(self.path, f"{self.size} bytes", "fewer as it is read")
+            done += count
+
+    def rows(self, numbers: Numbers) -> Array:
+        """Some of the images, in memory of their own and checked.
+
+        Raises:
+            DataFileError: a block is damaged, or the file was changed.
+        """
+        images = self.layout.images
+        each = images.bytes // images.shape[0]
+        found = np.empty((len(numbers), *images.shape[1:]), images.dtype)
+        content = found.reshape(-1).view(np.uint8)
+        first = images.start + each * numbers
+        before = None
+        while before != self.state:
+            before = self.state
+            self.check_unchanged()
+            self.check_bytes(first, first + (each - 1))
+            for begin, end in neighbours(numbers):
+                self._read_into(content[each * begin : each * end], int(first[begin]))
+            # What was read is what was checked.
+            self.check_unchanged()
+        return found
 
     def check_bytes(self, first: Numbers, last: Numbers) -> None:
         """See that blocks are what they were when they were packed; those that were seen are.
@@ -159,7 +229,7 @@ class PackFile:
         end = min(start + BLOCK, self._data)
         if self.large:
             self.fetch(start, end - 1)
-        content = self._whole[PAGE + start : PAGE + end]
+        content = self.read(start, end - start)
         images = self.layout.images
         each = images.bytes // images.shape[0]
         first = max(0, start - images.start) // each
@@ -169,7 +239,11 @@ class PackFile:
         if hashlib.sha256(content.data).digest() != self._table[32 * number : 32 * number + 32]:
             return f"{named} is damaged: its SHA-256 is not the one that it was packed with"
         if images.dtype == "float32":
-            inside = content[max(0, images.start - start) : images.start + images.bytes - start]
+            # Labels and paths that lie in it too are no floats, and -1 would be NaN.
+            begin, end = (
+                max(0, edge - start) for edge in (images.start, images.start + images.bytes)
+            )
+            inside = content[begin:end]
             if not np.isfinite(inside.view("<f4")).all():
                 return f"{named} holds numbers that are not finite"
         return ""
@@ -183,7 +257,9 @@ class PackFile:
         """
         check_memory(f"reading {self._where}", {"an array": area.bytes}, "a smaller file")
         self.check_bytes(np.array([area.start]), np.array([area.start + area.bytes - 1]))
-        return self._array(area).astype(np.dtype(area.dtype))
+        content = self.read(area.start, area.bytes)
+        self.check_unchanged()
+        return content.view(_little(area)).reshape(area.shape).astype(area.dtype, copy=False)
 
     def touch(self, size: int) -> None:
         """So many bytes of the images are read; what was read long ago need not be held."""
@@ -227,20 +303,24 @@ class PackedRows(Rows):
         first = self.file.layout.images.start + self._each * numbers
         return first, first + (self._each - 1)
 
+    def _are_a_view(self) -> bool:
+        # What somebody holds must stay what it is, whatever becomes of the file.
+        return False
+
     def _read(self, numbers: Numbers) -> Array:
+        self._check_room(len(numbers))
         self._fetch(numbers)
-        self.file.check_bytes(*self._places(numbers))
-        return super()._read(numbers)
+        found = self.file.rows(numbers)
+        found.flags.writeable = False
+        return found
 
     def chunks(self) -> Iterator[Array]:
-        """All images, some at a time; what was read need not be held."""
-        self.file.check_unchanged()
+        """All images, some at a time; those that come next are asked for."""
         done = 0
         for part in super().chunks():
             done += len(part)
             self._fetch(self.numbers[done : done + len(part)])
             yield part
-            self.file.touch(part.nbytes)
 
     def ready(self) -> None:
         """See that the file is as it was, and its blocks as they were packed.
@@ -250,6 +330,17 @@ class PackedRows(Rows):
         """
         self.file.check_unchanged()
         self.file.check_bytes(*self._places(self.numbers))
+
+    def used(self) -> None:
+        """See that the file stayed as it was while native code read it.
+
+        Raises:
+            DataFileError: it did not.
+        """
+        before = self.file.state
+        self.file.check_unchanged()
+        if self.file.state != before:
+            self.file.check_bytes(*self._places(self.numbers))
 
     @property
     def at_once(self) -> int:
@@ -265,11 +356,27 @@ class PackedRows(Rows):
         """Have the disk begin with images that are not in memory; neighbours come together."""
         if not self.file.large or not len(numbers):
             return
-        edges = np.flatnonzero(np.diff(numbers) != 1)
-        first, _ = self._places(numbers[np.append(0, edges + 1)])
-        _, last = self._places(numbers[np.append(edges, len(numbers) - 1)])
-        for pair in zip(first.tolist(), last.tolist(), strict=True):
-            self.file.fetch(*pair)
+        first, last = self._places(numbers)
+        for begin, end in neighbours(numbers):
+            self.file.fetch(int(first[begin]), int(last[end - 1]))
+
+
+def neighbours(numbers: Numbers) -> list[tuple[int, int]]:
+    """Where numbers that follow one another begin, and where they end.
+
+    Example:
+        >>> neighbours(np.array([3, 4, 9]))
+        [(0, 2), (2, 3)]
+    """
+    if not len(numbers):
+        return []
+    edges = [0, *(np.flatnonzero(np.diff(numbers) != 1) + 1).tolist(), len(numbers)]
+    return [*pairwise(edges)]
+
+
+def _little(area: Area) -> np.dtype[Any]:
+    """Of an array's elements, as the file has them."""
+    return np.dtype(area.dtype).newbyteorder("<")
 
 
 _OPEN: weakref.WeakValueDictionary[tuple[Any, ...], PackFile] = weakref.WeakValueDictionary()
@@ -413,8 +520,8 @@ def check(path: Path | str, progress: bool | Console = False) -> list[str]:
         for number in range(file.blocks):
             if fault := file.fault(number):
                 found.append(fault)
-            file.touch(BLOCK)
             step()
+    file.check_unchanged()
     if found:
         return found
     parts = _read(file.path, [part.part for part in file.layout.parts], Request(Reading()))
