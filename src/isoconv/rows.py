@@ -37,6 +37,7 @@ class Rows(NDArrayOperatorsMixin):
         numbers: int64 ``(N,)``, each from 0 to M - 1.
 
     Attributes:
+        mapped: they are rows of a file, of which pages may be lost while native code reads them.
         known: what was found out by reading all of them, kept for the next one who asks.
         known_of_each: likewise of each row; it goes along with those that are taken.
 
@@ -45,6 +46,8 @@ class Rows(NDArrayOperatorsMixin):
         >>> rows.shape, rows[0].tolist(), rows[:1].tolist(), int(rows.max())
         ((2, 2), [6, 7], [[6, 7]], 7)
     """
+
+    mapped = False
 
     def __init__(self, base: Array, numbers: Numbers) -> None:
         self.base, self.numbers = base, np.ascontiguousarray(numbers, np.int64)
@@ -215,8 +218,11 @@ class Rows(NDArrayOperatorsMixin):
             DataFileError: they are not.
         """
 
-    def used(self) -> None:
+    def used(self, *, lost: bool = False) -> None:
         """Native code has read rows: see that they were what they should be.
+
+        Args:
+            lost: the system could not give some of them.
 
         Raises:
             DataFileError: they were not, and nothing that came of them may be kept.

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,10 @@ import numpy as np
 import pytest
 
 from isoconv import memory, nn
+from isoconv.compile.native.lost_pages import HAS_SIGNALS
 from isoconv.data import Augmentation, Dataset, load_splits, pack
+from isoconv.data.pack_layout import PAGE
+from isoconv.data.packed import PackedRows
 from isoconv.errors import DataFileError
 from isoconv.train import Callback, Run, Trainer, evaluate
 from isoconv.train.reads import bytes_read
@@ -88,6 +94,78 @@ def test_a_file_that_changes_ends_the_training(tmp_path: Path) -> None:
 
     with pytest.raises(DataFileError, match="as when it was opened"):
         trained(load_splits(path), callbacks=[Writer()])
+
+
+@pytest.mark.skipif(not HAS_SIGNALS, reason="only there it is known how a lost page is told")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_file_that_is_cut_or_written_to_under_native_code_is_an_error(
+    tmp_path: Path, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the last look at it and its end: the process lives, and no result is given back."""
+    path, kept = tmp_path / "data.pack", tmp_path / "kept.pack"
+    pack(source(count=900), kept, progress=False)
+    shutil.copy(kept, path)
+    model = trained(load_splits(path), threads=threads).model
+    usual = PackedRows.expect
+    spoil: list[Callable[[], object]] = []
+
+    def expect(self: PackedRows, numbers: Any) -> None:
+        """What comes in between."""
+        usual(self, numbers)
+        for each in spoil:
+            each()
+        spoil.clear()
+
+    def cut_for_a_while() -> None:
+        """As long as it is not looked at."""
+        state = path.stat()
+        os.truncate(path, PAGE)
+        os.truncate(path, state.st_size)
+        with path.open("r+b") as file:
+            file.write(kept.read_bytes())
+        os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+
+    monkeypatch.setattr(PackedRows, "expect", expect)
+    for spoiling, told in (
+        (lambda: os.truncate(path, PAGE), "as when it was opened; found 4096"),
+        (lambda: shutil.copy(kept, path), "was written to while it is read"),
+        (lambda: path.write_bytes(bytes(path.stat().st_size)), "was written to while it is read"),
+    ):
+        for use in (lambda data: trained(data, threads=threads),
+                    lambda data: model.predict(data.train.images),
+                    lambda data: evaluate(model, data.train)):  # fmt: skip
+            shutil.copy(kept, path)
+            data = load_splits(path)
+            data.train.digest()
+            spoil.append(spoiling)
+            with pytest.raises(DataFileError, match=f"data.pack: .*{told}"):
+                use(data)
+            assert not spoil
+    shutil.copy(kept, path)
+    data = load_splits(path)
+    wanted = model.predict(data.train.images)
+    # The same bytes, as of the same time: the digests are made anew, and nothing is lost.
+    spoil.append(cut_for_a_while)
+    assert np.array_equal(model.predict(data.train.images), wanted)
+
+
+def test_a_pack_that_another_one_replaces_is_read_to_the_end(tmp_path: Path) -> None:
+    """A training holds the file that it was begun with; the next one has the new one."""
+    path, other = tmp_path / "data.pack", tmp_path / "other.pack"
+    pack(source(), path, progress=False)
+    images, labels = source()
+    pack((255 - images, labels), other, progress=False)
+    wanted = trained(load_splits(path))
+
+    class Mover(Callback):
+        def on_epoch_end(self, run: Run, row: Any) -> None:  # noqa: ARG002
+            """The other one gets its name."""
+            if other.exists():
+                other.replace(path)
+
+    found = trained(load_splits(path), callbacks=[Mover()])
+    assert found.digest == wanted.digest
+    assert trained(load_splits(path)).digest != wanted.digest
 
 
 def test_frozen_layers_go_over_a_pack_once(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ read, so that nothing that was read of another file gets into a result; where it
 (renamed, say), its digests are checked anew.
 
 Python reads the file into memory of its own, where a file that is cut is no more than a short read.
-Native code reads it where it is mapped; what happens there is told in ``run/cut_files.py``.
+Native code reads it where it is mapped; what happens to it there is told in
+``compile/native/lost_pages.py``.
 """
 
 from __future__ import annotations
@@ -84,6 +85,7 @@ class PackFile:
         large: it does not stay in memory once it was read.
         images: all of them where they are mapped, for native code alone.
         state: size and times of the file as which its digests were checked.
+        lost: a part of what is mapped is no longer there.
 
     Raises:
         DataFileError: it is damaged, foreign, or cannot be mapped.
@@ -121,6 +123,7 @@ class PackFile:
         self.images = content.view(_little(images)).reshape(images.shape)
         memory = available_memory()
         self.large = memory is not None and self.size > memory // _LARGE
+        self.lost = False
         self._touched = 0
         if self.large:
             # What lies beside a picture is not wanted, and would push out what is.
@@ -287,6 +290,8 @@ class PackedRows(Rows):
         numbers: int64 ``(N,)``, which of its images they are.
     """
 
+    mapped = True
+
     def __init__(self, file: PackFile, numbers: Numbers) -> None:
         super().__init__(file.images, numbers)
         self.file = file
@@ -331,14 +336,21 @@ class PackedRows(Rows):
         self.file.check_unchanged()
         self.file.check_bytes(*self._places(self.numbers))
 
-    def used(self) -> None:
+    def used(self, *, lost: bool = False) -> None:
         """See that the file stayed as it was while native code read it.
+
+        Args:
+            lost: the system could not give some of it.
 
         Raises:
             DataFileError: it did not.
         """
         before = self.file.state
         self.file.check_unchanged()
+        if lost:
+            self.file.lost = True
+            reason = "a part of it was lost while it was read: it was cut, or its disk fails"
+            raise bad_file(self.file.path, reason)
         if self.file.state != before:
             self.file.check_bytes(*self._places(self.numbers))
 
@@ -395,7 +407,7 @@ def open_pack(path: Path) -> PackFile:
         raise bad_file(path, f"cannot be opened: {error.strerror or error}") from error
     key = path, state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns
     found = _OPEN.get(key)
-    if found is None:
+    if found is None or found.lost:
         found = _OPEN[key] = PackFile(path)
     return found
 
