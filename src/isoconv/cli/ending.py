@@ -110,7 +110,7 @@ def scored_part(
         data: its images.
         evaluation: of these.
     """
-    from isoconv.cli.runs import class_names_of
+    from isoconv.cli.named_models import class_names_of
     from isoconv.cli.scored import Scored, majority_of
     from isoconv.train import RunFolder
 

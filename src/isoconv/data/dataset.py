@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import prod
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -20,7 +19,15 @@ from isoconv.checks import (
     check_text,
     refusal,
     shown,
-    whole,
+)
+from isoconv.data.checked import (
+    asked_for,
+    check_names,
+    checked_images,
+    finite_float32,
+    frozen,
+    given_array,
+    listed_names,
 )
 from isoconv.data.labels import MAX_CLASSES, class_labels, classes_hint, label_array, place_labels
 from isoconv.data.passes import head_of, known_of, little
@@ -29,11 +36,9 @@ from isoconv.data.shown import dataset_card
 from isoconv.data.skipped import Skipped
 from isoconv.data.stratify import held_out
 from isoconv.errors import ArgumentError, DataError
-from isoconv.memory import check_memory
 from isoconv.rows import Rows, rows_behind, taken
-from isoconv.wording import either
 
-__all__ = ["Dataset", "dataset_of", "labelled", "looks_channels_first", "normalisation"]
+__all__ = ["Dataset", "dataset_of", "labelled", "normalisation"]
 __public__ = {"isoconv.data": ["Dataset", "normalisation"]}
 
 Array = NDArray[Any]
@@ -222,7 +227,7 @@ class Dataset(Carded, card=dataset_card):
         return replace(
             self,
             images=_some(self.name, self.images, wanted),
-            labels=_frozen(self.labels[wanted]),
+            labels=frozen(self.labels[wanted]),
             paths=tuple(self.paths[place] for place in wanted.tolist()) if self.paths else (),
         )
 
@@ -324,11 +329,11 @@ def _dataset_of(
     layout: Literal["channels_last"] | None,
     complete: bool,
 ) -> Dataset:
-    class_names = _listed(given_names)
+    class_names = listed_names(given_names)
     if rows_behind(images) is not None:
         # Whoever put them into a file has checked them.
         return labelled(cast(Array, images), labels, class_names, name, complete=complete)
-    pictures = _checked_images(_array("images", images), name, layout)
+    pictures = checked_images(given_array("images", images), name, layout)
     return labelled(pictures, labels, class_names, name, complete=complete)
 
 
@@ -361,9 +366,9 @@ def labelled(
         )
     if targets.dtype.kind in "biu" and targets.shape == pictures.shape[:3]:
         names = tuple(map(str, class_names or ()))
-        _check_names(names)
+        check_names(names)
         places = place_labels(targets, len(names) or MAX_CLASSES)
-        return Dataset(_frozen(pictures), _frozen(places), names, name)
+        return Dataset(frozen(pictures), frozen(places), names, name)
     if targets.dtype.kind == "f":
         if class_names:
             raise DataError(
@@ -371,12 +376,12 @@ def labelled(
                 f"{targets.dtype} targets{classes_hint(targets)}",
                 argument="class_names",
             )
-        targets = _finite_float32(targets, name, "targets", "labels")
-        return Dataset(_frozen(pictures), _frozen(targets), (), name)
+        targets = finite_float32(targets, name, "targets", "labels")
+        return Dataset(frozen(pictures), frozen(targets), (), name)
     numbers, names = class_labels(targets, class_names, complete=complete)
-    _check_names(names)
+    check_names(names)
     numbered = class_names is None and targets.dtype.kind != "O"
-    return Dataset(_frozen(pictures), _frozen(numbers), names, name, numbered=numbered)
+    return Dataset(frozen(pictures), frozen(numbers), names, name, numbered=numbered)
 
 
 def normalisation(dataset: Dataset) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -414,131 +419,8 @@ def normalisation(dataset: Dataset) -> tuple[NDArray[np.float32], NDArray[np.flo
     return scale.astype(np.float32), offset.astype(np.float32)
 
 
-def looks_channels_first(shape: tuple[int, ...]) -> bool:
-    """Whether an image's shape is more likely (C, H, W) than (H, W, C).
-
-    Example:
-        >>> looks_channels_first((3, 32, 32)), looks_channels_first((32, 32, 3))
-        (True, False)
-    """
-    few = (1, 3, 4)
-    return len(shape) == 3 and shape[0] in few and shape[2] not in few and min(shape[1:]) > 4
-
-
-def _listed(class_names: object) -> Sequence[Any] | None:
-    """Class names as a list, whatever they are; None for none."""
-    listed = class_names.tolist() if isinstance(class_names, np.ndarray) else class_names
-    if listed is None:
-        return None
-    if not isinstance(listed, (list, tuple)) or not all(
-        isinstance(each, str) or whole(each) is not None for each in listed
-    ):
-        raise refusal("class_names", "be a list of names", class_names, DataError)
-    return listed
-
-
-def _array(name: str, given: object) -> Array:
-    return check_array(name, given, kind_error=DataError, shape_error=DataError)
-
-
-def _asked(name: str, array: Array, samples: int | None = None, itemsize: int = 0) -> Array:
-    """An array of which a copy is to be made, of so many samples, once there is memory for it."""
-    count = len(array) if samples is None else samples
-    each = prod(array.shape[1:]) * (itemsize or array.itemsize)
-    needs = {f"a copy of {count:,} samples of shape {array.shape[1:]}": count * each}
-    check_memory(name, needs, "fewer or smaller images")
-    return array
-
-
 def _some(name: str, images: Array, places: Array) -> Array:
     """Some images: a copy, or no more than their numbers where they lie in a file."""
     if rows_behind(images) is not None:
         return taken(images, places)
-    return _frozen(taken(_asked(name, images, len(places)), places))
-
-
-def _frozen(array: Array) -> Array:
-    if rows_behind(array) is not None:
-        return array
-    if not array.flags.c_contiguous:
-        _asked("a data set", array)
-    # A view, so that the caller's own array stays writable.
-    view = np.ascontiguousarray(array).view()
-    view.flags.writeable = False
-    return view
-
-
-def _finite_float32(array: Array, name: str, what: str, argument: str) -> Array:
-    if array.dtype != np.float32:
-        _asked(name, array, itemsize=4)
-    with np.errstate(over="ignore"):
-        narrow = array.astype(np.float32, copy=False)
-    for start in range(0, len(narrow), 256):
-        finite = np.isfinite(narrow[start : start + 256])
-        if not finite.all():
-            sample = start + int(np.flatnonzero(~finite.reshape(len(finite), -1).all(axis=1))[0])
-            values = narrow[sample].reshape(-1)
-            value = float(values[~np.isfinite(values)][0])
-            raise DataError(
-                f"{what} must be finite float32; sample {sample} holds {value}",
-                argument=argument,
-                row=sample,
-            )
-    return narrow
-
-
-def _checked_images(
-    images: Array, name: str, layout: Literal["channels_last"] | None = None
-) -> Array:
-    if layout is not None and check_text("layout", layout) != "channels_last":
-        raise refusal("layout", "be 'channels_last' or None", layout)
-    if images.ndim == 3:
-        images = images[..., np.newaxis]
-    if images.ndim != 4:
-        got = f"shape {images.shape}"
-        raise refusal("images", "have axes (N, H, W, C) or (N, H, W)", images, DataError, got)
-    if not images.size:
-        raise DataError(
-            f"there must be at least one image; got shape {images.shape}",
-            argument="images",
-        )
-    if layout is None and looks_channels_first(images.shape[1:]):
-        raise DataError(
-            f"images must have axes (N, H, W, C); shape {images.shape} looks like "
-            "(N, C, H, W): "
-            + either(
-                "give images.transpose(0, 2, 3, 1), or say layout='channels_last' if it is "
-                "(N, H, W, C) all the same",
-                "the channels are to be stored last",
-            ),
-            argument="images",
-        )
-    if images.dtype == np.uint8:
-        return images
-    if images.dtype.kind != "f":
-        raise DataError(
-            f"images must be uint8 or float32; got {images.dtype} (whole numbers from 0 to "
-            f"255 {either('become images by .astype(numpy.uint8)', 'are to be stored as uint8')})",
-            argument="images",
-        )
-    return _finite_float32(images, name, "images", "images")
-
-
-def _check_names(names: Sequence[str]) -> None:
-    """Classes are told apart by their names, which go into digests and files."""
-    seen: set[str] = set()
-    for class_name in names:
-        if class_name in seen:
-            raise DataError(
-                f"class names must differ; got {class_name!r} more than once",
-                argument="class_names",
-            )
-        seen.add(class_name)
-        try:
-            # Names of folders need not be text: their odd bytes are surrogates in Python.
-            class_name.encode("utf-8", "surrogateescape")
-        except UnicodeEncodeError as error:
-            raise DataError(
-                f"class names must be text; got {class_name!r}",
-                argument="class_names",
-            ) from error
+    return frozen(taken(asked_for(name, images, len(places)), places))

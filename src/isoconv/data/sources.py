@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from isoconv.checks import (
-    as_word,
     check_choice,
     check_count,
     check_flag,
@@ -25,10 +23,10 @@ from isoconv.checks import (
 from isoconv.data.batches import ArrayBatches, Batches
 from isoconv.data.classes import all_as_one, in_classes
 from isoconv.data.dataset import Dataset, dataset_of
-from isoconv.data.download import REMOTE, default_folder
+from isoconv.data.download import REMOTE
 from isoconv.data.fashion import PARTS, load_sample
-from isoconv.data.files import SPLITS, Format, Request, Split, bad_file
-from isoconv.data.formats import ENDINGS, FORMATS
+from isoconv.data.files import SPLITS, Request, Split
+from isoconv.data.finding import kind_of, place_of
 from isoconv.data.labels import check_counted
 from isoconv.data.names import KNOWN, SAMPLE
 from isoconv.data.reading import Reading
@@ -38,7 +36,6 @@ from isoconv.data.splits import Splits
 from isoconv.data.stratify import held_out
 from isoconv.data.tally import counted
 from isoconv.errors import ArgumentError, DataError, about, as_given
-from isoconv.files import kind_of_file
 from isoconv.memory import memory_told
 from isoconv.printable import printable
 from isoconv.progress import check_progress
@@ -257,8 +254,8 @@ def batches_of(
     present = _splits(source, folder)
     with as_given(size=size, depth=depth):
         if isinstance(source, str | Path) and source != SAMPLE:
-            path = _path(source, folder)
-            kind = _format(path)
+            path = place_of(source, folder)
+            kind = kind_of(path)
             if kind.batches is not None:
                 return kind.batches(path, present, request)
         return ArrayBatches(_load(source, present, request, folder))
@@ -302,8 +299,8 @@ def later_classes(source: str | Path, known: frozenset[str]) -> list[str]:
     """
     if str(source) in KNOWN:
         return []
-    path = _path(source, None)
-    return sorted({*_format(path).classes(path)} - known)
+    path = place_of(source, None)
+    return sorted({*kind_of(path).classes(path)} - known)
 
 
 def _whole(source: Source, request: Request, folder: Path | str | None) -> Dataset:
@@ -395,8 +392,8 @@ def _splits(source: Source, folder: Path | str | None) -> tuple[Split, ...]:
         return ("train",)
     if source == SAMPLE:
         return PARTS
-    path = _path(source, folder)
-    return _format(path).splits(path)
+    path = place_of(source, folder)
+    return kind_of(path).splits(path)
 
 
 def _load(
@@ -414,9 +411,9 @@ def _load(
     elif source == SAMPLE:
         loaded = {split: load_sample(split) for split in splits}
     else:
-        path = _path(source, folder)
+        path = place_of(source, folder)
         with memory_told(f"reading {printable(path)}"):
-            loaded = _format(path).read(path, splits, request)
+            loaded = kind_of(path).read(path, splits, request)
     remote = isinstance(source, str | Path) and str(source) in REMOTE
     for split, data in loaded.items():
         if remote:
@@ -451,77 +448,3 @@ def _from_pair(source: tuple[Any, Any]) -> Dataset:
     # Where they must be all classes, that is seen to for every kind of source.
     with about("source", source):
         return dataset_of(source[0], source[1], complete=False)
-
-
-def _path(source: str | Path, folder: Path | str | None) -> Path:
-    """Where the data of this name or path are."""
-    if str(source) in REMOTE:
-        kept = (default_folder() if folder is None else Path(folder)) / source
-        if not kept.is_dir():
-            option, argument = "", ""
-            if folder is not None:
-                option, argument = f" --folder {as_word(folder)}", f", {str(folder)!r}"
-            raise DataError(
-                f"{source} has not been fetched into {printable(kept)}: run `isoconv data fetch "
-                f"{source}{option}`"
-                + either(f" or isoconv.data.fetch({str(source)!r}{argument})", ""),
-                argument="source",
-                value=source,
-                path=kept,
-            )
-        return kept
-    try:
-        path = check_path("source", source).expanduser()
-    except RuntimeError as error:
-        text = f"{source}: there is no such home folder: {error}"
-        raise DataError(text, argument="source", value=source) from error
-    try:
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise DataError(
-            f"there is no data called {str(source)!r}: give one of {', '.join(KNOWN)}, or the path "
-            f"of a folder or a file of {' or '.join(ENDINGS)}",
-            argument="source",
-            value=source,
-            path=path,
-        ) from error
-    except (OSError, ValueError) as error:
-        raise bad_file(
-            path, f"cannot be read: {getattr(error, 'strerror', '') or error}"
-        ) from error
-    return path
-
-
-def _format(path: Path) -> Format:
-    """The kind of source that a path is.
-
-    Raises:
-        DataFileError: it is none, or several.
-    """
-    found: list[Format] = []
-    try:
-        for kind in FORMATS:
-            if not (kind.general and found) and kind.splits(path):
-                found.append(kind)
-    except OSError as error:
-        reason = error.strerror or error
-        raise bad_file(path, f"cannot be read: {reason}") from error
-    if len(found) > 1:
-        names = " and ".join(kind.name for kind in found).replace("`", "")
-        raise bad_file(path, f"expected one kind of data; found {names}")
-    if not found:
-        kinds = "".join(f"\n  - {kind.name}: {kind.detail}" for kind in FORMATS).replace("`", "")
-        raise bad_file(path, f"expected one of{kinds}\nfound {_contents(path)}")
-    return found[0]
-
-
-def _contents(path: Path) -> str:
-    state = path.stat()
-    if stat.S_ISREG(state.st_mode):
-        return f"a file of {state.st_size} bytes"
-    if not stat.S_ISDIR(state.st_mode):
-        return kind_of_file(state.st_mode)
-    names = sorted(printable(entry.name) for entry in path.iterdir())
-    if not names:
-        return "an empty folder"
-    return f"a folder with {', '.join(names[:5])}{', …' if len(names) > 5 else ''}"
