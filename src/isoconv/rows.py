@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from isoconv.memory import check_memory
 
-__all__ = ["CHUNK", "Rows", "chunks", "rows_behind", "taken"]
+__all__ = ["CHUNK", "Rows", "behind_each_other", "chunks", "rows_behind", "taken"]
 
 Array = NDArray[Any]
 Numbers = NDArray[np.int64]
@@ -240,6 +240,32 @@ class Rows(NDArrayOperatorsMixin):
 def _are_neighbours(numbers: Numbers) -> bool:
     """Whether each number is one more than that before it."""
     return not len(numbers) or bool((np.diff(numbers) == 1).all())
+
+
+def behind_each_other(arrays: Sequence[Array]) -> Array | None:
+    """Arrays as one without a copy, where they lie in one array behind each other; None elsewhere.
+
+    Args:
+        arrays: ``(N, …)`` each, alike but for N.
+
+    Example:
+        >>> whole = np.arange(6)
+        >>> behind_each_other([whole[1:3], whole[3:4]]).tolist()
+        [1, 2, 3]
+    """
+    first, count = arrays[0], 0
+    for array in arrays:
+        there = first.ctypes.data + count * first.strides[0] if first.ndim else 0
+        alike = (array.dtype, array.shape[1:], array.strides) == (
+            first.dtype, first.shape[1:], first.strides,
+        )  # fmt: skip
+        # One memory, and not two that happen to touch.
+        if not alike or array.base is None or array.base is not first.base:
+            return None
+        if array.ctypes.data != there or not array.flags.c_contiguous:
+            return None
+        count += len(array)
+    return np.lib.stride_tricks.as_strided(first, (count, *first.shape[1:]), writeable=False)
 
 
 def rows_behind(array: Any) -> Rows | None:

@@ -85,10 +85,13 @@ def test_what_is_packed_is_the_same_data(tmp_path: Path) -> None:
             rows = rows_behind(data.images)
             assert isinstance(rows, PackedRows)
             assert rows.base is open_pack(out).images
+            # Classes of places are as large as the images.
+            assert isinstance(rows_behind(data.labels), PackedRows) == (name == "maps")
             assert same(data, plain.parts[part]), (name, part)
         assert Samples.of(packed.parts).content() == Samples.of(plain.parts).content()
         whole = load(out, "all")
         assert rows_behind(whole.images) is not None
+        assert (rows_behind(whole.labels) is not None) == (name == "maps")
         if name != "npz":
             assert same(whole, load(source, "all", progress=False, **settings)), name
         assert check(out) == []

@@ -12,7 +12,7 @@ from isoconv.errors import NotEnoughMemoryError
 from isoconv.graph.operation import Array
 from isoconv.memory import set_limit
 from isoconv.nn.inference import inference_graph, weights_for
-from isoconv.rows import CHUNK, Rows, chunks, taken
+from isoconv.rows import CHUNK, Rows, behind_each_other, chunks, taken
 from isoconv.run.inference import Predictor
 
 NUMBERS = np.random.default_rng(1).permutation(2 * SAMPLES + 5)[:SAMPLES]
@@ -137,6 +137,21 @@ def test_rows_become_arrays_and_compare_as_arrays_do() -> None:
             write()
     with pytest.raises(TypeError, match="unhashable"):
         hash(rows)
+
+
+def test_what_lies_behind_each_other_is_joined_without_a_copy() -> None:
+    """Neighbours of one array alone, in their order."""
+    whole = np.arange(24).reshape(12, 2)
+    joined = behind_each_other([whole[1:3], whole[3:4], whole[4:9]])
+    assert joined is not None
+    assert np.shares_memory(joined, whole)
+    assert np.array_equal(joined, whole[1:9])
+    with pytest.raises(ValueError, match="read-only"):
+        joined[0] = 0
+    for parts in ([whole[1:3], whole[4:5]], [whole[3:4], whole[1:3]], [whole[:2], whole[2:].copy()],
+                  [whole[:2], whole[2:].view(np.float64)], [whole[:2, :1], whole[2:, :1]],
+                  [whole[:2], whole[2:].reshape(-1)], [whole.copy(), whole]):  # fmt: skip
+        assert behind_each_other(parts) is None
 
 
 def rows_of(array: Any) -> Rows:

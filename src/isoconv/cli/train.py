@@ -209,9 +209,11 @@ def _stopping(
 
 def _in_words(splits: Splits) -> str:
     """What is trained on, chosen by and tested with."""
+    from isoconv.data.labels import label_counts
+
     train = splits.train
     height, width, channels = train.image_shape
-    classes = train.classes or int(train.labels.max()) + 1
+    classes = train.classes or len(label_counts(train.labels)) - 1
     of = f"with masks of {classes}" if train.of_places else f"in {classes}"
     others = [
         f"{len(part):,} {what}"

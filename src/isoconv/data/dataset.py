@@ -29,14 +29,21 @@ from isoconv.data.checked import (
     given_array,
     listed_names,
 )
-from isoconv.data.labels import MAX_CLASSES, class_labels, classes_hint, label_array, place_labels
+from isoconv.data.labels import (
+    MAX_CLASSES,
+    class_labels,
+    classes_hint,
+    label_array,
+    label_counts,
+    place_labels,
+)
 from isoconv.data.passes import head_of, known_of, little
 from isoconv.data.reading import Reading
 from isoconv.data.shown import dataset_card
 from isoconv.data.skipped import Skipped
 from isoconv.data.stratify import held_out
 from isoconv.errors import ArgumentError, DataError
-from isoconv.rows import Rows, rows_behind, taken
+from isoconv.rows import Rows, chunks, rows_behind, taken
 
 __all__ = ["Dataset", "dataset_of", "labelled", "normalisation"]
 __public__ = {"isoconv.data": ["Dataset", "normalisation"]}
@@ -55,7 +62,8 @@ class Dataset(Carded, card=dataset_card):
             they are `Rows` of its file, which are read when they are asked for: a few by their
             numbers, all of them by ``numpy.asarray``.
         labels: int32 ``(N,)`` class numbers, int32 ``(N, H, W)`` class numbers of all places (-1
-            where there is none), or float32 targets ``(N, ...)``; not writable.
+            where there is none), or float32 targets ``(N, ...)``; not writable. Class numbers of
+            places are `Rows`, too, where the images are.
         class_names: one name for each class; empty for float targets, and for labels of places
             whose classes nobody named.
         name: for messages and receipts.
@@ -81,7 +89,7 @@ class Dataset(Carded, card=dataset_card):
         images, labels = self.images, self.labels
         made = isinstance(images, np.ndarray | Rows) and images.ndim == 4
         made = made and images.dtype.name in ("uint8", "float32")
-        if not made or not isinstance(labels, np.ndarray):
+        if not made or not isinstance(labels, np.ndarray | Rows):
             raise DataError(
                 "a Dataset holds images (N, H, W, C) of uint8 or float32 and labels; "
                 f"Dataset.from_arrays makes one of other arrays; got {shown(images)}, "
@@ -161,8 +169,11 @@ class Dataset(Carded, card=dataset_card):
 
     def class_counts(self) -> Array:
         """How many samples there are of each class that has a name, or places, int64 ``(K,)``."""
-        found = self.labels[self.labels >= 0] if self.of_places else self.labels
-        return np.bincount(found, minlength=self.classes) if self.classes else np.zeros(0, np.int64)
+        found = np.zeros(self.classes, np.int64)
+        if self.classes:
+            counts = label_counts(self.labels)[1:]
+            found[: len(counts)] = counts
+        return found
 
     @property
     def has_maps(self) -> bool:
@@ -201,7 +212,8 @@ class Dataset(Carded, card=dataset_card):
         version = check_count("version", version, most=DIGEST_VERSION)
         sha = known_of(self.images, "digest").copy()
         sha.update(head_of("labels", self.labels))
-        sha.update(little(self.labels))
+        for part in chunks(self.labels):
+            sha.update(little(part))
         names = [name.encode("utf-8", "surrogateescape") for name in self.class_names]
         by_length = version > 1 and self.has_line_ends
         sha.update(f"classes {len(names)}{' by length' if by_length else ''}\n".encode())
@@ -227,7 +239,7 @@ class Dataset(Carded, card=dataset_card):
         return replace(
             self,
             images=_some(self.name, self.images, wanted),
-            labels=frozen(self.labels[wanted]),
+            labels=_some(self.name, self.labels, wanted),
             paths=tuple(self.paths[place] for place in wanted.tolist()) if self.paths else (),
         )
 
@@ -236,7 +248,8 @@ class Dataset(Carded, card=dataset_card):
 
         Of a class of k samples, ``floor(k * fraction + 1/2)`` are held out, at least one of two or
         more, and never all: the first of the random order of (seed, purpose SPLITS, epoch 0,
-        stream: the class). Without classes all samples are taken for one; copies of one picture
+        stream: the class). Without classes all samples are taken for one, with those of places too;
+        copies of one picture
         are samples like others. Both parts keep the samples in their first order.
 
         Args:
@@ -248,9 +261,8 @@ class Dataset(Carded, card=dataset_card):
         """
         fraction = check_number("fraction", fraction, above=0, below=1)
         seed = check_count("seed", seed, least=0, below=2**64)
-        rest, held = held_out(
-            self.labels if self.class_names else None, len(self), (fraction,), seed
-        )
+        labels = self.labels if self.class_names and not self.of_places else None
+        rest, held = held_out(labels, len(self), (fraction,), seed)
         if not len(held):
             raise ArgumentError(
                 f"both parts of a split need a sample: fraction {fraction} of {len(self)} samples",
@@ -349,7 +361,7 @@ def labelled(
 
     Args:
         pictures: uint8 or finite float32 ``(N, H, W, C)``.
-        labels: as of `Dataset.from_arrays`.
+        labels: as of `Dataset.from_arrays`, or rows of class numbers of places.
         class_names: likewise.
         name: likewise.
         complete: as of `dataset_of`.
@@ -357,7 +369,7 @@ def labelled(
     Raises:
         DataError: as there.
     """
-    targets = label_array(labels)
+    targets = cast(Array, labels) if isinstance(labels, Rows) else label_array(labels)
     if targets.ndim == 0 or len(targets) != len(pictures):
         raise DataError(
             f"there must be one label for each image; got {len(pictures)} images and "
@@ -419,8 +431,8 @@ def normalisation(dataset: Dataset) -> tuple[NDArray[np.float32], NDArray[np.flo
     return scale.astype(np.float32), offset.astype(np.float32)
 
 
-def _some(name: str, images: Array, places: Array) -> Array:
-    """Some images: a copy, or no more than their numbers where they lie in a file."""
-    if rows_behind(images) is not None:
-        return taken(images, places)
-    return frozen(taken(asked_for(name, images, len(places)), places))
+def _some(name: str, array: Array, places: Array) -> Array:
+    """Some images or labels: a copy, or no more than their numbers where they lie in a file."""
+    if rows_behind(array) is not None:
+        return taken(array, places)
+    return frozen(taken(asked_for(name, array, len(places)), places))

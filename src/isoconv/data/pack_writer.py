@@ -35,7 +35,7 @@ from isoconv.errors import DataError
 from isoconv.files import open_to_write, put_new
 from isoconv.memory import readable
 from isoconv.printable import printable
-from isoconv.rows import Rows
+from isoconv.rows import Rows, chunks
 
 try:
     import fcntl
@@ -326,23 +326,25 @@ class Writer:
         """Write what stands behind the images, and at last the first page."""
         rows = entries[-1].row + entries[-1].rows
         images = Area(batches.dtype.name, (rows, *batches.shape), 0)
-        labels = np.concatenate([data.labels for data in parts.values()])
-        start = aligned(images.bytes)
-        behind = Area(labels.dtype.name, labels.shape, start)
+        first = next(iter(parts.values()))
+        labels = first.labels
+        behind = Area(labels.dtype.name, (rows, *labels.shape[1:]), aligned(images.bytes))
         paths, area = b"", None
         if all(data.paths for data in parts.values()):
             paths = b"".join(path.encode("utf-8", "surrogateescape") + b"\0"
                              for data in parts.values() for path in data.paths)  # fmt: skip
-            area = Area("uint8", (len(paths),), aligned(start + behind.bytes))
+            area = Area("uint8", (len(paths),), aligned(behind.start + behind.bytes))
         end = behind.start + behind.bytes if area is None else area.start + area.bytes
         # Zeros between, whatever lay there.
         self._file.truncate(PAGE + images.bytes)
         self._file.truncate(PAGE + aligned(end))
-        for place, content in ((behind.start, little(labels)), (end - len(paths), paths)):
-            self._file.seek(PAGE + place)
-            self._file.write(content)
+        self._file.seek(PAGE + behind.start)
+        for data in parts.values():
+            for part in chunks(data.labels):
+                self._file.write(little(part))
+        self._file.seek(PAGE + end - len(paths))
+        self._file.write(paths)
         digests, blocks = self._digests(entries, parts, aligned(end), counting)
-        first = next(iter(parts.values()))
         layout = Layout(
             batches.name, images, behind, area,
             tuple(Part(part, len(data), digests[part], data.notes) for part, data in parts.items()),

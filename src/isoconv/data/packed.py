@@ -18,11 +18,11 @@ import mmap
 import os
 import sys
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,9 @@ __public__ = {"isoconv.data": ["check"], "isoconv.data.formats": ["PACK"]}
 
 Array = NDArray[Any]
 Numbers = NDArray[np.int64]
+
+Rowed = Literal["images", "labels"]
+"""What there is a row of for each sample."""
 
 ENDING = ".pack"
 HELD = 1 << 28
@@ -84,6 +87,7 @@ class PackFile:
         size: its bytes.
         large: it does not stay in memory once it was read.
         images: all of them where they are mapped, for native code alone.
+        labels: likewise.
         state: size and times of the file as which its digests were checked.
         lost: a part of what is mapped is no longer there.
 
@@ -118,9 +122,7 @@ class PackFile:
             except (OSError, ValueError, OverflowError) as error:
                 raise bad_file(path, f"cannot be mapped into memory: {error}") from error
         self._right = np.zeros(-(-self._data // BLOCK), bool)
-        images = self.layout.images
-        content = np.frombuffer(self._map, np.uint8, images.bytes, PAGE + images.start)
-        self.images = content.view(_little(images)).reshape(images.shape)
+        self.images, self.labels = (self._mapped(area) for area in self._areas.values())
         memory = available_memory()
         self.large = memory is not None and self.size > memory // _LARGE
         self.lost = False
@@ -128,6 +130,14 @@ class PackFile:
         if self.large:
             # What lies beside a picture is not wanted, and would push out what is.
             self._advise("MADV_RANDOM", 0, self.size)
+
+    @property
+    def _areas(self) -> Mapping[Rowed, Area]:
+        return {"images": self.layout.images, "labels": self.layout.labels}
+
+    def _mapped(self, area: Area) -> Array:
+        content = np.frombuffer(self._map, np.uint8, area.bytes, PAGE + area.start)
+        return content.view(_little(area)).reshape(area.shape)
 
     def _now(self) -> _State:
         found = os.fstat(self._handle)
@@ -177,22 +187,29 @@ class PackFile:
                 raise file_error(self.path, f"{self.size} bytes", "fewer as it is read")
             done += count
 
-    def rows(self, numbers: Numbers) -> Array:
-        """Some of the images, in memory of their own and checked.
+    def places(self, what: Rowed, numbers: Numbers) -> tuple[Numbers, Numbers]:
+        """The first and the last byte of some of the images or labels."""
+        area = self._areas[what]
+        each = area.bytes // area.shape[0]
+        first = area.start + each * numbers
+        return first, first + (each - 1)
+
+    def rows(self, what: Rowed, numbers: Numbers) -> Array:
+        """Some of the images or labels, in memory of their own and checked.
 
         Raises:
             DataFileError: a block is damaged, or the file was changed.
         """
-        images = self.layout.images
-        each = images.bytes // images.shape[0]
-        found = np.empty((len(numbers), *images.shape[1:]), images.dtype)
+        area = self._areas[what]
+        each = area.bytes // area.shape[0]
+        found = np.empty((len(numbers), *area.shape[1:]), area.dtype)
         content = found.reshape(-1).view(np.uint8)
-        first = images.start + each * numbers
+        first, last = self.places(what, numbers)
         before = None
         while before != self.state:
             before = self.state
             self.check_unchanged()
-            self.check_bytes(first, first + (each - 1))
+            self.check_bytes(first, last)
             for begin, end in neighbours(numbers):
                 self._read_into(content[each * begin : each * end], int(first[begin]))
             # What was read is what was checked.
@@ -283,30 +300,30 @@ class PackFile:
 
 
 class PackedRows(Rows):
-    """Images of a packed data set.
+    """Images or labels of a packed data set.
 
     Args:
         file: that they lie in.
-        numbers: int64 ``(N,)``, which of its images they are.
+        numbers: int64 ``(N,)``, which of its samples they are of.
+        what: they are.
     """
 
     mapped = True
 
-    def __init__(self, file: PackFile, numbers: Numbers) -> None:
-        super().__init__(file.images, numbers)
-        self.file = file
-        self._each = file.layout.images.bytes // len(file.images)
+    def __init__(self, file: PackFile, numbers: Numbers, what: Rowed = "images") -> None:
+        super().__init__(file.images if what == "images" else file.labels, numbers)
+        self.file, self._what = file, what
+        self._each = self.base.nbytes // len(self.base)
 
     def _like(self, numbers: Numbers) -> Self:
-        return type(self)(self.file, numbers)
+        return type(self)(self.file, numbers, self._what)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # To another process goes where they lie, and not what lies there.
-        return _again, (str(self.file.path), self.file.sha256, self.numbers)
+        return _again, (str(self.file.path), self.file.sha256, self.numbers, self._what)
 
     def _places(self, numbers: Numbers) -> tuple[Numbers, Numbers]:
-        first = self.file.layout.images.start + self._each * numbers
-        return first, first + (self._each - 1)
+        return self.file.places(self._what, numbers)
 
     def _are_a_view(self) -> bool:
         # What somebody holds must stay what it is, whatever becomes of the file.
@@ -315,7 +332,7 @@ class PackedRows(Rows):
     def _read(self, numbers: Numbers) -> Array:
         self._check_room(len(numbers))
         self._fetch(numbers)
-        found = self.file.rows(numbers)
+        found = self.file.rows(self._what, numbers)
         found.flags.writeable = False
         return found
 
@@ -412,8 +429,8 @@ def open_pack(path: Path) -> PackFile:
     return found
 
 
-def _again(path: str, sha256: str, numbers: Numbers) -> PackedRows:
-    """Images of a file that another process has open, in this one.
+def _again(path: str, sha256: str, numbers: Numbers, what: Rowed = "images") -> PackedRows:
+    """Images or labels of a file that another process has open, in this one.
 
     Raises:
         DataFileError: here it is another file.
@@ -421,7 +438,7 @@ def _again(path: str, sha256: str, numbers: Numbers) -> PackedRows:
     file = open_pack(Path(path))
     if file.sha256 != sha256:
         raise file_error(file.path, f"the packed data set of SHA-256 {sha256}", file.sha256)
-    return PackedRows(file, numbers)
+    return PackedRows(file, numbers, what)
 
 
 def _splits(path: Path) -> tuple[Split, ...]:
@@ -433,7 +450,9 @@ def _splits(path: Path) -> tuple[Split, ...]:
 def _read(path: Path, splits: Sequence[Split], request: Request) -> dict[Split, Dataset]:
     file = open_pack(path)
     layout = file.layout
-    labels = file.numbers(layout.labels)
+    # A class for each place of an image takes as much as the image: such labels stay in the file.
+    of_places = layout.labels.dtype == "int32" and layout.labels.shape == layout.images.shape[:3]
+    labels = None if of_places else file.numbers(layout.labels)
     paths = _paths(file)
     notes = _differences(request.reading, layout, file)
     found: dict[Split, Dataset] = {}
@@ -443,9 +462,11 @@ def _read(path: Path, splits: Sequence[Split], request: Request) -> dict[Split, 
         start = own.stop
         if part.part not in splits:
             continue
-        images = cast(Array, PackedRows(file, np.arange(own.start, own.stop)))
+        numbers = np.arange(own.start, own.stop)
+        images = cast(Array, PackedRows(file, numbers))
+        own_labels = PackedRows(file, numbers, "labels") if labels is None else labels[own]
         try:
-            data = labelled(images, labels[own], layout.class_names or None, printable(path.name))
+            data = labelled(images, own_labels, layout.class_names or None, printable(path.name))
         except DataError as error:
             raise DataFileError(error.reason, **error.fields).within(
                 printable(path), path=path

@@ -21,13 +21,13 @@ from isoconv.checks import (
     whole,
 )
 from isoconv.data.batches import ArrayBatches, Batches
-from isoconv.data.classes import all_as_one, in_classes
+from isoconv.data.classes import all_as_one, check_alike, in_all_classes, in_classes
 from isoconv.data.dataset import Dataset, dataset_of
 from isoconv.data.download import REMOTE
 from isoconv.data.fashion import PARTS, load_sample
 from isoconv.data.files import SPLITS, Request, Split
 from isoconv.data.finding import kind_of, place_of
-from isoconv.data.labels import check_counted
+from isoconv.data.labels import check_counted, present_classes
 from isoconv.data.names import KNOWN, SAMPLE
 from isoconv.data.reading import Reading
 from isoconv.data.refit import as_read
@@ -258,7 +258,7 @@ def batches_of(
             kind = kind_of(path)
             if kind.batches is not None:
                 return kind.batches(path, present, request)
-        return ArrayBatches(_load(source, present, request, folder))
+        return ArrayBatches(matched(_title(source), _load(source, present, request, folder)))
 
 
 def matched(name: str, parts: dict[Split, Dataset]) -> dict[Split, Dataset]:
@@ -274,6 +274,11 @@ def matched(name: str, parts: dict[Split, Dataset]) -> dict[Split, Dataset]:
     if "train" in parts:
         _check_counted(name, parts)
         _check_parts(name, parts)
+    else:
+        (one, first), *others = parts.items()
+        for other, data in others:
+            check_alike(name, first, data, (_part(one), _part(other)))
+        parts = dict(zip(parts, in_all_classes(name, [*parts.values()]), strict=True))
     return parts
 
 
@@ -307,14 +312,14 @@ def _whole(source: Source, request: Request, folder: Path | str | None) -> Datas
     """The samples of all parts as those of one data set."""
     present = _splits(source, folder)
     parts = _load(source, present, request, folder)
-    return all_as_one([parts[part] for part in present])
+    return all_as_one([parts[part] for part in present], [_part(part) for part in present])
 
 
 def _check_counted(source: Source, loaded: dict[Split, Dataset]) -> None:
     """See that class numbers that nobody named count from 0 over all parts, none left out."""
     if not isinstance(source, Dataset) and all(part.numbered for part in loaded.values()):
         check_counted(
-            np.concatenate([part.labels[part.labels >= 0] for part in loaded.values()]),
+            np.concatenate([present_classes(part.labels) for part in loaded.values()]),
             _title(source),
         )
 
@@ -326,26 +331,17 @@ def _check_parts(source: Source, loaded: dict[Split, Dataset]) -> None:
         names = max((part.class_names for part in loaded.values()), key=len)
         first = loaded["train"] = replace(first, class_names=names)
     for part, data in loaded.items():
-        if bool(data.class_names) != bool(first.class_names):
-            raise DataError(
-                f"{_title(source)}: all parts must have classes, or all float targets; "
-                f"{part} differs from train"
-            )
-        if data.image_shape != first.image_shape:
-            raise DataError(
-                f"{_title(source)}: images must have the same height, width and channels in all "
-                f"parts; got {first.image_shape} to train on and {data.image_shape} in {part}"
-            )
-        if data.images.dtype != first.images.dtype:
-            raise DataError(
-                f"{_title(source)}: images must be all uint8 or all floats, of one unit; got "
-                f"{first.images.dtype} to train on and {data.images.dtype} in {part}"
-            )
+        check_alike(_title(source), first, data, (_part("train"), _part(part)))
         if part != "train":
             loaded[part] = replace(
                 in_classes(data, first.class_names, f"the training part of {_title(source)}"),
                 numbered=first.numbered,
             )
+
+
+def _part(split: Split) -> str:
+    """What a part is called."""
+    return f"the {'training' if split == 'train' else split} part"
 
 
 def _wanted(

@@ -23,6 +23,7 @@ from isoconv.memory import check_memory
 from isoconv.nn import Module
 from isoconv.nn.images import checked_images
 from isoconv.nn.snapshot import whole
+from isoconv.rows import chunks
 from isoconv.run.inference import Predictor
 from isoconv.train.graphs import Normalisation, Preparation, build_evaluation
 from isoconv.train.losses import (
@@ -184,8 +185,7 @@ class Evaluator:
         if LOSSES[self.loss.name].by_class:
             if output.ndim == 2:
                 output = output.argmax(axis=-1)
-            labelled = labels >= 0
-            confusion, accuracy = _confusion(labels[labelled], output[labelled], self.output[-1])
+            confusion, accuracy = _confusion(labels, output, self.output[-1])
         return Evaluation(
             loss=_mean(results["loss"]),
             top1=top1,
@@ -382,10 +382,15 @@ def _mean_iou(confusion: Array) -> float:
 
 
 def _confusion(labels: Array, predictions: Array, classes: int) -> tuple[Array, Array]:
+    pairs, counts = np.zeros(classes * classes, np.int64), np.zeros(classes, np.int64)
+    first = 0
     # Whole numbers, so the order of counting does not matter.
-    pairs = labels.astype(np.int64) * classes + predictions
-    confusion = np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
-    counts = np.bincount(labels, minlength=classes)
+    for part in chunks(labels):
+        known = part >= 0
+        own, said = part[known], predictions[first : first + len(part)][known]
+        pairs += np.bincount(own.astype(np.int64) * classes + said, minlength=len(pairs))
+        counts += np.bincount(own, minlength=classes)
+        first += len(part)
+    confusion = pairs.reshape(classes, classes)
     hits = np.diagonal(confusion)
-    known = np.maximum(counts, 1)
-    return confusion.astype(np.int64), np.where(counts > 0, hits / known, np.nan)
+    return confusion, np.where(counts > 0, hits / np.maximum(counts, 1), np.nan)
