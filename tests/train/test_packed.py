@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from isoconv.data import Augmentation, Dataset, load_splits, pack
 from isoconv.data.pack_layout import PAGE
 from isoconv.data.packed import PackedRows
 from isoconv.errors import DataFileError
+from isoconv.rows import rows_behind
 from isoconv.train import Callback, Run, Trainer, evaluate
 from isoconv.train.reads import bytes_read
 
@@ -168,8 +170,10 @@ def test_a_pack_that_another_one_replaces_is_read_to_the_end(tmp_path: Path) -> 
     assert trained(load_splits(path)).digest != wanted.digest
 
 
-def test_frozen_layers_go_over_a_pack_once(tmp_path: Path) -> None:
-    """What they give is kept, to the same bits."""
+def test_frozen_layers_go_over_a_pack_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What they give is kept, to the same bits; no epoch reads images, and none is said to."""
     path = tmp_path / "data.pack"
     pack(source(), path, progress=False)
     runs = [trained(load_splits(source())) for _ in range(2)]
@@ -179,6 +183,47 @@ def test_frozen_layers_go_over_a_pack_once(tmp_path: Path) -> None:
         trainer = Trainer(run.model, freeze="all", augmentation=None, progress=False)
         digests.append(trainer.fit(load_splits(data), epochs=2).digest)
     assert digests[0] == digests[1] != first
+    capsys.readouterr()
+    trainer = Trainer(runs[1].model, freeze="all", augmentation=None, progress=True)
+    trainer.fit(load_splits(path), epochs=2)
+    told = capsys.readouterr()
+    assert "read where it lies" not in told.out + told.err
+    assert " read" not in told.out
+
+
+def test_masks_of_a_pack_are_read_where_they_lie(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To the bits of those in memory: training, measurements, what is read, other processes."""
+    draw = np.random.default_rng(1)
+    images, masks = (
+        draw.integers(0, 256, (40, 16, 16, 3), np.uint8),
+        draw.integers(-1, 3, (40, 16, 16)),
+    )
+    path = tmp_path / "data.pack"
+    pack((images, masks), path, progress=False)
+    plain, file = load_splits((images, masks)), load_splits(path)
+    assert rows_behind(file.train.labels) is not None
+    assert file.train.class_counts().tolist() == plain.train.class_counts().tolist()
+    runs = [
+        Trainer("small_unet", batch_size=8, progress=progress).fit(data, epochs=1)
+        for data, progress in ((plain, False), (file, True))
+    ]
+    assert runs[0].digest == runs[1].digest
+    reads = [
+        part.images.nbytes + part.labels.nbytes
+        for part in map(file.parts.get, ("train", "validation"))
+        if part
+    ]
+    assert (
+        f"read where it lies: {memory.readable(sum(reads))} in each epoch"
+        in capsys.readouterr().out
+    )
+    one, other = (evaluate(runs[0].model, each.parts["test"]) for each in (plain, file))
+    assert one.metrics == other.metrics
+    assert np.array_equal(one.confusion, other.confusion)
+    sent = pickle.dumps(file.parts["test"])
+    assert np.array_equal(pickle.loads(sent).labels, plain.parts["test"].labels)  # noqa: S301
 
 
 LIMITED = """
