@@ -54,6 +54,10 @@ class Batches(Protocol):
     dtype: np.dtype[Any]
     plan: Mapping[str, Any]
 
+    @property
+    def label_bytes(self) -> int:
+        """Of the label of an image."""
+
     def each(self) -> Iterator[Batch]:
         """All batches, part by part, in the order of their samples."""
 
@@ -101,6 +105,12 @@ class ArrayBatches:
             "images": [self.dtype.name, *self.shape],
             "batch": self._count,
         }
+
+    @property
+    def label_bytes(self) -> int:
+        """As the protocol says."""
+        labels = next(iter(self._parts.values())).labels
+        return labels.nbytes // len(labels)
 
     def each(self) -> Iterator[Batch]:
         """As the protocol says; a stamp is the digest of the images."""

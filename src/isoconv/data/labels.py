@@ -7,6 +7,7 @@ could mean one thing or another is refused, and the message says what to give fo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -201,6 +202,9 @@ def label_counts(labels: Array) -> Array:
     Args:
         labels: class numbers ``(N,)`` or ``(N, H, W)``, -1 for none.
 
+    Raises:
+        DataError: another number.
+
     Example:
         >>> label_counts(np.array([[[0, 2], [2, -1]]])).tolist()
         [1, 1, 0, 2]
@@ -211,6 +215,9 @@ def label_counts(labels: Array) -> Array:
         return known
     found = np.zeros(1, np.int64)
     for part in chunks(labels):
+        if part.size and not -1 <= part.min() <= part.max() < MAX_CLASSES:
+            rule = f"be class numbers in 0 … {MAX_CLASSES - 1}, or -1 for none"
+            raise refusal("labels", rule, labels, DataError, f"{part.min()} … {part.max()}")
         more = np.bincount(part.reshape(-1) + 1, minlength=len(found))
         more[: len(found)] += found
         found = more.astype(np.int64, copy=False)
@@ -242,6 +249,11 @@ def place_labels(labels: Array, classes: int = MAX_CLASSES) -> Array:
         >>> place_labels(np.array([[[True, False]]])).tolist()
         [[[1, 0]]]
     """
+    if rows_behind(labels) is not None:
+        # In one pass, of which the counts are kept; who is at fault is looked for in another.
+        with suppress(DataError):
+            if len(label_counts(labels)) - 1 <= classes:
+                return labels
     # Before the comparison, for what is unsigned has no -1.
     numbers = labels if labels.dtype == np.int32 else labels.astype(np.int64)
     found = first_outside(numbers, -1, classes)
@@ -253,7 +265,7 @@ def place_labels(labels: Array, classes: int = MAX_CLASSES) -> Array:
             argument="labels",
             row=sample,
         )
-    return numbers.astype(np.int32, copy=False) if rows_behind(numbers) is None else numbers
+    return numbers.astype(np.int32, copy=False)
 
 
 def first_outside(labels: Array, least: int, bound: int) -> tuple[int, int] | None:

@@ -35,7 +35,7 @@ from isoconv.errors import DataError
 from isoconv.files import open_to_write, put_new
 from isoconv.memory import readable
 from isoconv.printable import printable
-from isoconv.rows import Rows, chunks
+from isoconv.rows import Rows, chunks, rows_behind
 
 try:
     import fcntl
@@ -195,7 +195,7 @@ class Writer:
         total = 0
         for batch in planned:
             total += batch.most
-        self._check_room(total * (each + 4))
+        self._check_room(total * (each + batches.label_bytes))
         entries: list[_Entry] = []
         row, kept = 0, 0
         with counting.of("packing", total) as step:
@@ -304,10 +304,7 @@ class Writer:
             # What cannot be read is told there.
             return batches.end({part: np.empty((0, *batches.shape), batches.dtype)
                                 for part in starts})  # fmt: skip
-        size = PAGE + count * int(np.prod(batches.shape)) * batches.dtype.itemsize
-        mapped = mmap.mmap(self._file.fileno(), size, access=mmap.ACCESS_READ)
-        content = np.frombuffer(mapped, np.uint8, offset=PAGE)
-        base = content.view(batches.dtype).reshape(count, *batches.shape)
+        base = self._mapped(Area(batches.dtype.name, (count, *batches.shape), 0))
         images = {
             part: cast(Array, Rows(base, np.arange(first, last)))
             for part, (first, last) in starts.items()
@@ -316,11 +313,19 @@ class Writer:
         # Whatever the source has them in, from here on they lie in the file.
         return {part: replace(data, images=images[part]) for part, data in found.items()}
 
+    def _mapped(self, area: Area) -> Array:
+        """An array that was written, where it lies in the file."""
+        self._file.flush()
+        end = PAGE + area.start + area.bytes
+        mapped = mmap.mmap(self._file.fileno(), end, access=mmap.ACCESS_READ)
+        content = np.frombuffer(mapped, np.uint8, area.bytes, PAGE + area.start)
+        return content.view(np.dtype(area.dtype).newbyteorder("<")).reshape(area.shape)
+
     def _finish(
         self,
         batches: Batches,
         entries: Sequence[_Entry],
-        parts: Mapping[Split, Dataset],
+        parts: dict[Split, Dataset],
         counting: Counting,
     ) -> Layout:
         """Write what stands behind the images, and at last the first page."""
@@ -340,8 +345,15 @@ class Writer:
         self._file.truncate(PAGE + aligned(end))
         self._file.seek(PAGE + behind.start)
         for data in parts.values():
-            for part in chunks(data.labels):
-                self._file.write(little(part))
+            for some in chunks(data.labels):
+                self._file.write(little(some))
+        if rows_behind(labels) is not None:
+            # Masks need not be decoded once more for the digests.
+            written, place = self._mapped(behind), 0
+            for part, data in parts.items():
+                own = cast(Array, Rows(written, np.arange(place, place + len(data))))
+                parts[part] = replace(data, labels=own)
+                place += len(data)
         self._file.seek(PAGE + end - len(paths))
         self._file.write(paths)
         digests, blocks = self._digests(entries, parts, aligned(end), counting)
