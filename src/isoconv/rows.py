@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from math import prod
 from typing import Any, Self, cast
 
@@ -12,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from isoconv.memory import check_memory
 
-__all__ = ["CHUNK", "Rows", "behind_each_other", "chunks", "rows_behind", "taken"]
+__all__ = ["CHUNK", "Rows", "behind_each_other", "chunks", "neighbours", "rows_behind", "taken"]
 
 Array = NDArray[Any]
 Numbers = NDArray[np.int64]
@@ -240,6 +241,19 @@ class Rows(NDArrayOperatorsMixin):
 def _are_neighbours(numbers: Numbers) -> bool:
     """Whether each number is one more than that before it."""
     return not len(numbers) or bool((np.diff(numbers) == 1).all())
+
+
+def neighbours(numbers: Numbers) -> list[tuple[int, int]]:
+    """Where numbers that follow one another begin, and where they end.
+
+    Example:
+        >>> neighbours(np.array([3, 4, 9]))
+        [(0, 2), (2, 3)]
+    """
+    if not len(numbers):
+        return []
+    edges = [0, *(np.flatnonzero(np.diff(numbers) != 1) + 1).tolist(), len(numbers)]
+    return [*pairwise(edges)]
 
 
 def behind_each_other(arrays: Sequence[Array]) -> Array | None:

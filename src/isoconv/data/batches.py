@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from isoconv.data.dataset import Dataset
 from isoconv.data.files import Split
 from isoconv.data.passes import little
+from isoconv.data.streamed import StreamedRows
+from isoconv.rows import rows_behind
 
 __all__ = ["BATCH", "ArrayBatches", "Batch", "Batches"]
 
@@ -113,12 +115,17 @@ class ArrayBatches:
         return labels.nbytes // len(labels)
 
     def each(self) -> Iterator[Batch]:
-        """As the protocol says; a stamp is the digest of the images."""
+        """As the protocol says; a stamp is the digest of the images, or tells of their file."""
         for part, data in self._parts.items():
+            rows = rows_behind(data.images)
+            stamp = rows.stamp if isinstance(rows, StreamedRows) else ""
             for first in range(0, len(data), self._count):
-                images = data.images[first : first + self._count]
-                stamp = hashlib.sha256(little(images)).hexdigest()
-                yield Batch(part, first, len(images), stamp)
+                count = min(self._count, len(data) - first)
+                if not stamp:
+                    content = little(data.images[first : first + count])
+                    yield Batch(part, first, count, hashlib.sha256(content).hexdigest())
+                else:
+                    yield Batch(part, first, count, stamp)
 
     def make(self, batch: Batch, step: Callable[[], None]) -> tuple[Array, Any]:
         """As the protocol says."""

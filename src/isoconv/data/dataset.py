@@ -42,7 +42,7 @@ from isoconv.data.reading import Reading
 from isoconv.data.shown import dataset_card
 from isoconv.data.skipped import Skipped
 from isoconv.data.stratify import held_out
-from isoconv.errors import ArgumentError, DataError
+from isoconv.errors import ArgumentError, DataError, DataFileError
 from isoconv.rows import Rows, chunks, rows_behind, taken
 
 __all__ = ["Dataset", "dataset_of", "labelled", "normalisation"]
@@ -328,6 +328,9 @@ def dataset_of(
     name = check_text("name", name)
     try:
         return _dataset_of(images, labels, class_names, name, layout, complete)
+    except DataFileError:
+        # Of images or labels that stay in their file, which it names.
+        raise
     except DataError as error:
         error.within(name, given={"images": images, "labels": labels, "class_names": class_names})
         raise

@@ -235,12 +235,13 @@ def present_classes(labels: Array) -> Array:
     return np.flatnonzero(label_counts(labels)[1:])
 
 
-def place_labels(labels: Array, classes: int = MAX_CLASSES) -> Array:
+def place_labels(labels: Array, classes: int = MAX_CLASSES, first: int = 0) -> Array:
     """Class numbers of the places of images, int32 ``(N, H, W)``; -1 where there is none.
 
     Args:
         labels: whole numbers or flags; int32 is not copied.
         classes: how many there are.
+        first: number of the first image.
 
     Raises:
         DataError: another number; names the first image that has one.
@@ -258,7 +259,7 @@ def place_labels(labels: Array, classes: int = MAX_CLASSES) -> Array:
     numbers = labels if labels.dtype == np.int32 else labels.astype(np.int64)
     found = first_outside(numbers, -1, classes)
     if found is not None:
-        sample, number = found
+        sample, number = first + found[0], found[1]
         raise DataError(
             f"labels of places must lie in 0 … {classes - 1}, or be -1 for none; sample "
             f"{sample} has {number}",

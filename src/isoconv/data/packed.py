@@ -20,7 +20,6 @@ import sys
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self, cast
 
@@ -38,7 +37,7 @@ from isoconv.files import is_regular, open_file, read_at
 from isoconv.memory import available_memory, check_memory
 from isoconv.printable import printable
 from isoconv.progress import check_progress
-from isoconv.rows import Rows
+from isoconv.rows import Rows, neighbours
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -390,19 +389,6 @@ class PackedRows(Rows):
             self.file.fetch(int(first[begin]), int(last[end - 1]))
 
 
-def neighbours(numbers: Numbers) -> list[tuple[int, int]]:
-    """Where numbers that follow one another begin, and where they end.
-
-    Example:
-        >>> neighbours(np.array([3, 4, 9]))
-        [(0, 2), (2, 3)]
-    """
-    if not len(numbers):
-        return []
-    edges = [0, *(np.flatnonzero(np.diff(numbers) != 1) + 1).tolist(), len(numbers)]
-    return [*pairwise(edges)]
-
-
 def _little(area: Area) -> np.dtype[Any]:
     """Of an array's elements, as the file has them."""
     return np.dtype(area.dtype).newbyteorder("<")
@@ -467,6 +453,8 @@ def _read(path: Path, splits: Sequence[Split], request: Request) -> dict[Split, 
         own_labels = PackedRows(file, numbers, "labels") if labels is None else labels[own]
         try:
             data = labelled(images, own_labels, layout.class_names or None, printable(path.name))
+        except DataFileError:
+            raise
         except DataError as error:
             raise DataFileError(error.reason, **error.fields).within(
                 printable(path), path=path

@@ -40,8 +40,11 @@ def pack(
 
     All parts that the source has go into it, with labels, class names, paths and notes. Loaded, it
     is the same data set, of the same digests; what is larger than memory can be trained on, for
-    the system reads what is needed and gives the memory back. A folder of pictures is decoded by as
-    many threads as there are cores, some at a time; other sources are read into memory first.
+    the system reads what is needed and gives the memory back. Memory is needed for about 100 MiB of
+    images at a time, and for the paths of all: folders of pictures, with masks or without, are
+    decoded by as many threads as there are cores, and arrays of ``.npz`` and idx files are read
+    forward, whether they are compressed or not. Read into memory first are arrays that lie column
+    by column (Fortran's order), labels that are no masks, and CIFAR's files, one part at a time.
 
     If a pack of the same source was begun before and not finished, it goes on behind what is
     already there and right.

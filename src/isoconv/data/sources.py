@@ -258,7 +258,8 @@ def batches_of(
             kind = kind_of(path)
             if kind.batches is not None:
                 return kind.batches(path, present, request)
-        return ArrayBatches(matched(_title(source), _load(source, present, request, folder)))
+        parts = _load(source, present, request, folder, lazily=True)
+        return ArrayBatches(matched(_title(source), parts))
 
 
 def matched(name: str, parts: dict[Split, Dataset]) -> dict[Split, Dataset]:
@@ -397,8 +398,10 @@ def _load(
     splits: Sequence[Split],
     request: Request,
     folder: Path | str | None,
+    *,
+    lazily: bool = False,
 ) -> dict[Split, Dataset]:
-    """Some of the parts that a source has."""
+    """Some of the parts that a source has; as they are read, or left in their file if they can."""
     wanted = request.reading
     if isinstance(source, Dataset):
         loaded: dict[Split, Dataset] = {"train": source}
@@ -409,7 +412,9 @@ def _load(
     else:
         path = place_of(source, folder)
         with memory_told(f"reading {printable(path)}"):
-            loaded = kind_of(path).read(path, splits, request)
+            kind = kind_of(path)
+            read = kind.lazily if lazily and kind.lazily is not None else kind.read
+            loaded = read(path, splits, request)
     remote = isinstance(source, str | Path) and str(source) in REMOTE
     for split, data in loaded.items():
         if remote:
