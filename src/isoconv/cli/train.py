@@ -235,7 +235,11 @@ def _made_small(loss: str, metric: str, patience: int | None) -> str:
     from isoconv.train.words import called_best
 
     said = f"each pixel has a class: the {LOSSES[loss].title} of an image's pixels is made small"
-    return said if patience is None else f"{said}; early stopping by the {called_best(metric)}"
+    return (
+        said
+        if patience is None
+        else f"{said}; early stopping by the {called_best(metric, places=True)}"
+    )
 
 
 def settings_of(told: Mapping[str, Any], names: Iterable[str] = SETTINGS) -> dict[str, Any]:

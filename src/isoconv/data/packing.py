@@ -44,7 +44,7 @@ def pack(
     images at a time, and for the paths of all: folders of pictures, with masks or without, are
     decoded by as many threads as there are cores, and arrays of ``.npz`` and idx files are read
     forward, whether they are compressed or not. Read into memory first are arrays that lie column
-    by column (Fortran's order), labels that are no masks, and CIFAR's files, one part at a time.
+    by column (Fortran's order), labels that are no masks, and CIFAR's files.
 
     If a pack of the same source was begun before and not finished, it goes on behind what is
     already there and right.

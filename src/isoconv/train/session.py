@@ -19,6 +19,7 @@ from isoconv.train.progress import Reporter
 from isoconv.train.reads import Reading
 from isoconv.train.run import Interrupted, way_on
 from isoconv.train.state import Checkpoint
+from isoconv.train.words import gives_places
 from isoconv.wording import setting
 
 __all__ = ["Session"]
@@ -135,7 +136,8 @@ class Session:
         if stopping is not None and context.stretches.stops(stopping, self._run.history):
             self._run.stop(stopping.reason)
         self._save_epoch(epoch)
-        self._reporter.end_epoch(row, self._run.epochs, self._reading.epoch())
+        places = gives_places(self._run.description)
+        self._reporter.end_epoch(row, self._run.epochs, self._reading.epoch(), places)
         for callback in self._settled.callbacks:
             callback.on_epoch_end(self._run, row)
         if watch.asked and not self._run.stopped and epoch + 1 < self._run.epochs:
