@@ -282,3 +282,40 @@ def test_memory_does_not_grow_with_the_data(tmp_path: Path) -> None:
     # 32 MiB of the file are held, and some while its digests are made.
     assert int(highest) < 120 << 20
     assert load == "too large"
+
+
+HELD = """
+import sys
+import numpy as np
+from isoconv.data import Folds, check, load, load_splits
+
+def held():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) << 10 for line in status if line.startswith("RssAnon"))
+
+(path,) = sys.argv[1:]
+before, kept = held(), []
+for use in (check, lambda path: load(path).class_counts(), lambda path: load(path, "all").digest(),
+            lambda path: [part.digest() for part in load_splits(path).parts.values()],
+            lambda path: Folds(load(path), 2)[0].train.digest(),
+            lambda path: load(path).subset(np.arange(9, 2000, 3)).statistics()):
+    found = use(path)
+    kept.append(held() - before)
+print(max(kept))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="memory as Linux tells it")
+def test_masks_of_a_pack_are_never_held(tmp_path: Path) -> None:
+    """Of 150 MB of masks and images no more than some at a time, whatever is asked of them."""
+    draw = np.random.default_rng(0)
+    images = draw.integers(0, 256, (2000, 128, 128), np.uint8)
+    path = tmp_path / "masks.pack"
+    pack((images, (images % 5).astype(np.int32)), path, progress=False)
+    assert path.stat().st_size > 150 << 20
+    done = subprocess.run(
+        [sys.executable, "-c", HELD, str(path)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) < 70 << 20

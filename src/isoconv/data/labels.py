@@ -255,9 +255,7 @@ def place_labels(labels: Array, classes: int = MAX_CLASSES, first: int = 0) -> A
         with suppress(DataError):
             if len(label_counts(labels)) - 1 <= classes:
                 return labels
-    # Before the comparison, for what is unsigned has no -1.
-    numbers = labels if labels.dtype == np.int32 else labels.astype(np.int64)
-    found = first_outside(numbers, -1, classes)
+    found = first_outside(labels, -1, classes)
     if found is not None:
         sample, number = first + found[0], found[1]
         raise DataError(
@@ -266,7 +264,7 @@ def place_labels(labels: Array, classes: int = MAX_CLASSES, first: int = 0) -> A
             argument="labels",
             row=sample,
         )
-    return numbers.astype(np.int32, copy=False)
+    return labels.astype(np.int32, copy=False)
 
 
 def first_outside(labels: Array, least: int, bound: int) -> tuple[int, int] | None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isoconv.checks import check_path
 from isoconv.data.counting import Counting
 from isoconv.data.files import bad_file, file_error
+from isoconv.data.pack_layout import PAGE
 from isoconv.data.pack_writer import IS_THERE, PART, Packed, Writer
 from isoconv.data.packed import ENDING
 from isoconv.data.reading import Reading
@@ -83,25 +86,31 @@ def pack(
     if os.path.lexists(path):
         raise bad_file(path, IS_THERE)
     counting = Counting(check_progress(progress))
-    batches = batches_of(
-        source, size=size, depth=depth, reading=reading, skip_bad=skip_bad, progress=progress,
-        folder=folder,
-    )  # fmt: skip
     try:
-        with Writer(path).held() as writer:
+        # Before the source is looked through, which may take a while.
+        with Writer(path).held() as writer, _left_told(path):
+            batches = batches_of(
+                source, size=size, depth=depth, reading=reading, skip_bad=skip_bad,
+                progress=progress, folder=folder,
+            )  # fmt: skip
             return writer.write(batches, counting)
     except OSError as error:
         reason = f"cannot be written: {error.strerror or error}"
-        raise _told(path, bad_file(path, reason)) from error
-    except IsoconvError as error:
-        _told(path, error)
+        refused = bad_file(path, reason)
+        for line in getattr(error, "__notes__", ()):
+            refused.add_note(line)
+        raise refused from error
+
+
+@contextmanager
+def _left_told(path: Path) -> Iterator[None]:
+    """An error within says what it leaves behind."""
+    try:
+        yield
+    except (IsoconvError, OSError) as error:
+        part = path.with_name(path.name + PART)
+        size = part.stat().st_size if part.exists() else 0
+        if size > PAGE:
+            told = f"{readable(size)} stay in {printable(part)}"
+            error.add_note(f"{told}: the same command goes on from there")
         raise
-
-
-def _told(path: Path, error: IsoconvError) -> IsoconvError:
-    """An error that says what it leaves behind."""
-    part = path.with_name(path.name + PART)
-    if part.exists():
-        size = readable(part.stat().st_size)
-        error.add_note(f"{size} stay in {printable(part)}: the same command goes on from there")
-    return error
