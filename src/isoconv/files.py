@@ -7,6 +7,7 @@ import errno
 import io
 import os
 import stat
+import threading
 from pathlib import Path
 from typing import BinaryIO
 
@@ -14,7 +15,7 @@ from isoconv.memory import check_memory
 from isoconv.printable import printable
 
 __all__ = ["PIECE", "is_regular", "kind_of_file", "open_file", "open_to_write", "put_new",
-           "read_file", "sync_folder"]  # fmt: skip
+           "read_at", "read_file", "sync_folder"]  # fmt: skip
 
 PIECE = 1 << 20
 """Bytes that are read at once."""
@@ -36,6 +37,9 @@ _FLAGS = (
     | getattr(os, "O_BINARY", 0)
 )
 _WRITING = _FLAGS & ~os.O_RDONLY | os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+
+
+_PLACE = threading.Lock()
 
 
 class _File(io.BufferedReader):
@@ -144,6 +148,30 @@ def read_file(path: Path | str, most: int | None = None) -> bytes:
         if len(content) > room:
             raise _too_long(path, room)
         return content
+
+
+def read_at(handle: int, target: memoryview, place: int) -> int:
+    """Read bytes of an open file from a place on, without a place of the file's own.
+
+    Args:
+        handle: number of the open file.
+        target: memory that they go to; as many are read as it has, or fewer.
+        place: of the first.
+
+    Returns:
+        How many were read; 0 at the end of the file.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    if hasattr(os, "preadv"):
+        return os.preadv(handle, [target], place)
+    # Of threads that ask at once each has its turn: a place belongs to all of them.
+    with _PLACE:
+        os.lseek(handle, place, os.SEEK_SET)
+        content = os.read(handle, len(target))
+    target[: len(content)] = content
+    return len(content)
 
 
 def is_regular(path: Path | str) -> bool:

@@ -7,6 +7,7 @@ import csv
 import http.client
 import io
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,8 +23,9 @@ from tests.serve.served import form, start
 
 import isoconv as ic
 from isoconv.data.nearest import put_back
+from isoconv.nn import models
 from isoconv.nn.inference import reading_of
-from isoconv.train import RunFolder, score
+from isoconv.train import RunFolder, Trainer, score
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +66,29 @@ def test_a_small_unet_learns_the_shapes(place: Path) -> None:
     test = float.fromhex(run["result"]["test"]["iou"])
     assert test > 0.75
     assert f"test mean IoU {test:.2%}, pixel accuracy" in said
+
+
+def test_an_accuracy_of_pixels_is_called_so(place: Path, tmp_path: Path) -> None:
+    """In lines of epochs, summaries, reports, tables of folds, and what is shown at a prompt."""
+    data, run = place / "shapes", place / "run"
+    folds = ("train", data, "--loss", "dice", "--epochs", 1, "--folds", 2, "--no-report")
+    evaluation = ic.evaluate(ic.load(run), ic.data.load(data))
+    model = models.create("small_unet", 3, (24, 32, 3))
+    trained = Trainer(model, progress=False).fit(ic.data.load(data), epochs=1)
+    told = {
+        "training": (place / "said").read_text(),
+        "report": re.sub("<[^>]*>", " ", (run / "report" / "index.html").read_text("utf-8")),
+        "measurement": succeed("evaluate", run, data),
+        "folds": succeed(*folds, "--out", tmp_path / "folds"),
+        "differences": succeed("diff", run, run),
+        "an evaluation": repr(evaluation),
+        # Nothing was measured but what it was trained on, and no mean IoU.
+        "a run": repr(trained),
+    }
+    for name, text in told.items():
+        assert re.search("pixel accuracy", text, re.IGNORECASE), name
+        plain = re.search(r".{0,60}(?<!pixel )\baccuracy\b.{0,60}", text, re.IGNORECASE)
+        assert plain is None, f"{name}: {plain}"
 
 
 def test_scores_are_those_of_the_pixels(place: Path) -> None:

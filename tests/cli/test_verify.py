@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from tests.cli import command
 
-from isoconv.cli.runs import load_parts, make_model
+from isoconv.cli.named_models import make_model
+from isoconv.cli.runs import load_parts
 from isoconv.train import Trainer
 from isoconv.train.receipt import receipt_digest
 

@@ -258,3 +258,13 @@ def test_images_with_labels_of_places_keep_their_size(tmp_path: Path) -> None:
     assert coloured.image_shape == (4, 4, 3)
     with pytest.raises(DataError, match="labels are of places cannot be made 8x8"):
         load(tmp_path / "masks.npz", reading=Reading((8, 8), 1, 8))
+
+
+def test_classes_of_places_that_no_signed_number_holds_are_out_of_range() -> None:
+    """The greatest unsigned number is not -1, and the message has the number that was given."""
+    images = np.zeros((2, 2, 2), np.uint8)
+    for number in (2**64 - 1, 2**63, 65536):
+        masks = np.zeros((2, 2, 2), np.uint64)
+        masks[1, 0, 1] = number
+        with pytest.raises(DataError, match=rf"-1 for none; sample 1 has {number}$"):
+            Dataset.from_arrays(images, masks)

@@ -16,8 +16,11 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 from tests.data.made import png, write
 
-from isoconv.data import Dataset, Reading, load, load_splits, pack
+from isoconv import rows
+from isoconv.data import Dataset, Reading, load, load_splits, pack, picture_batches
 from isoconv.data.classes import in_classes
+from isoconv.data.mask_batches import MaskBatches
+from isoconv.data.masks import Masks
 from isoconv.data.nearest import places_back, places_of, put_back, taken
 from isoconv.data.survey import usual_map_size
 from isoconv.errors import ArgumentError, DataError, DataFileError
@@ -335,3 +338,59 @@ def test_masks_that_are_not_found(tmp_path: Path) -> None:
     parts = load(fill(tmp_path / "parts", "train/images/a", "val/images/b"), "all")
     assert len(parts) == 2
     assert "test is left out: it has no pictures with masks" in parts.notes
+
+
+def test_a_folder_is_packed_some_masks_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same data as in memory, of what can be read; what goes away meanwhile is an error."""
+    names = [f"{part}/images/{number}" for part in ("train", "val") for number in range(9)]
+    source = fill(tmp_path / "source", *names)
+    write(source / "classes.txt", b"grass\nroad\nwater\n")
+    most: list[int] = []
+    usual = Masks.all
+
+    def counted(self: Masks) -> Any:
+        """Notes how many there are."""
+        most.append(len(self.files))
+        return usual(self)
+
+    monkeypatch.setattr(picture_batches, "LEAST", 4)
+    monkeypatch.setattr(picture_batches, "BATCH", 1)
+    monkeypatch.setattr(rows, "CHUNK", 4 * 8 * 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(Masks, "all", counted)
+        pack(source, tmp_path / "whole.pack", progress=False)
+    assert max(most) == 2
+    for part, data in load_splits(tmp_path / "whole.pack", test=0).parts.items():
+        plain = load_splits(source, test=0).parts[part]
+        assert data.digest() == plain.digest()
+        for fact in ("paths", "class_names", "numbered", "reading", "notes"):
+            assert getattr(data, fact) == getattr(plain, fact)
+    write(source / "train/images/3.jpg", b"no picture")
+    write(source / "train/masks/5.png", b"no mask")
+    with pytest.raises(DataFileError, match=r"2 of \d+ files cannot be read"):
+        pack(source, tmp_path / "bad.pack", progress=False)
+    pack(source, tmp_path / "bad.pack", skip_bad=True, progress=False)
+    whole = load_splits(source, test=0, skip_bad=True)
+    found = load_splits(tmp_path / "bad.pack", test=0)
+    assert [each.path for each in found.skipped] == [each.path for each in whole.skipped]
+    assert found.train.digest() == whole.train.digest()
+
+    def gone(self: MaskBatches, images: Any) -> Any:
+        """A mask is removed when all pictures are written."""
+        (source / "val/masks/8.png").unlink()
+        return ends(self, images)
+
+    ends = MaskBatches.end
+    out = tmp_path / "gone.pack"
+    with monkeypatch.context() as patch:
+        patch.setattr(MaskBatches, "end", gone)
+        with pytest.raises(DataFileError, match=r"8\.png: there is no such file") as caught:
+            pack(source, out, skip_bad=True, progress=False)
+    assert "the same command goes on from there" in str(caught.value.__notes__)
+    assert not out.exists()
+    write(source / "val/masks/8.png", picture(MASK))
+    again = pack(source, out, skip_bad=True, progress=False)
+    assert again.kept
+    assert out.read_bytes() == (tmp_path / "bad.pack").read_bytes()

@@ -85,10 +85,13 @@ def test_what_is_packed_is_the_same_data(tmp_path: Path) -> None:
             rows = rows_behind(data.images)
             assert isinstance(rows, PackedRows)
             assert rows.base is open_pack(out).images
+            # Classes of places are as large as the images.
+            assert isinstance(rows_behind(data.labels), PackedRows) == (name == "maps")
             assert same(data, plain.parts[part]), (name, part)
         assert Samples.of(packed.parts).content() == Samples.of(plain.parts).content()
         whole = load(out, "all")
         assert rows_behind(whole.images) is not None
+        assert (rows_behind(whole.labels) is not None) == (name == "maps")
         if name != "npz":
             assert same(whole, load(source, "all", progress=False, **settings)), name
         assert check(out) == []
@@ -103,6 +106,19 @@ def two_blocks(folder: Path) -> Path:
     out = folder / "two.pack"
     pack((noise(5, 600, 700, 1), list("abaab")), out, progress=False)
     return out
+
+
+def test_labels_beside_floats_are_no_floats(tmp_path: Path) -> None:
+    """Masks fill blocks of their own and half ones; -1 in them is no NaN of the images."""
+    for side in (5, 257, 300):
+        images, masks = noise(9, side, side, dtype="float32"), np.full((9, side, side), -1)
+        masks[:, 0] = 1
+        out = tmp_path / f"{side}.pack"
+        pack((images, masks), out, progress=False)
+        data = load(out)
+        assert np.array_equal(data.images[..., 0], images)
+        assert np.array_equal(data.labels, masks)
+        assert check(out) == []
 
 
 def test_a_damaged_block_is_told_when_it_is_used(tmp_path: Path) -> None:

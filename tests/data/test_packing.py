@@ -12,7 +12,7 @@ import pytest
 from tests.data.photographs import write_photographs
 from tests.data.spoiled import fill, picture, spoil
 
-from isoconv.data import batches, load_splits, pack, packing, picture_batches
+from isoconv.data import batches, load_splits, pack, pack_writer, picture_batches
 from isoconv.data.batches import Batch
 from isoconv.data.pack_layout import PAGE
 from isoconv.data.picture_batches import PictureBatches
@@ -80,8 +80,8 @@ def killed(source: Path, out: Path, write: int) -> bool:
     """Pack in another process that is killed at a write; False where there are not so many."""
     process = os.fork()
     if process == 0:
-        opened: Any = vars(packing)["open_to_write"]
-        vars(packing)["open_to_write"] = lambda path: _Killed(opened(path))
+        opened: Any = vars(pack_writer)["open_to_write"]
+        vars(pack_writer)["open_to_write"] = lambda path: _Killed(opened(path))
         _Killed.left = write
         pack(source, out, progress=False, size=SIZE)
         os._exit(0)
@@ -154,7 +154,7 @@ def test_what_is_there_is_kept_where_it_is_right(
         """All batches are there, and nothing else."""
         out.unlink(missing_ok=True)
         with monkeypatch.context() as patch:
-            patch.setattr(packing._Writer, "_finish", _stop)
+            patch.setattr(pack_writer.Writer, "_finish", _stop)
             with pytest.raises(KeyboardInterrupt):
                 pack(source, out, progress=False, size=SIZE)
         made.clear()
@@ -214,7 +214,7 @@ def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for path, told in ((tmp_path / "a.npz", "ends in .pack"), (tmp_path / "no" / "a.pack", "No")):
         with pytest.raises(DataFileError, match=told):
             pack(source, path, progress=False)
-    with packing._Writer(out).held(), pytest.raises(DataFileError, match="by another process"):
+    with pack_writer.Writer(out).held(), pytest.raises(DataFileError, match="by another process"):
         pack(source, out, progress=False)
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 8, 1))
@@ -226,6 +226,6 @@ def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         pack(source, out, progress=False)
     mixed = tmp_path / "mixed.npz"
     np.savez(mixed, x_train=source[0], y_train=source[1], x_test=source[0][:2, 1:], y_test=[0, 1])
-    with pytest.raises(DataError, match="images must be all uint8 of shape"):
+    with pytest.raises(DataError, match=r"images must have .* in all parts; got \(8, 8, 1\) in"):
         pack(mixed, tmp_path / "b.pack", progress=False)
     assert batches.BATCH > 10**6

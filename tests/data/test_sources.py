@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from PIL import Image
 from tests.data.classics import cifar_files, write_idx
 
 from isoconv import memory
-from isoconv.data import Dataset, Splits, load, load_splits
+from isoconv.data import Dataset, Splits, load, load_splits, pack
 from isoconv.errors import ArgumentError, DataError, DataFileError, NotEnoughMemoryError
 
 RNG = np.random.default_rng(5)
@@ -176,16 +177,40 @@ def test_fractions_that_leave_or_hold_out_nothing(tmp_path: Path) -> None:
 
 
 def test_parts_must_go_together(tmp_path: Path) -> None:
-    """Parts of other shapes, other dtypes, or targets beside classes are refused."""
-    path = tmp_path / "x.npz"
-    for images, labels, message in (
-        (IMAGES[:, :3], LABELS, r"same height, width and channels.*\(6, 5, 1\) to train on and"),
-        (IMAGES / 255, LABELS, "all uint8 or all floats, of one unit; got uint8 to train on and f"),
-        (IMAGES, LABELS / 2, "have classes, or all float targets; test differs from train"),
+    """Other shapes, dtypes, and labels of another kind are refused by the names of both parts."""
+    path, out = tmp_path / "x.npz", tmp_path / "x.pack"
+    places, targets = np.zeros((len(IMAGES), 6, 5), int), np.ones((len(IMAGES), 2))
+    for labels, images, others, told in (
+        (LABELS, IMAGES[:, :3], LABELS, "images must have the same height, width and channels in"),
+        (LABELS, IMAGES / 255, LABELS, "images must be all uint8 or all floats, of one unit"),
+        (LABELS, IMAGES, LABELS / 2, "all parts must have classes, or all float targets"),
+        (targets, IMAGES, targets[:, :1], "labels must have the same shape in all parts"),
+        (LABELS, IMAGES, places, "all parts must have classes, or all float targets"),
     ):
-        np.savez(path, x_train=IMAGES, y_train=LABELS, x_test=images, y_test=labels)
-        with pytest.raises(DataError, match=message):
-            load_splits(path)
+        for part, title in (("train", "training"), ("val", "validation")):
+            arrays: dict[str, Any] = {
+                f"x_{part}": IMAGES,
+                f"y_{part}": labels,
+                "x_test": images,
+                "y_test": others,
+            }
+            np.savez(path, **arrays)
+            ways: list[Callable[[], object]] = [
+                lambda: load(path, "all"), lambda: pack(path, out, progress=False)
+            ]  # fmt: skip
+            for way in ways if part == "val" else [lambda: load_splits(path), *ways]:
+                with pytest.raises(DataError, match=told) as caught:
+                    way()
+                assert f" in the {title} part and " in str(caught.value)
+                assert str(caught.value).endswith(" in the test part")
+    named: dict[str, Any] = {"x_val": IMAGES, "y_val": np.where(LABELS % 2, "cat", "dog"),
+             "x_test": IMAGES, "y_test": np.where(LABELS % 2, "cow", "dog")}  # fmt: skip
+    np.savez(path, **named)
+    pack(path, tmp_path / "x.pack", progress=False)
+    for data in (load(path, "all"), load(tmp_path / "x.pack", "all")):
+        assert data.class_names == ("cat", "dog", "cow")
+        wanted = [*named["y_val"], *named["y_test"]]
+        assert [data.class_names[number] for number in data.labels] == wanted
 
 
 def test_classes_of_parts_are_those_of_training(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from isoconv.batch.picture_rows import picture_rows
 from isoconv.cli import app
 from isoconv.cli.runs import parts_of_run
 from isoconv.data import Reading, check, load, load_splits, read_image, read_pictures
+from isoconv.data.sources import batches_of
 from isoconv.nn import storage
 from isoconv.report.write import history_of
 from isoconv.train import Receipt, RunFolder, Trainer, cross_validation, diff
@@ -71,6 +72,13 @@ def _scaled(path: Path) -> Any:
 
 def _parts(path: Path) -> Any:
     return load_splits(path, validation=0.5, test=0, cache=False)
+
+
+def _in_batches(path: Path) -> Any:
+    """As it is packed."""
+    batches = batches_of(path, progress=False)
+    found = [batches.make(batch, lambda: None) for batch in batches.each()]
+    return len(found)
 
 
 # Runs and models
@@ -242,9 +250,9 @@ def _packed(path: Path) -> Any:
 
 
 READERS: Mapping[str, tuple[Reader, ...]] = {
-    **dict.fromkeys(("idx", "cifar", "tar", "npz"), (_all, _parts)),
+    **dict.fromkeys(("idx", "cifar", "tar", "npz"), (_all, _parts, _in_batches)),
     "pack": (_all, _parts, _scaled, _packed),
-    "folder": _DATA,
+    "folder": (*_DATA, _in_batches),
     **dict.fromkeys(
         ("png", "jpeg", "tiff", "gif", "bmp", "pnm", "webp", "jpeg2000", "avif", "heic"), _PICTURE
     ),

@@ -66,7 +66,7 @@ def bench(
       isoconv bench --model resnet20 --batch-size 128
       isoconv bench --model runs/demo --inference --out roofline.png
     """
-    from isoconv.cli.runs import model_named
+    from isoconv.cli.named_models import model_named
     from isoconv.run.ceilings import measure_ceilings
 
     found = model_named(model, shape, "32x32x3")

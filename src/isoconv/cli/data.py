@@ -138,9 +138,10 @@ def pack(
     """Write a data set, decoded and checked, into one file that is trained on where it lies.
 
     So data that are larger than memory can be trained on, and no picture is decoded again. All
-    cores decode; memory for some pictures is all that is needed. What is interrupted or killed goes
-    on with the same command. The file is DATA for every other command, with the same results as
-    its source.
+    cores decode. Folders of pictures (and masks), .npz and idx files take memory for about 100 MiB
+    of images at a time; arrays in Fortran's order and CIFAR's files are read whole, as much as they
+    are once unpacked. What is interrupted or killed goes on with the same command. The file is DATA
+    for every other command, with the same results as its source.
 
     Examples:
       isoconv data pack photos photos.pack --size 224

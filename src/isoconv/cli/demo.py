@@ -42,7 +42,8 @@ def demo(
     """
     from isoconv import optim, schedule
     from isoconv.cli.ending import finish
-    from isoconv.cli.runs import DEMO, DEMO_DATA, demo_parts, make_model, run_facts
+    from isoconv.cli.named_models import make_model
+    from isoconv.cli.runs import DEMO, DEMO_DATA, demo_parts, run_facts
     from isoconv.data import Augmentation
     from isoconv.train import RunFolder, Trainer
 

@@ -73,8 +73,9 @@ def _print(found: RunDifference) -> None:
 
 def _rows() -> list[tuple[str, Callable[[Outcome], str]]]:
     """The rows of the table: what each is called, and how it is written of a run."""
+    from isoconv.train.words import accuracy
 
-    def accuracy(part: str, places: bool) -> Callable[[Outcome], str]:
+    def share(part: str, places: bool) -> Callable[[Outcome], str]:
         return lambda run: _written(
             run.measured[part][0] if run.of_places == places else None, ".2%"
         )
@@ -90,8 +91,8 @@ def _rows() -> list[tuple[str, Callable[[Outcome], str]]]:
         for part in ("test", "validation", "training")
         for what, made in (
             ("mean IoU", overlap),
-            ("pixel accuracy", partial(accuracy, places=True)),
-            ("accuracy", partial(accuracy, places=False)),
+            (accuracy(True), partial(share, places=True)),
+            (accuracy(False), partial(share, places=False)),
             ("loss", loss),
         )
     ]

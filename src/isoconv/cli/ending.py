@@ -24,19 +24,21 @@ def result_lines(title: str, evaluation: Evaluation, images: int) -> list[str]:
     """Accuracy and loss in words; which loss, where it is not plain cross-entropy or is a guess."""
     from isoconv.train import Loss
     from isoconv.train.scores import TOP_FIVE_FROM
+    from isoconv.train.words import accuracy
 
+    told = accuracy(evaluation.of_places)
     hits = int(evaluation.confusion.diagonal().sum())
     if evaluation.of_places:
         pixels = int(evaluation.confusion.sum())
-        accuracy = (
-            f"{title} mean IoU {evaluation.iou or 0.0:.2%}, pixel accuracy "
+        said = (
+            f"{title} mean IoU {evaluation.iou or 0.0:.2%}, {told} "
             f"{hits / max(pixels, 1):.2%} ({hits:,} of {pixels:,} pixels of {images:,} images)"
         )
     else:
-        accuracy = f"{title} accuracy {evaluation.top1 or 0.0:.2%} ({hits:,} of {images:,} images)"
+        said = f"{title} {told} {evaluation.top1 or 0.0:.2%} ({hits:,} of {images:,} images)"
     places = evaluation.of_places
     if evaluation.top5 is not None and len(evaluation.confusion) >= TOP_FIVE_FROM and not places:
-        accuracy += f", among the first five {evaluation.top5:.2%}"
+        said += f", among the first five {evaluation.top5:.2%}"
     loss = evaluation.judged_by
     kind = loss.words
     if evaluation.guessed:
@@ -44,7 +46,7 @@ def result_lines(title: str, evaluation: Evaluation, images: int) -> list[str]:
     else:
         # What is usual goes without saying.
         kind = kind.removeprefix(Loss().words).removeprefix(", ")
-    return [accuracy, f"{title} loss {evaluation.loss:.4f}{f' ({kind})' if kind else ''}"]
+    return [said, f"{title} loss {evaluation.loss:.4f}{f' ({kind})' if kind else ''}"]
 
 
 def finish(
@@ -110,7 +112,7 @@ def scored_part(
         data: its images.
         evaluation: of these.
     """
-    from isoconv.cli.runs import class_names_of
+    from isoconv.cli.named_models import class_names_of
     from isoconv.cli.scored import Scored, majority_of
     from isoconv.train import RunFolder
 

@@ -100,7 +100,7 @@ def evaluate(
       isoconv evaluate pets.safetensors more-pets
     """
     from isoconv.cli.bad import load_to_measure
-    from isoconv.cli.runs import class_names_of, classifier_at
+    from isoconv.cli.named_models import class_names_of, classifier_at
     from isoconv.cli.scored import Scored, write_csv
     from isoconv.data.classes import in_classes
     from isoconv.data.folders import only_class

@@ -123,9 +123,9 @@ def predict(
       isoconv predict runs/roads street.jpg --out found
     """
     from isoconv.cli.bad import cannot_be_read
+    from isoconv.cli.named_models import classifier_at, of_places
     from isoconv.cli.predict_masks import mask_answers, print_shares, share_titles
     from isoconv.cli.predict_out import write_table
-    from isoconv.cli.runs import classifier_at, of_places
     from isoconv.cli.table import print_json
 
     if as_csv and as_json:
@@ -213,7 +213,7 @@ def _answers(
     Raises:
         ArgumentError: results that are no row of classes.
     """
-    from isoconv.cli.runs import class_names_of
+    from isoconv.cli.named_models import class_names_of
     from isoconv.data import Skipped
     from isoconv.nn.each import FileResult, predict_each
 

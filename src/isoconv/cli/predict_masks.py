@@ -89,7 +89,7 @@ def mask_answers(
     Raises:
         ArgumentError: a file that would be written is there already.
     """
-    from isoconv.cli.runs import class_names_of
+    from isoconv.cli.named_models import class_names_of
     from isoconv.data import Skipped
     from isoconv.errors import DataFileError
     from isoconv.nn.each import FileResult, predict_each

@@ -36,7 +36,7 @@ def write_table(
     from isoconv.batch.inputs import gathered
     from isoconv.batch.predicting import predict_into
     from isoconv.batch.table import shown, table_for
-    from isoconv.cli.runs import class_names_of
+    from isoconv.cli.named_models import class_names_of
     from isoconv.data.counting import Counting
     from isoconv.nn import trace_model
 

@@ -68,7 +68,8 @@ def report(
     """
     from isoconv.cli.ending import measured_part, png_note, result_lines, scored_part
     from isoconv.cli.errors import note
-    from isoconv.cli.runs import classifier_at, data_of_run, parts_of_run
+    from isoconv.cli.named_models import classifier_at
+    from isoconv.cli.runs import data_of_run, parts_of_run
     from isoconv.errors import ArgumentError, CheckpointError
     from isoconv.explain.pictures import sections
     from isoconv.report import write_report

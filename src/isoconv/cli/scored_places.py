@@ -45,7 +45,7 @@ class ScoredPlaces(Scored):
 
         Pixels of an image are alike, so there is no interval by them.
         """
-        from isoconv.train.words import few
+        from isoconv.train.words import accuracy, few
 
         base, found = self.scores.baseline, self.scores
         there = [each for each in found.classes if each.images]
@@ -53,7 +53,7 @@ class ScoredPlaces(Scored):
         name = printable(repr(self.names[base.number]))
         lines = [
             f"calling every pixel {name}, the most frequent class of these images, would give a "
-            f"mean IoU of {alone:.2%} and a pixel accuracy of {base.accuracy:.2%}",
+            f"mean IoU of {alone:.2%} and a {accuracy(True)} of {base.accuracy:.2%}",
             "" if found.iou > alone else "the model is no better than that",
             few(len(self.data)),
         ]
@@ -65,6 +65,8 @@ class ScoredPlaces(Scored):
 
     def print_mistakes(self, most: int) -> None:
         """Print the images that were recognised least."""
+        from isoconv.train.words import accuracy
+
         known = [each for each in self.places() if each.iou is not None and each.hits < each.places]
         shown = sorted(known, key=lambda each: each.iou or 0.0)[:most]
         if not shown:
@@ -79,7 +81,7 @@ class ScoredPlaces(Scored):
             )
             for each in shown
         ]
-        print_table(("file", "mean IoU", "pixel accuracy"), rows, numbers=(1, 2), shorten=(0,))
+        print_table(("file", "mean IoU", accuracy(True)), rows, numbers=(1, 2), shorten=(0,))
 
     def plain(self) -> dict[str, Any]:
         """All of it but what was said of each image, as plain values."""

@@ -85,7 +85,7 @@ def serve(
       isoconv serve pets.onnx --host 0.0.0.0 --batch 64 --threads 8
       curl -H "Authorization: Bearer $TOKEN" -F picture=@cat.jpg http://server:8378/predict
     """
-    from isoconv.cli.runs import class_names_of, classifier_at
+    from isoconv.cli.named_models import class_names_of, classifier_at
     from isoconv.memory import size_of
     from isoconv.nn import trace_model
     from isoconv.printable import printable

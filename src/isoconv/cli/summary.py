@@ -60,7 +60,7 @@ def summary(
       isoconv summary resnet20 --input 32x32x3 --classes 100
       isoconv summary runs/pets
     """
-    from isoconv.cli.runs import model_named
+    from isoconv.cli.named_models import model_named
 
     if place is not None and model is not None:
         raise ArgumentError(f"one model is shown; got {place} and --model {model}")

@@ -209,9 +209,11 @@ def _stopping(
 
 def _in_words(splits: Splits) -> str:
     """What is trained on, chosen by and tested with."""
+    from isoconv.data.labels import label_counts
+
     train = splits.train
     height, width, channels = train.image_shape
-    classes = train.classes or int(train.labels.max()) + 1
+    classes = train.classes or len(label_counts(train.labels)) - 1
     of = f"with masks of {classes}" if train.of_places else f"in {classes}"
     others = [
         f"{len(part):,} {what}"
@@ -233,7 +235,11 @@ def _made_small(loss: str, metric: str, patience: int | None) -> str:
     from isoconv.train.words import called_best
 
     said = f"each pixel has a class: the {LOSSES[loss].title} of an image's pixels is made small"
-    return said if patience is None else f"{said}; early stopping by the {called_best(metric)}"
+    return (
+        said
+        if patience is None
+        else f"{said}; early stopping by the {called_best(metric, places=True)}"
+    )
 
 
 def settings_of(told: Mapping[str, Any], names: Iterable[str] = SETTINGS) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from io import BufferedIOBase
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -31,9 +32,11 @@ from isoconv.data.files import (
 )
 from isoconv.data.labels import MAX_CLASSES
 from isoconv.data.npy import LONGEST, Header, read_elements, read_header
+from isoconv.data.streamed import ArrayStream, streamed_images, streamed_places
 from isoconv.errors import IsoconvError, in_file
 from isoconv.files import PIECE, is_regular, open_file
 from isoconv.printable import listed, printable
+from isoconv.rows import rows_behind
 
 __all__ = ["DAMAGED", "NPZ", "Bounded"]
 __public__ = {"isoconv.data.formats": ["NPZ"]}
@@ -148,6 +151,22 @@ class _Archive:
                 raise file_error(where, "numbers", f"{header.dtype} of shape {header.shape}")
             return read_elements(stream, header, where)
 
+    def left_in_file(self, key: str) -> ArrayStream | None:
+        """An array that stays where it is; None for texts, and for one that is not row-major."""
+        with self._member(key) as (stream, where):
+            header = self._checked(stream, key, where)
+        if header.fortran or header.dtype.kind == "U" or not header.shape:
+            return None
+
+        @contextmanager
+        def opened() -> Iterator[BinaryIO]:
+            with _opened(self.path) as again, again._member(key) as (stream, where):
+                if again._checked(stream, key, where) != header:
+                    raise file_error(where, f"{header.dtype} of shape {header.shape}", "another")
+                yield stream
+
+        return ArrayStream(self.path, where, header.shape, header.dtype, opened, DAMAGED)
+
     def texts(self, key: str, most: int) -> tuple[str, ...]:
         """A list of texts, at most so many."""
         with self._member(key) as (stream, where):
@@ -212,13 +231,13 @@ def _splits(path: Path) -> tuple[Split, ...]:
     )
 
 
-def _read(path: Path, split: Split) -> Dataset:
+def _read(path: Path, split: Split, *, lazily: bool = False) -> Dataset:
     with _opened(path) as archive:
         present = archive.arrays
         for images_key, labels_key in KEYS[split]:
             if images_key in present and labels_key in present:
-                images = archive.numbers(images_key)
-                labels = archive.numbers(labels_key, or_texts=True)
+                images = _images(archive, images_key, lazily)
+                labels = _labels(archive, labels_key, images)
                 names = archive.texts(CLASS_NAMES, MAX_CLASSES) if CLASS_NAMES in present else None
                 break
         else:
@@ -228,6 +247,19 @@ def _read(path: Path, split: Split) -> Dataset:
     if labels.ndim == 2 and labels.shape[1] == 1 and labels.dtype.kind in "iuU":
         labels = labels[:, 0]
     return replace(build(path, images, labels, names), notes=beside)
+
+
+def _images(archive: _Archive, key: str, lazily: bool) -> NDArray[Any]:
+    stream = archive.left_in_file(key) if lazily else None
+    found = None if stream is None else streamed_images(stream, printable(archive.path))
+    return archive.numbers(key) if found is None else found
+
+
+def _labels(archive: _Archive, key: str, images: NDArray[Any]) -> NDArray[Any]:
+    """Of images that stay in the file, classes of their places stay there, too."""
+    stream = None if rows_behind(images) is None else archive.left_in_file(key)
+    found = None if stream is None else streamed_places(stream, images)
+    return archive.numbers(key, or_texts=True) if found is None else found
 
 
 def _beside(archive: _Archive, used: tuple[str, str], split: Split) -> tuple[str, ...]:
@@ -244,5 +276,6 @@ NPZ = Format(
     "`images` and `labels`, or `x_train`, `y_train`, `x_val`, `y_val`, `x_test` and `y_test`",
     _splits,
     part_by_part(_read),
+    lazily=part_by_part(partial(_read, lazily=True)),
     endings=(".npz",),
 )

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from isoconv.data.dataset import Dataset
 from isoconv.data.files import Split
 from isoconv.data.passes import little
+from isoconv.data.streamed import StreamedRows
+from isoconv.rows import rows_behind
 
 __all__ = ["BATCH", "ArrayBatches", "Batch", "Batches"]
 
@@ -53,6 +55,10 @@ class Batches(Protocol):
     shape: tuple[int, int, int]
     dtype: np.dtype[Any]
     plan: Mapping[str, Any]
+
+    @property
+    def label_bytes(self) -> int:
+        """Of the label of an image."""
 
     def each(self) -> Iterator[Batch]:
         """All batches, part by part, in the order of their samples."""
@@ -102,13 +108,24 @@ class ArrayBatches:
             "batch": self._count,
         }
 
+    @property
+    def label_bytes(self) -> int:
+        """As the protocol says."""
+        labels = next(iter(self._parts.values())).labels
+        return labels.nbytes // len(labels)
+
     def each(self) -> Iterator[Batch]:
-        """As the protocol says; a stamp is the digest of the images."""
+        """As the protocol says; a stamp is the digest of the images, or tells of their file."""
         for part, data in self._parts.items():
+            rows = rows_behind(data.images)
+            stamp = rows.stamp if isinstance(rows, StreamedRows) else ""
             for first in range(0, len(data), self._count):
-                images = data.images[first : first + self._count]
-                stamp = hashlib.sha256(little(images)).hexdigest()
-                yield Batch(part, first, len(images), stamp)
+                count = min(self._count, len(data) - first)
+                if not stamp:
+                    content = little(data.images[first : first + count])
+                    yield Batch(part, first, count, hashlib.sha256(content).hexdigest())
+                else:
+                    yield Batch(part, first, count, stamp)
 
     def make(self, batch: Batch, step: Callable[[], None]) -> tuple[Array, Any]:
         """As the protocol says."""

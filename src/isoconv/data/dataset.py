@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import prod
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -20,20 +19,33 @@ from isoconv.checks import (
     check_text,
     refusal,
     shown,
-    whole,
 )
-from isoconv.data.labels import MAX_CLASSES, class_labels, classes_hint, label_array, place_labels
+from isoconv.data.checked import (
+    asked_for,
+    check_names,
+    checked_images,
+    finite_float32,
+    frozen,
+    given_array,
+    listed_names,
+)
+from isoconv.data.labels import (
+    MAX_CLASSES,
+    class_labels,
+    classes_hint,
+    label_array,
+    label_counts,
+    place_labels,
+)
 from isoconv.data.passes import head_of, known_of, little
 from isoconv.data.reading import Reading
 from isoconv.data.shown import dataset_card
 from isoconv.data.skipped import Skipped
 from isoconv.data.stratify import held_out
-from isoconv.errors import ArgumentError, DataError
-from isoconv.memory import check_memory
-from isoconv.rows import Rows, rows_behind, taken
-from isoconv.wording import either
+from isoconv.errors import ArgumentError, DataError, DataFileError
+from isoconv.rows import Rows, chunks, rows_behind, taken
 
-__all__ = ["Dataset", "dataset_of", "labelled", "looks_channels_first", "normalisation"]
+__all__ = ["Dataset", "dataset_of", "labelled", "normalisation"]
 __public__ = {"isoconv.data": ["Dataset", "normalisation"]}
 
 Array = NDArray[Any]
@@ -50,7 +62,8 @@ class Dataset(Carded, card=dataset_card):
             they are `Rows` of its file, which are read when they are asked for: a few by their
             numbers, all of them by ``numpy.asarray``.
         labels: int32 ``(N,)`` class numbers, int32 ``(N, H, W)`` class numbers of all places (-1
-            where there is none), or float32 targets ``(N, ...)``; not writable.
+            where there is none), or float32 targets ``(N, ...)``; not writable. Class numbers of
+            places are `Rows`, too, where the images are.
         class_names: one name for each class; empty for float targets, and for labels of places
             whose classes nobody named.
         name: for messages and receipts.
@@ -76,7 +89,7 @@ class Dataset(Carded, card=dataset_card):
         images, labels = self.images, self.labels
         made = isinstance(images, np.ndarray | Rows) and images.ndim == 4
         made = made and images.dtype.name in ("uint8", "float32")
-        if not made or not isinstance(labels, np.ndarray):
+        if not made or not isinstance(labels, np.ndarray | Rows):
             raise DataError(
                 "a Dataset holds images (N, H, W, C) of uint8 or float32 and labels; "
                 f"Dataset.from_arrays makes one of other arrays; got {shown(images)}, "
@@ -156,8 +169,11 @@ class Dataset(Carded, card=dataset_card):
 
     def class_counts(self) -> Array:
         """How many samples there are of each class that has a name, or places, int64 ``(K,)``."""
-        found = self.labels[self.labels >= 0] if self.of_places else self.labels
-        return np.bincount(found, minlength=self.classes) if self.classes else np.zeros(0, np.int64)
+        found = np.zeros(self.classes, np.int64)
+        if self.classes:
+            counts = label_counts(self.labels)[1:]
+            found[: len(counts)] = counts
+        return found
 
     @property
     def has_maps(self) -> bool:
@@ -196,7 +212,8 @@ class Dataset(Carded, card=dataset_card):
         version = check_count("version", version, most=DIGEST_VERSION)
         sha = known_of(self.images, "digest").copy()
         sha.update(head_of("labels", self.labels))
-        sha.update(little(self.labels))
+        for part in chunks(self.labels):
+            sha.update(little(part))
         names = [name.encode("utf-8", "surrogateescape") for name in self.class_names]
         by_length = version > 1 and self.has_line_ends
         sha.update(f"classes {len(names)}{' by length' if by_length else ''}\n".encode())
@@ -222,7 +239,7 @@ class Dataset(Carded, card=dataset_card):
         return replace(
             self,
             images=_some(self.name, self.images, wanted),
-            labels=_frozen(self.labels[wanted]),
+            labels=_some(self.name, self.labels, wanted),
             paths=tuple(self.paths[place] for place in wanted.tolist()) if self.paths else (),
         )
 
@@ -231,7 +248,8 @@ class Dataset(Carded, card=dataset_card):
 
         Of a class of k samples, ``floor(k * fraction + 1/2)`` are held out, at least one of two or
         more, and never all: the first of the random order of (seed, purpose SPLITS, epoch 0,
-        stream: the class). Without classes all samples are taken for one; copies of one picture
+        stream: the class). Without classes all samples are taken for one, with those of places too;
+        copies of one picture
         are samples like others. Both parts keep the samples in their first order.
 
         Args:
@@ -243,9 +261,8 @@ class Dataset(Carded, card=dataset_card):
         """
         fraction = check_number("fraction", fraction, above=0, below=1)
         seed = check_count("seed", seed, least=0, below=2**64)
-        rest, held = held_out(
-            self.labels if self.class_names else None, len(self), (fraction,), seed
-        )
+        labels = self.labels if self.class_names and not self.of_places else None
+        rest, held = held_out(labels, len(self), (fraction,), seed)
         if not len(held):
             raise ArgumentError(
                 f"both parts of a split need a sample: fraction {fraction} of {len(self)} samples",
@@ -311,6 +328,9 @@ def dataset_of(
     name = check_text("name", name)
     try:
         return _dataset_of(images, labels, class_names, name, layout, complete)
+    except DataFileError:
+        # Of images or labels that stay in their file, which it names.
+        raise
     except DataError as error:
         error.within(name, given={"images": images, "labels": labels, "class_names": class_names})
         raise
@@ -324,11 +344,11 @@ def _dataset_of(
     layout: Literal["channels_last"] | None,
     complete: bool,
 ) -> Dataset:
-    class_names = _listed(given_names)
+    class_names = listed_names(given_names)
     if rows_behind(images) is not None:
         # Whoever put them into a file has checked them.
         return labelled(cast(Array, images), labels, class_names, name, complete=complete)
-    pictures = _checked_images(_array("images", images), name, layout)
+    pictures = checked_images(given_array("images", images), name, layout)
     return labelled(pictures, labels, class_names, name, complete=complete)
 
 
@@ -344,7 +364,7 @@ def labelled(
 
     Args:
         pictures: uint8 or finite float32 ``(N, H, W, C)``.
-        labels: as of `Dataset.from_arrays`.
+        labels: as of `Dataset.from_arrays`, or rows of class numbers of places.
         class_names: likewise.
         name: likewise.
         complete: as of `dataset_of`.
@@ -352,7 +372,7 @@ def labelled(
     Raises:
         DataError: as there.
     """
-    targets = label_array(labels)
+    targets = cast(Array, labels) if isinstance(labels, Rows) else label_array(labels)
     if targets.ndim == 0 or len(targets) != len(pictures):
         raise DataError(
             f"there must be one label for each image; got {len(pictures)} images and "
@@ -361,9 +381,9 @@ def labelled(
         )
     if targets.dtype.kind in "biu" and targets.shape == pictures.shape[:3]:
         names = tuple(map(str, class_names or ()))
-        _check_names(names)
+        check_names(names)
         places = place_labels(targets, len(names) or MAX_CLASSES)
-        return Dataset(_frozen(pictures), _frozen(places), names, name)
+        return Dataset(frozen(pictures), frozen(places), names, name)
     if targets.dtype.kind == "f":
         if class_names:
             raise DataError(
@@ -371,12 +391,12 @@ def labelled(
                 f"{targets.dtype} targets{classes_hint(targets)}",
                 argument="class_names",
             )
-        targets = _finite_float32(targets, name, "targets", "labels")
-        return Dataset(_frozen(pictures), _frozen(targets), (), name)
+        targets = finite_float32(targets, name, "targets", "labels")
+        return Dataset(frozen(pictures), frozen(targets), (), name)
     numbers, names = class_labels(targets, class_names, complete=complete)
-    _check_names(names)
+    check_names(names)
     numbered = class_names is None and targets.dtype.kind != "O"
-    return Dataset(_frozen(pictures), _frozen(numbers), names, name, numbered=numbered)
+    return Dataset(frozen(pictures), frozen(numbers), names, name, numbered=numbered)
 
 
 def normalisation(dataset: Dataset) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -414,131 +434,8 @@ def normalisation(dataset: Dataset) -> tuple[NDArray[np.float32], NDArray[np.flo
     return scale.astype(np.float32), offset.astype(np.float32)
 
 
-def looks_channels_first(shape: tuple[int, ...]) -> bool:
-    """Whether an image's shape is more likely (C, H, W) than (H, W, C).
-
-    Example:
-        >>> looks_channels_first((3, 32, 32)), looks_channels_first((32, 32, 3))
-        (True, False)
-    """
-    few = (1, 3, 4)
-    return len(shape) == 3 and shape[0] in few and shape[2] not in few and min(shape[1:]) > 4
-
-
-def _listed(class_names: object) -> Sequence[Any] | None:
-    """Class names as a list, whatever they are; None for none."""
-    listed = class_names.tolist() if isinstance(class_names, np.ndarray) else class_names
-    if listed is None:
-        return None
-    if not isinstance(listed, (list, tuple)) or not all(
-        isinstance(each, str) or whole(each) is not None for each in listed
-    ):
-        raise refusal("class_names", "be a list of names", class_names, DataError)
-    return listed
-
-
-def _array(name: str, given: object) -> Array:
-    return check_array(name, given, kind_error=DataError, shape_error=DataError)
-
-
-def _asked(name: str, array: Array, samples: int | None = None, itemsize: int = 0) -> Array:
-    """An array of which a copy is to be made, of so many samples, once there is memory for it."""
-    count = len(array) if samples is None else samples
-    each = prod(array.shape[1:]) * (itemsize or array.itemsize)
-    needs = {f"a copy of {count:,} samples of shape {array.shape[1:]}": count * each}
-    check_memory(name, needs, "fewer or smaller images")
-    return array
-
-
-def _some(name: str, images: Array, places: Array) -> Array:
-    """Some images: a copy, or no more than their numbers where they lie in a file."""
-    if rows_behind(images) is not None:
-        return taken(images, places)
-    return _frozen(taken(_asked(name, images, len(places)), places))
-
-
-def _frozen(array: Array) -> Array:
+def _some(name: str, array: Array, places: Array) -> Array:
+    """Some images or labels: a copy, or no more than their numbers where they lie in a file."""
     if rows_behind(array) is not None:
-        return array
-    if not array.flags.c_contiguous:
-        _asked("a data set", array)
-    # A view, so that the caller's own array stays writable.
-    view = np.ascontiguousarray(array).view()
-    view.flags.writeable = False
-    return view
-
-
-def _finite_float32(array: Array, name: str, what: str, argument: str) -> Array:
-    if array.dtype != np.float32:
-        _asked(name, array, itemsize=4)
-    with np.errstate(over="ignore"):
-        narrow = array.astype(np.float32, copy=False)
-    for start in range(0, len(narrow), 256):
-        finite = np.isfinite(narrow[start : start + 256])
-        if not finite.all():
-            sample = start + int(np.flatnonzero(~finite.reshape(len(finite), -1).all(axis=1))[0])
-            values = narrow[sample].reshape(-1)
-            value = float(values[~np.isfinite(values)][0])
-            raise DataError(
-                f"{what} must be finite float32; sample {sample} holds {value}",
-                argument=argument,
-                row=sample,
-            )
-    return narrow
-
-
-def _checked_images(
-    images: Array, name: str, layout: Literal["channels_last"] | None = None
-) -> Array:
-    if layout is not None and check_text("layout", layout) != "channels_last":
-        raise refusal("layout", "be 'channels_last' or None", layout)
-    if images.ndim == 3:
-        images = images[..., np.newaxis]
-    if images.ndim != 4:
-        got = f"shape {images.shape}"
-        raise refusal("images", "have axes (N, H, W, C) or (N, H, W)", images, DataError, got)
-    if not images.size:
-        raise DataError(
-            f"there must be at least one image; got shape {images.shape}",
-            argument="images",
-        )
-    if layout is None and looks_channels_first(images.shape[1:]):
-        raise DataError(
-            f"images must have axes (N, H, W, C); shape {images.shape} looks like "
-            "(N, C, H, W): "
-            + either(
-                "give images.transpose(0, 2, 3, 1), or say layout='channels_last' if it is "
-                "(N, H, W, C) all the same",
-                "the channels are to be stored last",
-            ),
-            argument="images",
-        )
-    if images.dtype == np.uint8:
-        return images
-    if images.dtype.kind != "f":
-        raise DataError(
-            f"images must be uint8 or float32; got {images.dtype} (whole numbers from 0 to "
-            f"255 {either('become images by .astype(numpy.uint8)', 'are to be stored as uint8')})",
-            argument="images",
-        )
-    return _finite_float32(images, name, "images", "images")
-
-
-def _check_names(names: Sequence[str]) -> None:
-    """Classes are told apart by their names, which go into digests and files."""
-    seen: set[str] = set()
-    for class_name in names:
-        if class_name in seen:
-            raise DataError(
-                f"class names must differ; got {class_name!r} more than once",
-                argument="class_names",
-            )
-        seen.add(class_name)
-        try:
-            # Names of folders need not be text: their odd bytes are surrogates in Python.
-            class_name.encode("utf-8", "surrogateescape")
-        except UnicodeEncodeError as error:
-            raise DataError(
-                f"class names must be text; got {class_name!r}",
-                argument="class_names",
-            ) from error
+        return taken(array, places)
+    return frozen(taken(asked_for(name, array, len(places)), places))

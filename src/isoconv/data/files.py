@@ -36,6 +36,7 @@ __all__ = [
     "Request",
     "Split",
     "build",
+    "check_holds",
     "file_error",
     "open_data",
     "part_by_part",
@@ -92,6 +93,7 @@ class Format:
         endings: of the names of files of this kind, in small letters; none of folders.
         general: it takes what is of no other kind.
         classes: the classes that a path holds by the names of its folders, for kinds that have any.
+        lazily: as `read`, but leaves in their file the images that can be read some at a time.
         batches: reads the parts some images at a time, for kinds that may be larger than memory.
     """
 
@@ -102,6 +104,7 @@ class Format:
     endings: tuple[str, ...] = ()
     general: bool = False
     classes: Callable[[Path], Collection[str]] = lambda _: ()
+    lazily: Callable[[Path, Sequence[Split], Request], dict[Split, Dataset]] | None = None
     batches: Callable[[Path, Sequence[Split], Request], Batches] | None = None
 
 
@@ -298,11 +301,25 @@ def read_exactly(stream: IO[bytes], size: int, path: Path, what: str) -> NDArray
             the file can hold, even compressed.
         NotEnoughMemoryError: `size` is more than there is memory for.
     """
+    check_holds(path, size, what)
+    return read_into(stream, size, printable(path), what)
+
+
+def check_holds(path: Path, size: int, what: str) -> None:
+    """See that a file can hold so many bytes, perhaps gzipped.
+
+    Args:
+        path: of the file.
+        size: bytes.
+        what: they are, for the message.
+
+    Raises:
+        DataFileError: it cannot.
+    """
     length = path.stat().st_size
     if size > length * (EXPANSION if path.suffix == ".gz" else 1):
         found = f"a file of {length} bytes: it is truncated or foreign"
         raise file_error(path, f"{size} bytes of {what}", found)
-    return read_into(stream, size, printable(path), what)
 
 
 def read_into(stream: IO[bytes], size: int, where: str, what: str) -> NDArray[np.uint8]:

@@ -8,9 +8,12 @@ the MNIST database, Y. LeCun, C. Cortes, C. J. C. Burges.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +25,16 @@ from isoconv.data.files import (
     Split,
     bad_file,
     build,
+    check_holds,
     file_error,
     open_data,
     part_by_part,
     read_exactly,
 )
 from isoconv.data.names import class_names_of
+from isoconv.data.streamed import ArrayStream, streamed_images
 from isoconv.errors import DataFileError
+from isoconv.printable import printable
 
 __all__ = ["IDX", "read_idx"]
 __public__ = {"isoconv.data.formats": ["IDX"]}
@@ -49,12 +55,7 @@ def read_idx(path: Path, axes: tuple[int, ...]) -> NDArray[np.uint8]:
             says.
     """
     with open_data(path) as stream:
-        start = read_exactly(stream, 4, path, "idx header").tobytes()
-        if start[:2] != b"\0\0" or start[2] != _UBYTE or start[3] not in axes:
-            kinds = " or ".join(f"{(_UBYTE << 8) + count:#010x}" for count in axes)
-            raise file_error(path, f"an idx header of unsigned bytes, {kinds}", f"0x{start.hex()}")
-        header = read_exactly(stream, 4 * start[3], path, "idx header")
-        shape = tuple(int(side) for side in header.view(">u4"))
+        shape = _shape(stream, path, axes)
         size = prod(shape)
         content = read_exactly(stream, size, path, f"data for the declared shape {shape}")
         try:
@@ -64,6 +65,35 @@ def read_idx(path: Path, axes: tuple[int, ...]) -> NDArray[np.uint8]:
     if rest:
         raise file_error(path, f"{size} bytes of data for the declared shape {shape}", "more")
     return content.reshape(shape)
+
+
+def _shape(stream: IO[bytes], path: Path, axes: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape that a header says; the stream stands behind it afterwards."""
+    start = read_exactly(stream, 4, path, "idx header").tobytes()
+    if start[:2] != b"\0\0" or start[2] != _UBYTE or start[3] not in axes:
+        kinds = " or ".join(f"{(_UBYTE << 8) + count:#010x}" for count in axes)
+        raise file_error(path, f"an idx header of unsigned bytes, {kinds}", f"0x{start.hex()}")
+    header = read_exactly(stream, 4 * start[3], path, "idx header")
+    return tuple(int(side) for side in header.view(">u4"))
+
+
+def _left_in_file(path: Path, axes: tuple[int, ...]) -> NDArray[Any]:
+    """As `read_idx`, but the images stay where they are until somebody asks for them."""
+    with open_data(path) as file:
+        shape = _shape(file, path, axes)
+    size = prod(shape)
+    check_holds(path, size, f"data for the declared shape {shape}")
+
+    @contextmanager
+    def opened() -> Iterator[IO[bytes]]:
+        with open_data(path) as stream:
+            if _shape(stream, path, axes) != shape:
+                raise file_error(path, f"an array of shape {shape}, as before", "another")
+            yield stream
+
+    stream = ArrayStream(path, printable(path), shape, np.dtype(np.uint8), opened, DAMAGED)
+    images = streamed_images(stream, printable(path)) if size else None
+    return read_idx(path, axes) if images is None else images
 
 
 def _files(path: Path) -> dict[tuple[Split, str], Path]:
@@ -84,7 +114,11 @@ def _splits(path: Path) -> tuple[Split, ...]:
     return tuple(split for split in ("train", "test") if split in found)
 
 
-def _read(path: Path, split: Split) -> Dataset:
+def _read(
+    path: Path,
+    split: Split,
+    images_of: Callable[[Path, tuple[int, ...]], NDArray[Any]] = read_idx,
+) -> Dataset:
     files = _files(path)
     prefix = "train" if split == "train" else "t10k"
     for what, number in (("images", 3), ("labels", 1)):
@@ -93,7 +127,7 @@ def _read(path: Path, split: Split) -> Dataset:
             present = ", ".join(sorted(entry.name for entry in files.values()))
             raise file_error(path, f"a file {name} or {name}.gz", present)
     images_file, labels_file = files[split, "images"], files[split, "labels"]
-    images: NDArray[Any] = read_idx(images_file, (3, 4))
+    images = images_of(images_file, (3, 4))
     labels = read_idx(labels_file, (1,))
     if len(images) != len(labels):
         raise file_error(
@@ -115,4 +149,5 @@ IDX = Format(
     "`train-images-idx3-ubyte` and its three companions, plain or gzipped",
     _splits,
     part_by_part(_read),
+    lazily=part_by_part(partial(_read, images_of=_left_in_file)),
 )

@@ -7,6 +7,7 @@ could mean one thing or another is refused, and the message says what to give fo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from isoconv.checks import check_array, refusal, shown, whole
 from isoconv.errors import DataError
 from isoconv.printable import cut, printable
+from isoconv.rows import chunks, rows_behind
 from isoconv.wording import either
 
 __all__ = [
@@ -22,13 +24,18 @@ __all__ = [
     "check_counted",
     "class_labels",
     "classes_hint",
+    "first_outside",
     "label_array",
+    "label_counts",
     "place_labels",
+    "present_classes",
 ]
 
 Array = NDArray[Any]
 
 MAX_CLASSES = 65536
+_COUNTS = "counts"
+"""How often each class is there, of labels that lie in a file."""
 _FEW = 8
 """Labels that a message lists."""
 
@@ -184,15 +191,57 @@ def class_labels(
         if complete:
             check_counted(labels)
         names = tuple(str(number) for number in range(int(labels.max()) + 1))
-    return labels.astype(np.int32), names
+    return labels.astype(np.int32, copy=False), names
 
 
-def place_labels(labels: Array, classes: int = MAX_CLASSES) -> Array:
+def label_counts(labels: Array) -> Array:
+    """How often each class number stands among labels, int64 ``(K + 1,)``: of -1, of 0, of 1, ….
+
+    K is one more than the greatest number. Of labels that lie in a file they are counted once.
+
+    Args:
+        labels: class numbers ``(N,)`` or ``(N, H, W)``, -1 for none.
+
+    Raises:
+        DataError: another number.
+
+    Example:
+        >>> label_counts(np.array([[[0, 2], [2, -1]]])).tolist()
+        [1, 1, 0, 2]
+    """
+    rows = rows_behind(labels)
+    if rows is not None and _COUNTS in rows.known:
+        known: Array = rows.known[_COUNTS]
+        return known
+    found = np.zeros(1, np.int64)
+    for part in chunks(labels):
+        if part.size and not -1 <= part.min() <= part.max() < MAX_CLASSES:
+            rule = f"be class numbers in 0 … {MAX_CLASSES - 1}, or -1 for none"
+            raise refusal("labels", rule, labels, DataError, f"{part.min()} … {part.max()}")
+        more = np.bincount(part.reshape(-1) + 1, minlength=len(found))
+        more[: len(found)] += found
+        found = more.astype(np.int64, copy=False)
+    if rows is not None:
+        rows.known[_COUNTS] = found
+    return found
+
+
+def present_classes(labels: Array) -> Array:
+    """The class numbers that stand among labels, in ascending order; -1 is none.
+
+    Args:
+        labels: as of `label_counts`.
+    """
+    return np.flatnonzero(label_counts(labels)[1:])
+
+
+def place_labels(labels: Array, classes: int = MAX_CLASSES, first: int = 0) -> Array:
     """Class numbers of the places of images, int32 ``(N, H, W)``; -1 where there is none.
 
     Args:
-        labels: whole numbers or flags.
+        labels: whole numbers or flags; int32 is not copied.
         classes: how many there are.
+        first: number of the first image.
 
     Raises:
         DataError: another number; names the first image that has one.
@@ -201,18 +250,43 @@ def place_labels(labels: Array, classes: int = MAX_CLASSES) -> Array:
         >>> place_labels(np.array([[[True, False]]])).tolist()
         [[[1, 0]]]
     """
-    # Before the comparison, for what is unsigned has no -1.
-    numbers = labels if labels.dtype == np.int32 else labels.astype(np.int64)
-    wrong = ((numbers < -1) | (numbers >= classes)).reshape(len(labels), -1)
-    if wrong.any():
-        sample = int(wrong.any(axis=1).argmax())
+    if rows_behind(labels) is not None:
+        # In one pass, of which the counts are kept; who is at fault is looked for in another.
+        with suppress(DataError):
+            if len(label_counts(labels)) - 1 <= classes:
+                return labels
+    found = first_outside(labels, -1, classes)
+    if found is not None:
+        sample, number = first + found[0], found[1]
         raise DataError(
             f"labels of places must lie in 0 … {classes - 1}, or be -1 for none; sample "
-            f"{sample} has {int(labels[sample].reshape(-1)[wrong[sample]][0])}",
+            f"{sample} has {number}",
             argument="labels",
             row=sample,
         )
-    return numbers.astype(np.int32, copy=False)
+    return labels.astype(np.int32, copy=False)
+
+
+def first_outside(labels: Array, least: int, bound: int) -> tuple[int, int] | None:
+    """The first sample that has a class number out of range, and that number; None for none.
+
+    Args:
+        labels: class numbers ``(N, …)``.
+        least: of those that are in range.
+        bound: they lie below it.
+
+    Example:
+        >>> first_outside(np.array([[0, 1], [2, -1]]), -1, 2)
+        (1, 2)
+    """
+    first = 0
+    for part in chunks(labels):
+        wrong = ((part < least) | (part >= bound)).reshape(len(part), -1)
+        if wrong.any():
+            sample = int(wrong.any(axis=1).argmax())
+            return first + sample, int(part[sample].reshape(-1)[wrong[sample]][0])
+        first += len(part)
+    return None
 
 
 def _numbers_of(labels: list[str], names: tuple[str, ...] | None) -> tuple[Array, tuple[str, ...]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from math import prod
@@ -12,15 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isoconv.data.batches import Batches
 from isoconv.data.cache import open_cache
 from isoconv.data.counting import Counting
 from isoconv.data.dataset import Dataset
 from isoconv.data.decode import look
 from isoconv.data.files import NAMED, Failures, Format, Request, Split, build, file_error
+from isoconv.data.labels import present_classes
 from isoconv.data.mask_files import CLASS_FILES, NO_LABEL, class_file, read_mask
 from isoconv.data.mask_folders import mask_parts, pairs_in
 from isoconv.data.nearest import taken
-from isoconv.data.pictures import decoded, without_holes
+from isoconv.data.pictures import decoded, noted, without_holes
 from isoconv.data.reading import Reading
 from isoconv.data.survey import usual_map_size
 from isoconv.data.tally import counted
@@ -29,7 +31,7 @@ from isoconv.errors import DataFileError, MissingExtraError
 from isoconv.memory import check_memory
 from isoconv.printable import listed, printable
 
-__all__ = ["MASK_FOLDER"]
+__all__ = ["MASK_FOLDER", "MaskFolder", "Masks"]
 __public__ = {"isoconv.data.formats": ["MASK_FOLDER"]}
 
 Array = NDArray[Any]
@@ -55,50 +57,97 @@ class _Classes:
     notes: tuple[str, ...] = ()
 
 
-def _read(path: Path, splits: Sequence[Split], request: Request) -> dict[Split, Dataset]:
-    failures = Failures(path, root=path, skip=request.skip_bad, hint=True)
-    given = class_file(path)
-    listing = pairs_in(path, failures)
-    counting = Counting(request.progress)
-    try:
-        values, sizes = _values(listing.files, failures, counting)
-        _check_agree(path, values, given)
-        classes = _classes(values, given, failures)
-        if not any(_readable(pairs, failures) for pairs in listing.files.values()):
-            raise failures.error()
+class MaskFolder:
+    """A folder of pictures and masks that was looked through.
+
+    Args:
+        path: of the folder.
+        request: what is asked of it.
+
+    Attributes:
+        failures: what cannot be read.
+        notes: what is left out, a line each.
+        own: the pictures of each part, those of which neither they nor their masks have failed.
+
+    Raises:
+        DataFileError: which folders are meant cannot be told, the masks do not agree on what 255
+            is, or nothing can be read.
+        MissingExtraError: an optional dependency would read what there is.
+    """
+
+    def __init__(self, path: Path, request: Request) -> None:
+        self._path = path
+        self.failures = Failures(path, root=path, skip=request.skip_bad, hint=True)
+        given = class_file(path)
+        listing = pairs_in(path, self.failures)
+        self.notes = listing.notes
+        self._counting = Counting(request.progress)
+        with noted(self.notes):
+            values, self._sizes = _values(listing.files, self.failures, self._counting)
+            _check_agree(path, values, given)
+            self._classes = _classes(values, given, self.failures)
+            if not any(_readable(pairs, self.failures) for pairs in listing.files.values()):
+                raise self.failures.error()
         # What is left out has no say in what follows from the others.
-        files = {part: _readable(pairs, failures) for part, pairs in listing.files.items()}
-        own = {part: [picture for picture, _ in pairs] for part, pairs in files.items()}
+        self._files = {
+            part: _readable(pairs, self.failures) for part, pairs in listing.files.items()
+        }
+        self.own = {part: [picture for picture, _ in pairs] for part, pairs in self._files.items()}
+
+    def data(
+        self,
+        part: Split,
+        images: Array,
+        reading: Reading,
+        notes: Sequence[str],
+        labels_of: Callable[[Masks], Array],
+    ) -> Dataset:
+        """A part, once its pictures were read.
+
+        Args:
+            part: which.
+            images: of its pictures that can be read, in their order.
+            reading: how they were.
+            notes: what is to be told of them.
+            labels_of: the class of each place, of the masks.
+
+        Raises:
+            DataFileError: nothing of it can be read, or no place has a label.
+        """
+        pairs = _readable(self._files[part], self.failures)
+        if not pairs:
+            raise self.failures.error(f"the {part} part needs a picture that can be read")
+        classes = self._classes
+        labels = labels_of(Masks([mask for _, mask in pairs], images.shape[1:3], classes.number,
+                                 self._counting))  # fmt: skip
+        if not len(present_classes(labels)):
+            expected = f"pixels with a label in the masks of the {part} part"
+            raise file_error(self._path, expected, f"{NO_LABEL} alone, which is none")
+        return replace(
+            build(self._path, images, labels, classes.names),
+            paths=tuple(picture.relative_to(self._path).as_posix() for picture, _ in pairs),
+            reading=reading,
+            numbered=not classes.named,
+            notes=(*self.notes, *notes, *classes.notes, *_scaled(reading, self._sizes)),
+            skipped=self.failures.skipped(),
+        )
+
+
+def _read(path: Path, splits: Sequence[Split], request: Request) -> dict[Split, Dataset]:
+    folder = MaskFolder(path, request)
+    own, failures = folder.own, folder.failures
+    with noted(folder.notes):
         needed = splits if request.reading.resolved else tuple(own)
         with open_cache(request.cache) as cache:
             reading, images, notes = decoded(
                 own, needed, splits, request, failures, cache, usual_map_size
             )
         failures.raise_any()
-        notes = [*listing.notes, *notes, *classes.notes, *_scaled(reading, sizes)]
         found = {}
         for part in splits:
-            pairs = _readable(files[part], failures)
-            if not pairs:
-                raise failures.error(f"the {part} part needs a picture that can be read")
-            kept = {picture for picture, _ in pairs}
+            kept = {*failures.readable(own[part])}
             pictures = without_holes(images.pop(part), [file in kept for file in own[part]])
-            labels = _labels(pairs, pictures.shape[:3], classes, counting)
-            if not (labels >= 0).any():
-                expected = f"pixels with a label in the masks of the {part} part"
-                raise file_error(path, expected, f"{NO_LABEL} alone, which is none")
-            found[part] = replace(
-                build(path, pictures, labels, classes.names),
-                paths=tuple(picture.relative_to(path).as_posix() for picture, _ in pairs),
-                reading=reading,
-                numbered=not classes.named,
-                notes=tuple(notes),
-                skipped=failures.skipped(),
-            )
-    except (DataFileError, MissingExtraError) as error:
-        for line in listing.notes:
-            error.add_note(line)
-        raise
+            found[part] = folder.data(part, pictures, reading, notes, Masks.all)
     return found
 
 
@@ -235,28 +284,55 @@ def _scaled(reading: Reading, sizes: set[tuple[int, int]]) -> list[str]:
             "are mixed"]  # fmt: skip
 
 
-def _labels(
-    pairs: Sequence[Pair], shape: tuple[int, ...], classes: _Classes, counting: Counting
-) -> Array:
-    """The class of each place, int32 ``(N, H, W)``."""
-    needs = {f"{len(pairs):,} masks of {shape[1:]}": 4 * prod(shape)}
-    check_memory("the masks", needs, "a smaller size, or fewer pictures")
-    labels = np.empty(shape, np.int32)
-    table = np.full(max(classes.number) + 1, -1, np.int32)
-    for value, number in classes.number.items():
-        table[value] = number
+@dataclass(frozen=True, slots=True)
+class Masks:
+    """Mask files that are read as the classes of places.
 
-    def work(place: int, take: Take) -> None:
-        labels[place] = table[taken(read_mask(pairs[place][1], take), (shape[1], shape[2]))]
+    Attributes:
+        files: theirs.
+        size: height and width to which they are brought.
+        number: of the class of each value in them; -1 for no label.
+        counting: shows how many were read.
+    """
 
-    with (
-        counting.of("reading masks of", len(pairs)) as step,
-        closing(each_in_order(work, range(len(pairs)))) as results,
-    ):
-        for _, result in results:
-            result()
-            step()
-    return labels
+    files: Sequence[Path]
+    size: tuple[int, int]
+    number: Mapping[int, int]
+    counting: Counting
+
+    def all(self) -> Array:
+        """The class of each place, int32 ``(N, H, W)``.
+
+        Raises:
+            DataFileError: a file cannot be read.
+            NotEnoughMemoryError: there is no memory for them.
+        """
+        shape = (len(self.files), *self.size)
+        needs = {f"{len(self.files):,} masks of {self.size}": 4 * prod(shape)}
+        check_memory("the masks", needs, "a smaller size, or fewer pictures")
+        labels = np.empty(shape, np.int32)
+        table = np.full(max(self.number) + 1, -1, np.int32)
+        for value, number in self.number.items():
+            table[value] = number
+
+        def work(place: int, take: Take) -> None:
+            labels[place] = table[taken(read_mask(self.files[place], take), self.size)]
+
+        with (
+            self.counting.of("reading masks of", len(self.files)) as step,
+            closing(each_in_order(work, range(len(self.files)))) as results,
+        ):
+            for _, result in results:
+                result()
+                step()
+        return labels
+
+
+def _batches(path: Path, splits: Sequence[Split], request: Request) -> Batches:
+    # A folder that is loaded needs none of it.
+    from isoconv.data.mask_batches import MaskBatches
+
+    return MaskBatches(path, splits, request)
 
 
 MASK_FOLDER = Format(
@@ -265,4 +341,5 @@ MASK_FOLDER = Format(
     "these below",
     mask_parts,
     _read,
+    batches=_batches,
 )

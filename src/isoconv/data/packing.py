@@ -1,86 +1,31 @@
-"""Data sets packed into one file: decoded and checked once, whatever they take of memory.
-
-What is written goes into ``OUT.part``, with a line in ``OUT.part.log`` for each batch that lies
-there whole. A pack that was begun and not finished goes on behind the batches that are right: whose
-source has the same stamp, and whose bytes have the digest of the log. The file gets its name when
-all of it is on the disk.
-"""
+"""Data sets packed into one file: decoded and checked once, whatever they take of memory."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import mmap
 import os
-import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from isoconv.checks import check_path
-from isoconv.data.batches import Batch, Batches
 from isoconv.data.counting import Counting
-from isoconv.data.dataset import Dataset
-from isoconv.data.files import Split, bad_file, file_error
-from isoconv.data.pack_layout import BLOCK, PAGE, Area, Layout, Part, aligned, first_page
-from isoconv.data.packed import ENDING, open_pack
-from isoconv.data.passes import head_of, little
+from isoconv.data.files import bad_file, file_error
+from isoconv.data.pack_layout import PAGE
+from isoconv.data.pack_writer import IS_THERE, PART, Packed, Writer
+from isoconv.data.packed import ENDING
 from isoconv.data.reading import Reading
-from isoconv.data.skipped import Skipped
-from isoconv.data.sources import Source, batches_of, matched
-from isoconv.errors import DataError, IsoconvError
-from isoconv.files import open_to_write, put_new
+from isoconv.data.sources import Source, batches_of
+from isoconv.errors import IsoconvError
 from isoconv.memory import readable
 from isoconv.printable import printable
 from isoconv.progress import check_progress
-from isoconv.rows import Rows
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-try:
-    import fcntl
-except ImportError:  # a system without this kind of locks
-    fcntl = None  # type: ignore[assignment]
-
-__all__ = ["Packed", "pack"]
+__all__ = ["pack"]
 __public__ = {"isoconv.data": ["pack"]}
-
-Array = NDArray[Any]
-
-PART = ".part"
-"""Behind the name of a file that is not whole."""
-MOST_LOG = 1 << 30
-"""Bytes of the longest log that is read."""
-_IS_THERE = "is there already: remove it, or choose another name"
-
-
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """What came of packing a data set.
-
-    Attributes:
-        path: of the file.
-        sha256: digest of the whole, see docs/data.md.
-        size: bytes of the file.
-        samples: by part.
-        kept: images that lay there already, for it was begun before.
-        notes: what is to be told of the source, a line each.
-        skipped: files that cannot be read and were left out, as was asked for.
-    """
-
-    path: Path
-    sha256: str
-    size: int
-    samples: Mapping[str, int]
-    kept: int
-    notes: tuple[str, ...]
-    skipped: tuple[Skipped, ...]
 
 
 def pack(
@@ -98,8 +43,11 @@ def pack(
 
     All parts that the source has go into it, with labels, class names, paths and notes. Loaded, it
     is the same data set, of the same digests; what is larger than memory can be trained on, for
-    the system reads what is needed and gives the memory back. A folder of pictures is decoded by as
-    many threads as there are cores, some at a time; other sources are read into memory first.
+    the system reads what is needed and gives the memory back. Memory is needed for about 100 MiB of
+    images at a time, and for the paths of all: folders of pictures, with masks or without, are
+    decoded by as many threads as there are cores, and arrays of ``.npz`` and idx files are read
+    forward, whether they are compressed or not. Read into memory first are arrays that lie column
+    by column (Fortran's order), labels that are no masks, and CIFAR's files.
 
     If a pack of the same source was begun before and not finished, it goes on behind what is
     already there and right.
@@ -122,6 +70,7 @@ def pack(
 
     Example:
         >>> import tempfile
+        >>> import numpy as np
         >>> out = Path(tempfile.mkdtemp()) / "two.pack"
         >>> found = pack((np.zeros((2, 4, 4), np.uint8), ["dog", "cat"]), out)
         >>> found.samples, found.size == out.stat().st_size
@@ -135,372 +84,33 @@ def pack(
         expected, found = f"a name that ends in {ENDING}", repr(path.name)
         raise file_error(path, expected, found).within(argument="out", value=out)
     if os.path.lexists(path):
-        raise bad_file(path, _IS_THERE)
+        raise bad_file(path, IS_THERE)
     counting = Counting(check_progress(progress))
-    batches = batches_of(
-        source, size=size, depth=depth, reading=reading, skip_bad=skip_bad, progress=progress,
-        folder=folder,
-    )  # fmt: skip
     try:
-        with _Writer(path).held() as writer:
+        # Before the source is looked through, which may take a while.
+        with Writer(path).held() as writer, _left_told(path):
+            batches = batches_of(
+                source, size=size, depth=depth, reading=reading, skip_bad=skip_bad,
+                progress=progress, folder=folder,
+            )  # fmt: skip
             return writer.write(batches, counting)
     except OSError as error:
         reason = f"cannot be written: {error.strerror or error}"
-        raise _told(path, bad_file(path, reason)) from error
-    except IsoconvError as error:
-        _told(path, error)
+        refused = bad_file(path, reason)
+        for line in getattr(error, "__notes__", ()):
+            refused.add_note(line)
+        raise refused from error
+
+
+@contextmanager
+def _left_told(path: Path) -> Iterator[None]:
+    """An error within says what it leaves behind."""
+    try:
+        yield
+    except (IsoconvError, OSError) as error:
+        part = path.with_name(path.name + PART)
+        size = part.stat().st_size if part.exists() else 0
+        if size > PAGE:
+            told = f"{readable(size)} stay in {printable(part)}"
+            error.add_note(f"{told}: the same command goes on from there")
         raise
-
-
-def _told(path: Path, error: IsoconvError) -> IsoconvError:
-    """An error that says what it leaves behind."""
-    part = path.with_name(path.name + PART)
-    if part.exists():
-        size = readable(part.stat().st_size)
-        error.add_note(f"{size} stay in {printable(part)}: the same command goes on from there")
-    return error
-
-
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A batch that lies in the file.
-
-    Attributes:
-        batch: which.
-        row: the number of its first image.
-        rows: how many it has.
-        sha256: of their bytes.
-        told: what there is to tell of it.
-    """
-
-    batch: Batch
-    row: int
-    rows: int
-    sha256: str
-    told: Any
-
-    def line(self) -> bytes:
-        """It, in the log."""
-        batch = self.batch
-        plain = [batch.part, batch.first, batch.stamp, self.row, self.rows, self.sha256, self.told]
-        return json.dumps(plain).encode() + b"\n"
-
-
-class _Writer:
-    """A file that is being written.
-
-    Args:
-        path: where it will be.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._part = path.with_name(path.name + PART)
-        self._log_path = path.with_name(path.name + PART + ".log")
-        self._file: IO[bytes]
-        self._log: IO[bytes]
-
-    @contextmanager
-    def held(self) -> Iterator[_Writer]:
-        """Within, no other process writes it.
-
-        Raises:
-            DataFileError: another one does.
-        """
-        with self._own() as self._file, open_to_write(self._log_path) as self._log:
-            try:
-                yield self
-            finally:
-                # Nobody wants what was never begun.
-                if os.fstat(self._file.fileno()).st_size <= PAGE:
-                    self._part.unlink(missing_ok=True)
-                    self._log_path.unlink(missing_ok=True)
-                if fcntl is not None:
-                    # Whoever keeps an error keeps the mapped file, and the lock with it.
-                    with suppress(OSError):
-                        fcntl.flock(self._file, fcntl.LOCK_UN)
-
-    def _own(self) -> BinaryIO:
-        """The file, which no other process writes and which has no other name."""
-        file = open_to_write(self._part)
-        try:
-            self._file = file
-            self._lock()
-            if os.fstat(file.fileno()).st_nlink <= 1:
-                return file
-            # It is whole: a process was killed between giving it its name and taking this one.
-            self._part.unlink()
-        except BaseException:
-            file.close()
-            raise
-        file.close()
-        return self._own()
-
-    def _lock(self) -> None:
-        try:
-            if fcntl is not None:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            here = os.path.samestat(os.fstat(self._file.fileno()), self._part.stat())
-        except (BlockingIOError, FileNotFoundError):
-            here = False
-        except OSError:
-            # The file system has no locks.
-            return
-        if not here:
-            # Or was, until just now, and gave it its name.
-            raise bad_file(self._path, "is being written by another process")
-
-    def write(self, batches: Batches, counting: Counting) -> Packed:
-        """All of it; see `pack`."""
-        while True:
-            entries, kept = self._batches(batches, counting)
-            if not batches.again():
-                break
-        parts = self._parts(batches, entries)
-        layout = self._finish(batches, entries, parts, counting)
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        try:
-            put_new(self._part, self._path)
-        except FileExistsError:
-            raise bad_file(self._path, _IS_THERE) from None
-        self._log_path.unlink(missing_ok=True)
-        notes = tuple(dict.fromkeys(line for part in layout.parts for line in part.notes))
-        samples: dict[str, int] = {part.part: part.samples for part in layout.parts}
-        found = open_pack(self._path)
-        return Packed(self._path, found.sha256, found.size, samples, kept, notes, layout.skipped)
-
-    # Batches -------------------------------------------------------------------------------------
-
-    def _batches(self, batches: Batches, counting: Counting) -> tuple[list[_Entry], int]:
-        """The images of all batches, in the file; and how many of them lay there already."""
-        planned = [*batches.each()]
-        each = int(np.prod(batches.shape)) * batches.dtype.itemsize
-        known = self._known(batches)
-        total = 0
-        for batch in planned:
-            total += batch.most
-        self._check_room(total * (each + 4))
-        entries: list[_Entry] = []
-        row, kept = 0, 0
-        with counting.of("packing", total) as step:
-            for batch in planned:
-                entry = known.get((batch.part, batch.first))
-                if entry is not None and self._is_right(batches, batch, entry, row, each):
-                    entry = replace(entry, batch=batch)
-                    kept += entry.rows
-                    for _ in range(batch.most):
-                        step()
-                else:
-                    entry = self._make(batches, batch, row, each, step)
-                entries.append(entry)
-                row += entry.rows
-        return entries, kept
-
-    def _known(self, batches: Batches) -> Mapping[tuple[str, int], _Entry]:
-        """The batches that the log names, if it is of the same plan; else both files are empty."""
-        plan = json.dumps({"pack": 1, **batches.plan}, sort_keys=True).encode() + b"\n"
-        size = self._log.seek(0, os.SEEK_END)
-        self._log.seek(0)
-        content = self._log.read() if size <= MOST_LOG else b""
-        if not content.startswith(plan):
-            for file in (self._file, self._log):
-                file.truncate(0)
-            self._log.seek(0)
-            self._log.write(plan)
-            self._log.flush()
-            return {}
-        found: dict[tuple[str, int], _Entry] = {}
-        whole = content[: content.rfind(b"\n") + 1]
-        for line in whole[len(plan) :].splitlines():
-            try:
-                part, first, stamp, row, rows, sha256, told = json.loads(line)
-                batch = Batch(part, int(first), 0, stamp)
-                found[part, batch.first] = _Entry(batch, int(row), int(rows), sha256, told)
-            except (ValueError, TypeError):
-                continue
-        # A line that was cut is none.
-        self._log.truncate(len(whole))
-        self._log.seek(0, os.SEEK_END)
-        return found
-
-    def _is_right(self, batches: Batches, batch: Batch, entry: _Entry, row: int, each: int) -> bool:
-        """Whether a batch lies in the file as it would be made now."""
-        # With files among them that could not be read it is made anew: they may be mended by now.
-        if (entry.batch.stamp, entry.row, entry.rows) != (batch.stamp, row, batch.most):
-            return False
-        if hashlib.sha256(self._read(row * each, entry.rows * each)).hexdigest() != entry.sha256:
-            return False
-        try:
-            batches.recall(batch, entry.told)
-        except ValueError:
-            return False
-        return True
-
-    def _make(
-        self, batches: Batches, batch: Batch, row: int, each: int, step: Callable[[], None]
-    ) -> _Entry:
-        images, told = batches.make(batch, step)
-        if images.shape[1:] != batches.shape or images.dtype != batches.dtype:
-            raise DataError(
-                f"{batches.name}: images must be all {batches.dtype} of shape {batches.shape}; got "
-                f"{images.dtype} of shape {images.shape[1:]} in the {batch.part} part"
-            )
-        content = little(images)
-        self._file.seek(PAGE + row * each)
-        self._file.write(content)
-        self._file.flush()
-        entry = _Entry(batch, row, len(images), hashlib.sha256(content).hexdigest(), told)
-        self._log.write(entry.line())
-        self._log.flush()
-        batches.recall(batch, told)
-        return entry
-
-    def _read(self, start: int, size: int) -> bytes:
-        """Bytes of the data, as the file has them."""
-        self._file.seek(PAGE + start)
-        return self._file.read(size)
-
-    def _check_room(self, wanted: int) -> None:
-        """See that the disk has room for so many bytes, of which some may be there.
-
-        Raises:
-            DataError: it has not.
-        """
-        there = getattr(os.fstat(self._file.fileno()), "st_blocks", 0) * 512
-        free = shutil.disk_usage(self._path.absolute().parent).free
-        if wanted - there > free:
-            raise DataError(
-                f"packing into {printable(self._path)} needs {readable(wanted)} of disk, of which "
-                f"{readable(there)} are written; there are {readable(free)}: a smaller size, or "
-                "another disk"
-            )
-
-    # The end -------------------------------------------------------------------------------------
-
-    def _parts(self, batches: Batches, entries: Sequence[_Entry]) -> dict[Split, Dataset]:
-        """The parts as data sets, whose images lie in the file."""
-        starts: dict[Split, tuple[int, int]] = {}
-        for entry in entries:
-            first, _ = starts.get(entry.batch.part, (entry.row, 0))
-            starts[entry.batch.part] = first, entry.row + entry.rows
-        count = entries[-1].row + entries[-1].rows
-        if not count:
-            # What cannot be read is told there.
-            return batches.end({part: np.empty((0, *batches.shape), batches.dtype)
-                                for part in starts})  # fmt: skip
-        size = PAGE + count * int(np.prod(batches.shape)) * batches.dtype.itemsize
-        mapped = mmap.mmap(self._file.fileno(), size, access=mmap.ACCESS_READ)
-        content = np.frombuffer(mapped, np.uint8, offset=PAGE)
-        base = content.view(batches.dtype).reshape(count, *batches.shape)
-        images = {
-            part: cast(Array, Rows(base, np.arange(first, last)))
-            for part, (first, last) in starts.items()
-        }
-        found = matched(batches.name, batches.end(images))
-        # Whatever the source has them in, from here on they lie in the file.
-        return {part: replace(data, images=images[part]) for part, data in found.items()}
-
-    def _finish(
-        self,
-        batches: Batches,
-        entries: Sequence[_Entry],
-        parts: Mapping[Split, Dataset],
-        counting: Counting,
-    ) -> Layout:
-        """Write what stands behind the images, and at last the first page."""
-        rows = entries[-1].row + entries[-1].rows
-        images = Area(batches.dtype.name, (rows, *batches.shape), 0)
-        labels = np.concatenate([data.labels for data in parts.values()])
-        start = aligned(images.bytes)
-        behind = Area(labels.dtype.name, labels.shape, start)
-        paths, area = b"", None
-        if all(data.paths for data in parts.values()):
-            paths = b"".join(path.encode("utf-8", "surrogateescape") + b"\0"
-                             for data in parts.values() for path in data.paths)  # fmt: skip
-            area = Area("uint8", (len(paths),), aligned(start + behind.bytes))
-        end = behind.start + behind.bytes if area is None else area.start + area.bytes
-        # Zeros between, whatever lay there.
-        self._file.truncate(PAGE + images.bytes)
-        self._file.truncate(PAGE + aligned(end))
-        for place, content in ((behind.start, little(labels)), (end - len(paths), paths)):
-            self._file.seek(PAGE + place)
-            self._file.write(content)
-        digests, blocks = self._digests(entries, parts, aligned(end), counting)
-        first = next(iter(parts.values()))
-        layout = Layout(
-            batches.name, images, behind, area,
-            tuple(Part(part, len(data), digests[part], data.notes) for part, data in parts.items()),
-            first.class_names, all(data.numbered for data in parts.values()), first.reading,
-            first.skipped,
-        )  # fmt: skip
-        description = layout.content()
-        self._file.seek(PAGE + aligned(end))
-        self._file.write(blocks + description)
-        # Whoever sees this page sees all that it vouches for.
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.seek(0)
-        self._file.write(first_page(aligned(end), blocks + description, len(description)))
-        return layout
-
-    def _digests(
-        self,
-        entries: Sequence[_Entry],
-        parts: Mapping[Split, Dataset],
-        size: int,
-        counting: Counting,
-    ) -> tuple[dict[Split, str], bytes]:
-        """Digests of the parts and of all blocks, of what the file gives back."""
-        blocks = _Blocks()
-        shas = {
-            part: hashlib.sha256(head_of("images", data.images)) for part, data in parts.items()
-        }
-        place = 0
-        with counting.of("checking", len(entries)) as step:
-            for entry in entries:
-                each = next(iter(parts.values())).images[:1].nbytes
-                content = self._read(entry.row * each, entry.rows * each)
-                if hashlib.sha256(content).hexdigest() != entry.sha256:
-                    raise bad_file(self._part, "gives back other bytes than were written into it")
-                shas[entry.batch.part].update(content)
-                blocks.add(content)
-                place += len(content)
-                step()
-        while place < size:
-            content = self._read(place, min(BLOCK, size - place))
-            blocks.add(content)
-            place += len(content)
-        for part, data in parts.items():
-            cast(Rows, data.images).known["digest"] = shas[part]
-        return {part: data.digest() for part, data in parts.items()}, blocks.end()
-
-
-class _Blocks:
-    """Digests of blocks of what comes in pieces."""
-
-    def __init__(self) -> None:
-        self._found: list[bytes] = []
-        self._sha = hashlib.sha256()
-        self._size = 0
-
-    def add(self, content: bytes) -> None:
-        """A piece behind the others."""
-        view = memoryview(content)
-        while view:
-            piece = view[: BLOCK - self._size]
-            self._sha.update(piece)
-            self._size += len(piece)
-            view = view[len(piece) :]
-            if self._size == BLOCK:
-                self._close()
-
-    def _close(self) -> None:
-        self._found.append(self._sha.digest())
-        self._sha, self._size = hashlib.sha256(), 0
-
-    def end(self) -> bytes:
-        """All digests, that of the last block too."""
-        if self._size:
-            self._close()
-        return b"".join(self._found)

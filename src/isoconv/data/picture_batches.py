@@ -21,10 +21,10 @@ from isoconv.data.folders import list_folder
 from isoconv.data.pictures import class_names, datasets_of, noted, without_holes
 from isoconv.data.reader import Reader, decoders
 from isoconv.data.reading import Reading
-from isoconv.data.survey import resolve
+from isoconv.data.survey import Usual, resolve, usual_size
 from isoconv.printable import printable
 
-__all__ = ["PictureBatches"]
+__all__ = ["FileBatches", "PictureBatches"]
 
 Array = NDArray[Any]
 
@@ -32,17 +32,20 @@ LEAST = 32
 """Files of a batch at least, so that all threads have some."""
 
 
-class PictureBatches:
-    """A folder of pictures, some files at a time; see `isoconv.data.batches.Batches`.
+class FileBatches:
+    """Picture files of parts, some at a time; see `isoconv.data.batches.Batches`.
 
     Args:
-        path: of the folder.
+        path: of the folder that they are in.
         splits: its parts that are wanted.
         request: what is asked of them; the cache takes no part.
+        own: the files of all parts.
+        failures: gathers what cannot be read.
+        notes: that whoever is refused wants to know as well.
+        usual: the size of pictures when nobody says one.
 
     Raises:
-        DataFileError: which folders are parts cannot be told, a class has no pictures, or what the
-            headers say does not go together.
+        DataFileError: what the headers say does not go together.
         MissingExtraError: not one file can be read without an optional dependency.
     """
 
@@ -50,18 +53,28 @@ class PictureBatches:
     dtype: np.dtype[Any]
     plan: Mapping[str, Any]
 
-    def __init__(self, path: Path, splits: Sequence[Split], request: Request) -> None:
+    def __init__(
+        self,
+        path: Path,
+        splits: Sequence[Split],
+        request: Request,
+        own: Mapping[Split, list[Path]],
+        failures: Failures,
+        notes: Sequence[str],
+        usual: Usual = usual_size,
+    ) -> None:
         self._path, self._splits, self._request = path, splits, request
         self.name = printable(path.name or path.resolve().name)
-        self._failures = Failures(path, root=path, skip=request.skip_bad, hint=True)
-        self._listing = list_folder(path, self._failures, request.classes)
-        with noted(self._listing):
-            class_names(path, self._listing.files)
-            self._own = self._listing.own
-            self._needed = splits if request.reading.resolved else tuple(self._own)
-            self._files = [file for part in self._needed for file in self._own[part]]
-            self._failures.total += len(self._files)
+        self._own, self._failures, self._told, self._usual = own, failures, notes, usual
+        self._needed = splits if request.reading.resolved else tuple(own)
+        self._files = [file for part in self._needed for file in own[part]]
+        with noted(notes):
             self._begin()
+
+    @property
+    def label_bytes(self) -> int:
+        """As the protocol says."""
+        return 4
 
     def _begin(self) -> None:
         """Find out how the files are to be read: those that can be."""
@@ -71,7 +84,7 @@ class PictureBatches:
         if not wanted.resolved:
             counting = Counting(request.progress)
             readable = self._failures.readable(self._files)
-            found = resolve(readable, wanted, self._failures, None, counting)
+            found = resolve(readable, wanted, self._failures, None, counting, self._usual)
             self._reading, wanted, self._notes = found.reading, found.wanted, found.notes
         self._reading = replace(self._reading, dtype=self._reading.dtype or "uint8")
         self._step: Callable[[], None] = lambda: None
@@ -135,17 +148,45 @@ class PictureBatches:
         if not guessed or not new or self._failures.count == self._failures.total:
             return False
         before, reader = self.plan, self._reader
-        with noted(self._listing):
+        with noted(self._told):
             self._begin()
         if self.plan != before:
             return True
         self._reader = reader
         return False
 
+    @property
+    def _all_notes(self) -> list[str]:
+        return [*self._notes, *self._reader.notes(self._failures.root)]
+
+
+class PictureBatches(FileBatches):
+    """A folder of pictures, some files at a time.
+
+    Args:
+        path: of the folder.
+        splits: its parts that are wanted.
+        request: what is asked of them; the cache takes no part.
+
+    Raises:
+        DataFileError: which folders are parts cannot be told, a class has no pictures, or what the
+            headers say does not go together.
+        MissingExtraError: not one file can be read without an optional dependency.
+    """
+
+    def __init__(self, path: Path, splits: Sequence[Split], request: Request) -> None:
+        failures = Failures(path, root=path, skip=request.skip_bad, hint=True)
+        self._listing = list_folder(path, failures, request.classes)
+        own = self._listing.own
+        with noted(self._listing.notes):
+            class_names(path, self._listing.files)
+        needed = splits if request.reading.resolved else tuple(own)
+        failures.total += sum(len(own[part]) for part in needed)
+        super().__init__(path, splits, request, own, failures, self._listing.notes)
+
     def end(self, images: Mapping[Split, Array]) -> dict[Split, Dataset]:
         """As the protocol says."""
-        notes = [*self._notes, *self._reader.notes(self._failures.root)]
-        with noted(self._listing):
+        with noted(self._listing.notes):
             return datasets_of(
-                self._path, self._listing, images, self._failures, self._reading, notes
+                self._path, self._listing, images, self._failures, self._reading, self._all_notes
             )

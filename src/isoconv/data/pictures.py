@@ -247,17 +247,17 @@ class PictureFiles:
 def _read(path: Path, splits: Sequence[Split], request: Request) -> dict[Split, Dataset]:
     failures = Failures(path, root=path, skip=request.skip_bad, hint=True)
     listing = list_folder(path, failures, request.classes)
-    with noted(listing):
+    with noted(listing.notes):
         return _read_listed(path, splits, request, listing, failures)
 
 
 @contextmanager
-def noted(listing: Listing) -> Iterator[None]:
-    """Who is refused within wants to know as well what was left alone."""
+def noted(notes: Sequence[str]) -> Iterator[None]:
+    """Who is refused within wants to know as well what was left alone, a line each."""
     try:
         yield
     except (DataFileError, MissingExtraError) as error:
-        for line in listing.notes:
+        for line in notes:
             error.add_note(line)
         raise
 

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from isoconv.checks import refusal
 from isoconv.errors import DTypeError
+from isoconv.memory import check_memory
+from isoconv.rows import chunks
 
 __all__ = ["scaled"]
 
@@ -26,6 +28,7 @@ def scaled(images: NDArray[Any], scale: float) -> NDArray[np.float32]:
 
     Raises:
         DTypeError: images that are no numbers.
+        NotEnoughMemoryError: there is no memory for the products.
 
     Example:
         >>> pixels = np.arange(256, dtype=np.uint8)
@@ -34,8 +37,14 @@ def scaled(images: NDArray[Any], scale: float) -> NDArray[np.float32]:
     """
     if images.dtype.kind not in "uif":
         raise refusal("images", "be numbers", images, DTypeError, got=f"{images.dtype}")
+    needs = {f"{len(images):,} of them as float32": 4 * images.size}
+    check_memory("multiplying images with a scale", needs, "fewer images")
     found = np.empty(images.shape, np.float32)
+    first = 0
     # A product beyond float32 becomes infinite, which is refused where it is used.
     with np.errstate(over="ignore"):
-        np.multiply(images, np.float64(scale), out=found, dtype=np.float64, casting="same_kind")
+        for part in chunks(images):
+            target = found[first : first + len(part)]
+            np.multiply(part, np.float64(scale), out=target, dtype=np.float64, casting="same_kind")
+            first += len(part)
     return found

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from isoconv.checks import (
-    as_word,
     check_choice,
     check_count,
     check_flag,
@@ -23,13 +21,13 @@ from isoconv.checks import (
     whole,
 )
 from isoconv.data.batches import ArrayBatches, Batches
-from isoconv.data.classes import all_as_one, in_classes
+from isoconv.data.classes import all_as_one, check_alike, in_all_classes, in_classes
 from isoconv.data.dataset import Dataset, dataset_of
-from isoconv.data.download import REMOTE, default_folder
+from isoconv.data.download import REMOTE
 from isoconv.data.fashion import PARTS, load_sample
-from isoconv.data.files import SPLITS, Format, Request, Split, bad_file
-from isoconv.data.formats import ENDINGS, FORMATS
-from isoconv.data.labels import check_counted
+from isoconv.data.files import SPLITS, Request, Split
+from isoconv.data.finding import kind_of, place_of
+from isoconv.data.labels import check_counted, present_classes
 from isoconv.data.names import KNOWN, SAMPLE
 from isoconv.data.reading import Reading
 from isoconv.data.refit import as_read
@@ -38,7 +36,6 @@ from isoconv.data.splits import Splits
 from isoconv.data.stratify import held_out
 from isoconv.data.tally import counted
 from isoconv.errors import ArgumentError, DataError, about, as_given
-from isoconv.files import kind_of_file
 from isoconv.memory import memory_told
 from isoconv.printable import printable
 from isoconv.progress import check_progress
@@ -257,11 +254,12 @@ def batches_of(
     present = _splits(source, folder)
     with as_given(size=size, depth=depth):
         if isinstance(source, str | Path) and source != SAMPLE:
-            path = _path(source, folder)
-            kind = _format(path)
+            path = place_of(source, folder)
+            kind = kind_of(path)
             if kind.batches is not None:
                 return kind.batches(path, present, request)
-        return ArrayBatches(_load(source, present, request, folder))
+        parts = _load(source, present, request, folder, lazily=True)
+        return ArrayBatches(matched(_title(source), parts))
 
 
 def matched(name: str, parts: dict[Split, Dataset]) -> dict[Split, Dataset]:
@@ -277,6 +275,11 @@ def matched(name: str, parts: dict[Split, Dataset]) -> dict[Split, Dataset]:
     if "train" in parts:
         _check_counted(name, parts)
         _check_parts(name, parts)
+    else:
+        (one, first), *others = parts.items()
+        for other, data in others:
+            check_alike(name, first, data, (_part(one), _part(other)))
+        parts = dict(zip(parts, in_all_classes(name, [*parts.values()]), strict=True))
     return parts
 
 
@@ -302,22 +305,22 @@ def later_classes(source: str | Path, known: frozenset[str]) -> list[str]:
     """
     if str(source) in KNOWN:
         return []
-    path = _path(source, None)
-    return sorted({*_format(path).classes(path)} - known)
+    path = place_of(source, None)
+    return sorted({*kind_of(path).classes(path)} - known)
 
 
 def _whole(source: Source, request: Request, folder: Path | str | None) -> Dataset:
     """The samples of all parts as those of one data set."""
     present = _splits(source, folder)
     parts = _load(source, present, request, folder)
-    return all_as_one([parts[part] for part in present])
+    return all_as_one([parts[part] for part in present], [_part(part) for part in present])
 
 
 def _check_counted(source: Source, loaded: dict[Split, Dataset]) -> None:
     """See that class numbers that nobody named count from 0 over all parts, none left out."""
     if not isinstance(source, Dataset) and all(part.numbered for part in loaded.values()):
         check_counted(
-            np.concatenate([part.labels[part.labels >= 0] for part in loaded.values()]),
+            np.concatenate([present_classes(part.labels) for part in loaded.values()]),
             _title(source),
         )
 
@@ -329,26 +332,17 @@ def _check_parts(source: Source, loaded: dict[Split, Dataset]) -> None:
         names = max((part.class_names for part in loaded.values()), key=len)
         first = loaded["train"] = replace(first, class_names=names)
     for part, data in loaded.items():
-        if bool(data.class_names) != bool(first.class_names):
-            raise DataError(
-                f"{_title(source)}: all parts must have classes, or all float targets; "
-                f"{part} differs from train"
-            )
-        if data.image_shape != first.image_shape:
-            raise DataError(
-                f"{_title(source)}: images must have the same height, width and channels in all "
-                f"parts; got {first.image_shape} to train on and {data.image_shape} in {part}"
-            )
-        if data.images.dtype != first.images.dtype:
-            raise DataError(
-                f"{_title(source)}: images must be all uint8 or all floats, of one unit; got "
-                f"{first.images.dtype} to train on and {data.images.dtype} in {part}"
-            )
+        check_alike(_title(source), first, data, (_part("train"), _part(part)))
         if part != "train":
             loaded[part] = replace(
                 in_classes(data, first.class_names, f"the training part of {_title(source)}"),
                 numbered=first.numbered,
             )
+
+
+def _part(split: Split) -> str:
+    """What a part is called."""
+    return f"the {'training' if split == 'train' else split} part"
 
 
 def _wanted(
@@ -395,8 +389,8 @@ def _splits(source: Source, folder: Path | str | None) -> tuple[Split, ...]:
         return ("train",)
     if source == SAMPLE:
         return PARTS
-    path = _path(source, folder)
-    return _format(path).splits(path)
+    path = place_of(source, folder)
+    return kind_of(path).splits(path)
 
 
 def _load(
@@ -404,8 +398,10 @@ def _load(
     splits: Sequence[Split],
     request: Request,
     folder: Path | str | None,
+    *,
+    lazily: bool = False,
 ) -> dict[Split, Dataset]:
-    """Some of the parts that a source has."""
+    """Some of the parts that a source has; as they are read, or left in their file if they can."""
     wanted = request.reading
     if isinstance(source, Dataset):
         loaded: dict[Split, Dataset] = {"train": source}
@@ -414,9 +410,11 @@ def _load(
     elif source == SAMPLE:
         loaded = {split: load_sample(split) for split in splits}
     else:
-        path = _path(source, folder)
+        path = place_of(source, folder)
         with memory_told(f"reading {printable(path)}"):
-            loaded = _format(path).read(path, splits, request)
+            kind = kind_of(path)
+            read = kind.lazily if lazily and kind.lazily is not None else kind.read
+            loaded = read(path, splits, request)
     remote = isinstance(source, str | Path) and str(source) in REMOTE
     for split, data in loaded.items():
         if remote:
@@ -451,77 +449,3 @@ def _from_pair(source: tuple[Any, Any]) -> Dataset:
     # Where they must be all classes, that is seen to for every kind of source.
     with about("source", source):
         return dataset_of(source[0], source[1], complete=False)
-
-
-def _path(source: str | Path, folder: Path | str | None) -> Path:
-    """Where the data of this name or path are."""
-    if str(source) in REMOTE:
-        kept = (default_folder() if folder is None else Path(folder)) / source
-        if not kept.is_dir():
-            option, argument = "", ""
-            if folder is not None:
-                option, argument = f" --folder {as_word(folder)}", f", {str(folder)!r}"
-            raise DataError(
-                f"{source} has not been fetched into {printable(kept)}: run `isoconv data fetch "
-                f"{source}{option}`"
-                + either(f" or isoconv.data.fetch({str(source)!r}{argument})", ""),
-                argument="source",
-                value=source,
-                path=kept,
-            )
-        return kept
-    try:
-        path = check_path("source", source).expanduser()
-    except RuntimeError as error:
-        text = f"{source}: there is no such home folder: {error}"
-        raise DataError(text, argument="source", value=source) from error
-    try:
-        path.stat()
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise DataError(
-            f"there is no data called {str(source)!r}: give one of {', '.join(KNOWN)}, or the path "
-            f"of a folder or a file of {' or '.join(ENDINGS)}",
-            argument="source",
-            value=source,
-            path=path,
-        ) from error
-    except (OSError, ValueError) as error:
-        raise bad_file(
-            path, f"cannot be read: {getattr(error, 'strerror', '') or error}"
-        ) from error
-    return path
-
-
-def _format(path: Path) -> Format:
-    """The kind of source that a path is.
-
-    Raises:
-        DataFileError: it is none, or several.
-    """
-    found: list[Format] = []
-    try:
-        for kind in FORMATS:
-            if not (kind.general and found) and kind.splits(path):
-                found.append(kind)
-    except OSError as error:
-        reason = error.strerror or error
-        raise bad_file(path, f"cannot be read: {reason}") from error
-    if len(found) > 1:
-        names = " and ".join(kind.name for kind in found).replace("`", "")
-        raise bad_file(path, f"expected one kind of data; found {names}")
-    if not found:
-        kinds = "".join(f"\n  - {kind.name}: {kind.detail}" for kind in FORMATS).replace("`", "")
-        raise bad_file(path, f"expected one of{kinds}\nfound {_contents(path)}")
-    return found[0]
-
-
-def _contents(path: Path) -> str:
-    state = path.stat()
-    if stat.S_ISREG(state.st_mode):
-        return f"a file of {state.st_size} bytes"
-    if not stat.S_ISDIR(state.st_mode):
-        return kind_of_file(state.st_mode)
-    names = sorted(printable(entry.name) for entry in path.iterdir())
-    if not names:
-        return "an empty folder"
-    return f"a folder with {', '.join(names[:5])}{', …' if len(names) > 5 else ''}"

@@ -9,6 +9,7 @@ from isoconv.report.chart import MARKED, Curve, value_ticks
 from isoconv.report.style import GRID, INK, MUTED, TRAIN, VALIDATION, make_figure, panel, title
 from isoconv.report.subject import Subject
 from isoconv.train.losses import LOSSES
+from isoconv.train.words import accuracy
 
 __all__ = ["draw_curves"]
 
@@ -34,8 +35,8 @@ def draw_curves(subject: Subject) -> Any:
     Returns:
         A matplotlib figure.
     """
-    loss, accuracy = subject.curves("loss"), subject.curves("top1")
-    told = any(curve.known for curve in accuracy)
+    loss, shares = subject.curves("loss"), subject.curves("top1")
+    told = any(curve.known for curve in shares)
     figure = make_figure(9.9 if told else 4.95, 4.2)
     title(figure, "Learning", "mean over each epoch of training; validation after each epoch")
     kind, guess = str(subject.settings["loss"]["name"]), subject.guessing
@@ -45,8 +46,8 @@ def draw_curves(subject: Subject) -> Any:
     if told:
         base = None if subject.scores is None else 100 * subject.scores.baseline.accuracy
         _panel(
-            figure, 1, "Accuracy", "right (%)", subject.epochs,
-            [_hundredfold(curve) for curve in accuracy], [0, 20, 40, 60, 80, 100], base,
+            figure, 1, accuracy(subject.of_places).capitalize(), "right (%)", subject.epochs,
+            [_hundredfold(curve) for curve in shares], [0, 20, 40, 60, 80, 100], base,
         )  # fmt: skip
     return figure
 

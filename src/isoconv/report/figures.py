@@ -8,7 +8,7 @@ from isoconv.report.markup import Html, element
 from isoconv.report.subject import Subject
 from isoconv.report.words import duration, loss_of, percent
 from isoconv.train.scores import TOP_FIVE_FROM
-from isoconv.train.words import called_best
+from isoconv.train.words import accuracy
 
 __all__ = ["facts", "gauge"]
 
@@ -69,7 +69,7 @@ def facts(subject: Subject) -> Html:
         low, high = scores.accuracy_interval
         hits = f"{scores.hits:,} of {scores.images:,} images"
         interval = f"95% interval {percent(low)} to {percent(high)}"
-        cells.append((f"{part} accuracy", percent(scores.accuracy), f"{hits}; {interval}"))
+        cells.append((f"{part} {accuracy(False)}", percent(scores.accuracy), f"{hits}; {interval}"))
         learned = "training" if scores.baseline.learned else part
         most = f"always “{_short(subject.names[scores.baseline.number])}”, the most frequent class"
         most += f" of the {learned} part"
@@ -79,9 +79,9 @@ def facts(subject: Subject) -> Html:
     if places is not None:
         pixels = f"{places.hits:,} of {places.images:,} pixels"
         cells.append((f"{part} mean IoU", percent(places.iou), "of the classes of pixels"))
-        cells.append(("pixel accuracy", percent(places.accuracy), pixels))
+        cells.append((accuracy(True), percent(places.accuracy), pixels))
         most = f"every pixel “{_short(subject.place_names[places.baseline.number])}”"
-        cells.append(("baseline", percent(places.baseline.accuracy), f"pixel accuracy of {most}"))
+        cells.append(("baseline", percent(places.baseline.accuracy), f"{accuracy(True)} of {most}"))
     if subject.evaluation.top5 is not None and len(subject.names) >= TOP_FIVE_FROM:
         share = percent(subject.evaluation.top5)
         cells.append(("top-5 accuracy", share, "the right class among the first five"))
@@ -116,6 +116,6 @@ def _epochs_kept(subject: Subject) -> str:
         return ""
     said = f"weights of epoch {measured}"
     if best not in (0, measured):
-        return f"{said}; {called_best(subject.watched)}: epoch {best}"
-    lowest = f", that of the {called_best(subject.watched)}"
+        return f"{said}; {subject.called_best}: epoch {best}"
+    lowest = f", that of the {subject.called_best}"
     return said + (lowest if best and len(subject.history) > 1 else "")

@@ -10,7 +10,7 @@ from isoconv.report.markup import Html, element, joined, name, table, text
 from isoconv.report.subject import PARTS, Subject
 from isoconv.report.words import date_of, many, part_title, settings_in_words
 from isoconv.train.stretches import Stretches
-from isoconv.train.words import called_best
+from isoconv.train.words import accuracy, metric
 
 __all__ = ["data", "epochs", "training"]
 
@@ -74,7 +74,7 @@ def training(subject: Subject) -> Html:
         rows.append((f"not given{first}", str(chosen["why"])))
     if subject.best_epoch:
         best = f"epoch {subject.best_epoch} of {len(subject.history)}"
-        rows.append((called_best(subject.watched), best))
+        rows.append((subject.called_best, best))
     if subject.kept_epoch:
         rows.append(("kept weights", f"those of epoch {subject.kept_epoch}"))
     result = subject.description.get("result")
@@ -119,9 +119,9 @@ def epochs(subject: Subject) -> Html:
     columns = (
         ("epoch", "epoch", "{}"),
         ("loss", "loss", "{:.4f}"),
-        ("top1", "accuracy", "{:.2%}"),
+        ("top1", accuracy(subject.of_places), "{:.2%}"),
         ("val_loss", "validation loss", "{:.4f}"),
-        ("val_top1", "validation accuracy", "{:.2%}"),
+        ("val_top1", metric("val_top1", subject.of_places), "{:.2%}"),
         ("val_iou", "validation mean IoU", "{:.2%}"),
         ("learning_rate", "learning rate", "{:.3g}"),
         ("seconds", "seconds", "{:.1f}"),

@@ -13,7 +13,7 @@ from isoconv.report.subject import PARTS, Subject
 from isoconv.report.words import many, part_title, percent
 from isoconv.train.scores import Answer
 from isoconv.train.stretches import Stretches
-from isoconv.train.words import called_best
+from isoconv.train.words import accuracy
 
 __all__ = ["classes", "confused", "filters", "learning", "mistakes", "recognised"]
 
@@ -29,7 +29,7 @@ def learning(subject: Subject) -> Html:
     """Loss and accuracy over the epochs, beside what can be had without learning."""
     if not subject.history:
         return Html()
-    epochs, loss, accuracy = subject.epochs, subject.curves("loss"), subject.curves("top1")
+    epochs, loss, shares = subject.epochs, subject.curves("loss"), subject.curves("top1")
     marked = subject.best_epoch or None
     ring = "validation" if subject.watched.startswith("val_") else "training"
     starts = sorted(Stretches.of(subject.settings).starts)
@@ -43,16 +43,17 @@ def learning(subject: Subject) -> Html:
         without = "all classes equally likely" if subject.names else "always the mean target"
         said = "" if guess is None else f"{without}: {guess:.3g}"
         panels.append(_panel("Loss", loss, "{:.4g}", said, drawn))
-    if any(curve.known for curve in accuracy):
+    if any(curve.known for curve in shares):
+        title = accuracy(subject.of_places).capitalize()
         scores = subject.scores
         base = None if scores is None else scores.baseline.accuracy
         drawn = chart(
-            epochs, accuracy, label="Accuracy by epoch", form="{:.0%}",
+            epochs, shares, label=f"{title} by epoch", form="{:.0%}",
             ticks=(0.0, 0.25, 0.5, 0.75, 1.0), reference=base, marked=marked, ring=ring,
             starts=starts,
         )  # fmt: skip
         said = "" if base is None else f"always the most frequent class: {percent(base)}"
-        panels.append(_panel("Accuracy", accuracy, "{:.1%}", said, drawn))
+        panels.append(_panel(title, shares, "{:.1%}", said, drawn))
     overlap = subject.curves("iou")
     if any(curve.known for curve in overlap):
         drawn = chart(
@@ -63,10 +64,10 @@ def learning(subject: Subject) -> Html:
     words = (
         "Training: the mean over each epoch, every image measured in the step that learned from it."
     )
-    if any(curve.kind == "validation" and curve.known for curve in (*loss, *accuracy)):
+    if any(curve.kind == "validation" and curve.known for curve in (*loss, *shares)):
         words += " Validation: other images, after each epoch."
     if marked:
-        words += f" The ring marks epoch {marked}, that of the {called_best(subject.watched)}."
+        words += f" The ring marks epoch {marked}, that of the {subject.called_best}."
     if starts:
         words += " Where the run was gone on with to more epochs there is an upright line."
     return joined([element("p", words, class_="note"), element("div", *panels, class_="panels")])

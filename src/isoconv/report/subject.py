@@ -24,7 +24,7 @@ from isoconv.train import Evaluation, RunFolder
 from isoconv.train.callbacks import best_epoch, watched_metric
 from isoconv.train.receipt import Receipt
 from isoconv.train.scores import Answer, Scores, answers, score
-from isoconv.train.words import by_heart, few, verdict
+from isoconv.train.words import by_heart, called_best, few, gives_places, verdict
 
 __all__ = ["PARTS", "Subject", "mean_error"]
 
@@ -214,6 +214,16 @@ class Subject:
         stopping = self.settings.get("early_stopping")
         wanted = None if stopping is None else from_plain(stopping)
         return watched_metric(wanted, "validation" in self.description["data"])
+
+    @property
+    def of_places(self) -> bool:
+        """Whether accuracies are of the places of images."""
+        return gives_places(self.description)
+
+    @property
+    def called_best(self) -> str:
+        """What the best epoch is the best by, in words."""
+        return called_best(self.watched, self.of_places)
 
     @property
     def best_epoch(self) -> int:

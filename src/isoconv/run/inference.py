@@ -28,6 +28,7 @@ from isoconv.rows import Rows, rows_behind
 from isoconv.run.binder import Binder, Workspace, address_of
 from isoconv.run.demand import Demand, bytes_of
 from isoconv.run.immutable import is_immutable
+from isoconv.run.mapped import before_reading, have_read
 from isoconv.run.memory import aligned_copy
 from isoconv.run.script import Context, Place, Script
 from isoconv.run.shard_size import shard_size_for
@@ -176,6 +177,7 @@ class Predictor:
             ShapeError: an array has another shape than the graph's.
             DTypeError: a data set has another dtype than the graph's.
             ArgumentError: an input has no array.
+            DataFileError: a file that rows lie in was changed meanwhile.
         """
         with self._team.turn:
             return self._run(weights, datasets, version)
@@ -198,6 +200,8 @@ class Predictor:
         if images:
             held = [found for array in rows.values() if (found := rows_behind(array)) is not None]
             self._predict(images, self._places(images, rows, results), held)
+            for found in held:
+                have_read(found)
         return results
 
     def _new_results(self, images: int) -> dict[str, Array]:
@@ -231,7 +235,7 @@ class Predictor:
             if (held := rows_behind(array)) is None:
                 array = np.ascontiguousarray(array)
             else:
-                held.ready()
+                before_reading(held)
             if array.shape[1:] != spec.shape:
                 raise ShapeError(
                     f"{name!r} must have shape (N, {', '.join(map(str, spec.shape))}); "

@@ -17,6 +17,7 @@ from isoconv.errors import ArgumentError, DTypeError, ShapeError
 from isoconv.graph.ir import TensorSpec
 from isoconv.rows import Rows, rows_behind
 from isoconv.run.binder import address_of
+from isoconv.run.mapped import before_reading, have_read
 from isoconv.run.memory import aligned_bytes, aligned_copy
 from isoconv.run.script import Place
 from isoconv.run.step import StepPlan
@@ -76,7 +77,7 @@ class StepMemory:
             self._arrays["order", name] = self._order
             rows = rows_behind(given[name])
             if rows is not None:
-                rows.ready()
+                before_reading(rows)
                 self._rows[name] = rows
                 self._arrays["order", name] = aligned_copy(rows.numbers)
         for name, array in plan.step.constants.items():
@@ -135,6 +136,7 @@ class StepMemory:
 
         Raises:
             ArgumentError: an order or a table that does not fit.
+            DataFileError: a file that rows lie in was changed.
             ShapeError: the same of its shape.
         """
         samples = self._samples
@@ -157,6 +159,7 @@ class StepMemory:
                 )
         self._order[...] = order
         for name, rows in self._rows.items():
+            before_reading(rows)
             self._arrays["order", name][...] = rows.numbers[order]
         self._arrays["scalar", "key"][1] = epoch
         for name, table in tables.items():
@@ -172,6 +175,15 @@ class StepMemory:
         """So many samples of the epoch's order, from this one on, are read next."""
         for name, rows in self._rows.items():
             rows.expect(self._arrays["order", name][first : first + count])
+
+    def have_read(self) -> None:
+        """See that what was read was what it should be.
+
+        Raises:
+            DataFileError: a file that rows lie in was changed meanwhile.
+        """
+        for rows in self._rows.values():
+            have_read(rows)
 
     def set_images(self, images: int) -> None:
         """How many images the next steps have."""

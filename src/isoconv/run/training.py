@@ -284,6 +284,7 @@ class TrainingEngine:
         Raises:
             ArgumentError: the epoch has no such steps.
             ShapeError: the rows have another number of scalars.
+            DataFileError: a file that samples lie in was changed meanwhile.
             TrainingError: this process was forked in the middle of another thread's step.
         """
         count = len(hyper)
@@ -317,6 +318,7 @@ class TrainingEngine:
 
         Raises:
             ArgumentError: the epoch has no such step, or the step no such shards.
+            DataFileError: a file that samples lie in was changed meanwhile.
             TrainingError: this process was forked in the middle of another thread's step.
         """
         step = check_count("step", step, least=0)
@@ -390,6 +392,7 @@ class TrainingEngine:
         self._control["turns"], self._control["stop"] = turns, 0
         self._memory.expect(step * self.batch_size, images * turns)
         self._team.run(scripts.scripts, 0, control=address_of(self._control))
+        self._memory.have_read()
 
     def _metric_rows(self) -> Array:
         """Of the steps that the last run has done."""

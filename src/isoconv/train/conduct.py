@@ -185,7 +185,7 @@ class Conduct:
             if self._prepared.validation is not None:
                 evaluator = self._prepared.evaluator(reporter.compiling, known.get("validation"))
             executor.load(start.parameters, start.states, start.slots)
-            session = Session(executor, self._context, reporter, evaluator, best)
+            session = Session(executor, self._context, reporter, evaluator, best, known)
             return self._train(session, start, executor.weights)
         except Interrupted:
             raise

@@ -81,7 +81,7 @@ class CrossValidation:
             "learned",
             "tested",
             "epochs",
-            *map(titled, names),
+            *titled(names).values(),
         )
         rows = [
             (

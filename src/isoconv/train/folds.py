@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from isoconv.train.layout import exact_metrics
 from isoconv.train.progress import reporter_for
 from isoconv.train.run import Run
 from isoconv.train.trainer import Trainer
+from isoconv.train.words import accuracy
 from isoconv.wording import either
 
 __all__ = [
@@ -36,8 +37,6 @@ __all__ = [
     "train_all",
 ]
 __public__ = {"isoconv.train": ["CrossValidationInterrupted", "FoldResult"]}
-
-_TITLES = {"loss": "loss", "top1": "accuracy", "top5": "among five", "iou": "mean IoU"}
 
 
 class CrossValidationInterrupted(KeyboardInterrupt):
@@ -212,8 +211,8 @@ def train_all(
             for piece, result in results:
                 found[piece] = result
                 shown = ", ".join(
-                    f"{titled(name)} {measured(name, value)}"
-                    for name, value in result.metrics.items()
+                    f"{title} {measured(name, result.metrics[name])}"
+                    for name, title in titled(result.metrics).items()
                 )
                 reporter.say(f"{piece} of {count}: tested with it, {shown}")
     except KeyboardInterrupt as error:
@@ -265,9 +264,17 @@ def _way_on(folder: Path | None) -> str:
     )
 
 
-def titled(name: str) -> str:
-    """What a metric is called in a table."""
-    return _TITLES.get(name, name)
+def titled(metrics: Iterable[str]) -> dict[str, str]:
+    """What the metrics of an evaluation are called in a table, by their names.
+
+    Example:
+        >>> titled(["loss", "top1", "iou"])
+        {'loss': 'loss', 'top1': 'pixel accuracy', 'iou': 'mean IoU'}
+    """
+    names = [*metrics]
+    # Of places alone there is a mean IoU.
+    titles = {"top1": accuracy("iou" in names), "top5": "among five", "iou": "mean IoU"}
+    return {name: titles.get(name, name) for name in names}
 
 
 def measured(name: str, value: float) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from isoconv.data import Dataset, Samples, Splits
 from isoconv.data.classes import in_classes
-from isoconv.data.labels import check_counted
+from isoconv.data.labels import check_counted, present_classes
 from isoconv.data.skipped import Skipped, all_skipped
 from isoconv.errors import ArgumentError, CheckpointError, DataError, turned
 from isoconv.train.metrics import Data, as_dataset
@@ -72,7 +72,7 @@ class Given:
         self.numbered = all(data.numbered for data in parts.values())
         if not names and self.numbered:
             if not isinstance(given["train"], Dataset):
-                every = np.concatenate([data.labels[data.labels >= 0] for data in parts.values()])
+                every = np.concatenate([present_classes(data.labels) for data in parts.values()])
                 check_counted(every, _title(parts))
             # Counted from the labels of each part alone: one may lack the last ones.
             names = max((data.class_names for data in parts.values()), key=len)
@@ -81,9 +81,9 @@ class Given:
         if names:
             parts["train"] = in_classes(parts["train"], names, whose)
         train = parts["train"]
-        present = np.unique(train.labels[train.labels >= 0])
+        present = present_classes(train.labels).tolist() if train.class_names else []
         if train.class_names and len(present) < 2:
-            found = [f"one, {train.class_names[int(each)]!r}" for each in present]
+            found = [f"one, {train.class_names[each]!r}" for each in present]
             error = DataError(
                 f"{train.name}: there must be two classes or more to tell apart; got "
                 f"{found[0] if found else 'no label at all'}"
@@ -171,9 +171,11 @@ def _title(parts: Mapping[str, Dataset]) -> str:
     first, *others = (data.name for data in parts.values())
     if not others:
         return first
+    present = (present_classes(data.labels) for data in parts.values())
     seen = (
-        f"{name} {int(data.labels.min())} … {int(data.labels.max())}"
-        for name, data in zip((first, *others), parts.values(), strict=True)
+        f"{name} {numbers[0]} … {numbers[-1]}"
+        for name, numbers in zip((first, *others), present, strict=True)
+        if len(numbers)
     )
     return f"all parts together ({', '.join(seen)})"
 

@@ -92,7 +92,7 @@ class Grid:
         titles = (
             "",
             *varied,
-            *(f"{titled(name)}{more}" for name in metrics for more in ("", " std")),
+            *(f"{title}{more}" for title in titled(metrics).values() for more in ("", " std")),
         )
         rows = []
         for each in self.combinations:
@@ -113,7 +113,8 @@ class Grid:
             ).rstrip()
             for row in (titles, *rows)
         ]
-        return "\n".join([*lines, f"best by the mean {titled(self.metric)}: {self.best.number}"])
+        title = titled(self.combinations[0].found.mean)[self.metric]
+        return "\n".join([*lines, f"best by the mean {title}: {self.best.number}"])
 
 
 def grid_search(

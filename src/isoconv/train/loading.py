@@ -19,7 +19,7 @@ from isoconv.train.layout import ROW
 from isoconv.train.losses import Loss, note_loss
 from isoconv.train.plain_settings import from_plain
 from isoconv.train.sources import KINDS, kind_of, known_names
-from isoconv.train.words import doubt_of_best
+from isoconv.train.words import doubt_of_best, gives_places
 from isoconv.wording import offered, setting, spelled_near
 
 __all__ = ["load"]
@@ -158,7 +158,8 @@ def _doubt(folder: RunFolder) -> str:
         return ""
     rows, _ = read_rows(folder.metrics_file, ROW)
     watched = watched_metric(from_plain(description["settings"]["early_stopping"]), True)
-    return doubt_of_best(rows, watched, int(validation["samples"]))
+    images, places = int(validation["samples"]), gives_places(description)
+    return doubt_of_best(rows, watched, images, places)
 
 
 def _check_of_run(folder: RunFolder, file: Path, model: Module) -> dict[str, Any]:

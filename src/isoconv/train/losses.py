@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from isoconv.checks import LARGEST_SINGLE, check_choice, check_number, entries, refusal, settle
 from isoconv.data import Dataset
-from isoconv.data.labels import classes_hint
+from isoconv.data.labels import classes_hint, first_outside
 from isoconv.errors import ArgumentError, DataError, ShapeError, about
 from isoconv.nn import Module, Tensor
 from isoconv.nn import losses as nn_losses
@@ -20,6 +20,7 @@ from isoconv.nn.ranking import one_hot
 from isoconv.nn.reduction import reduce
 from isoconv.nn.settings import added
 from isoconv.ops import Lookup
+from isoconv.rows import rows_behind
 
 __all__ = [
     "LOSSES",
@@ -252,12 +253,11 @@ def _class_numbers(data: Dataset, loss: Loss, output: tuple[int, ...]) -> Array:
             f"got {labels.shape[1:]}"
         )
     # A place of a map may have no label.
-    wrong = ((labels < (-1 if sides else 0)) | (labels >= classes)).reshape(len(labels), -1)
-    if wrong.any():
-        sample = int(wrong.any(axis=1).argmax())
-        number = int(labels[sample].reshape(-1)[wrong[sample]][0])
+    found = first_outside(labels, -1 if sides else 0, classes)
+    if found is not None:
+        sample, number = found
         raise DataError(
             f"{data.name}: labels must lie in 0 … {classes - 1}, the model has {classes} outputs; "
             f"sample {sample} has {number}"
         )
-    return np.ascontiguousarray(labels, np.int32)
+    return labels if rows_behind(labels) is not None else np.ascontiguousarray(labels, np.int32)

@@ -154,7 +154,12 @@ class Evaluator:
         self._predictor = Predictor(graph, threads=threads, target=target, progress=progress)
 
     def run(
-        self, weights: Mapping[str, Array], data: Dataset, *, probabilities: bool = True
+        self,
+        weights: Mapping[str, Array],
+        data: Dataset,
+        *,
+        probabilities: bool = True,
+        predictions: bool = True,
     ) -> Evaluation:
         """Measure the model with these weights.
 
@@ -162,6 +167,7 @@ class Evaluator:
             weights: parameters and states by name.
             data: images of the shape and dtype of the preparation, with labels.
             probabilities: whether those of the places of all images are wanted, which are large.
+            predictions: likewise of their classes.
 
         Raises:
             DataError: images or labels that do not fit.
@@ -170,12 +176,15 @@ class Evaluator:
         check_kind("data", data, Dataset, "a Dataset")
         check_mapping("weights", weights)
         keep = check_flag("probabilities", probabilities)
+        said = check_flag("predictions", predictions)
+        counted: _Confusion | None = None
         check_images(data, self._preparation)
         labels = targets_for(data, self.loss, self.output)
         given = {**weights, **self._preparation.constants}
         rows = {"images": data.images, "labels": labels, **self._rows}
         if len(self.output) > 1 and LOSSES[self.loss.name].by_class:
-            results = self._of_places(given, rows, len(data), keep)
+            counted = _Confusion(self.output[-1])
+            results = self._of_places(given, rows, counted, keep, said)
         else:
             results = self._predictor.run(given, rows)
         top1, top5 = (_mean(results[k]) if k in results else None for k in ("top1", "top5"))
@@ -184,8 +193,10 @@ class Evaluator:
         if LOSSES[self.loss.name].by_class:
             if output.ndim == 2:
                 output = output.argmax(axis=-1)
-            labelled = labels >= 0
-            confusion, accuracy = _confusion(labels[labelled], output[labelled], self.output[-1])
+            if counted is None:
+                counted = _Confusion(self.output[-1])
+                counted.add(labels, output)
+            confusion, accuracy = counted.found()
         return Evaluation(
             loss=_mean(results["loss"]),
             top1=top1,
@@ -200,19 +211,24 @@ class Evaluator:
         )
 
     def _of_places(
-        self, given: Mapping[str, Array], rows: Mapping[str, Array], images: int, keep: bool
+        self,
+        given: Mapping[str, Array],
+        rows: Mapping[str, Array],
+        counted: _Confusion,
+        keep: bool,
+        say: bool,
     ) -> dict[str, Array]:
         """What comes of images whose places have classes, a few at a time: `output` is the class.
 
         No image depends on others, so no bit depends on how many go together.
         """
         *sides, classes = self.output
-        each = prod(sides)
-        needs = {f"the classes of the places of {images:,} images": 4 * each * images}
+        each, images = prod(sides), len(rows["images"])
+        needs = {f"the classes of the places of {images:,} images": 4 * each * images * say}
         if keep:
             needs["and their probabilities"] = 4 * each * classes * images
         check_memory("measuring", needs, "fewer images, or smaller ones")
-        said = np.empty((images, *sides), np.int32)
+        said = np.empty((images if say else 0, *sides), np.int32)
         likely = np.empty((images, *self.output), np.float32) if keep else None
         others: dict[str, list[Array]] = {}
         step, same = max(1, TOGETHER // (each * classes)), object()
@@ -220,7 +236,10 @@ class Evaluator:
             part = slice(first, first + step)
             taken = {name: array[part] for name, array in rows.items()}
             found = self._predictor.run(given, taken, version=same)
-            said[part] = found.pop("output").argmax(axis=-1)
+            classed = found.pop("output").argmax(axis=-1)
+            counted.add(taken["labels"], classed)
+            if say:
+                said[part] = classed
             shares = found.pop("probabilities", None)
             if likely is not None and shares is not None:
                 likely[part] = shares
@@ -381,11 +400,28 @@ def _mean_iou(confusion: Array) -> float:
     return score(confusion).iou if confusion.any() else 0.0
 
 
-def _confusion(labels: Array, predictions: Array, classes: int) -> tuple[Array, Array]:
-    # Whole numbers, so the order of counting does not matter.
-    pairs = labels.astype(np.int64) * classes + predictions
-    confusion = np.bincount(pairs, minlength=classes * classes).reshape(classes, classes)
-    counts = np.bincount(labels, minlength=classes)
-    hits = np.diagonal(confusion)
-    known = np.maximum(counts, 1)
-    return confusion.astype(np.int64), np.where(counts > 0, hits / known, np.nan)
+class _Confusion:
+    """How often each class was taken for each, of images or of places that come some at a time.
+
+    Args:
+        classes: how many there are.
+    """
+
+    def __init__(self, classes: int) -> None:
+        self._classes = classes
+        self._pairs = np.zeros(classes * classes, np.int64)
+        self._labels = np.zeros(classes, np.int64)
+
+    def add(self, labels: Array, predictions: Array) -> None:
+        """Some more, in whole numbers, so that the order of counting does not matter."""
+        known = labels >= 0
+        own, said = labels[known], predictions[known]
+        pairs = own.astype(np.int64) * self._classes + said
+        self._pairs += np.bincount(pairs, minlength=len(self._pairs))
+        self._labels += np.bincount(own, minlength=self._classes)
+
+    def found(self) -> tuple[Array, Array]:
+        """The table, and the share of each class that was recognised."""
+        confusion = self._pairs.reshape(self._classes, self._classes)
+        hits, known = np.diagonal(confusion), np.maximum(self._labels, 1)
+        return confusion, np.where(self._labels > 0, hits / known, np.nan)

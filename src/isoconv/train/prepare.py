@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from typing import Any, Literal
 
@@ -320,7 +320,7 @@ class Prepared:
             "facts": to_plain(facts),
             "keep_checkpoints": self.settled.keep_checkpoints,
             "versions": versions(),
-            **({"reads": self.reads} if self.reads else {}),
+            **({"reads": reads} if (reads := self.reads()) else {}),
         }
 
     def _head(
@@ -359,10 +359,9 @@ class Prepared:
         """What the receipt takes over from `describe`."""
         return head_of(described)
 
-    @cached_property
-    def reads(self) -> dict[str, int]:
-        """Bytes that an epoch reads of files, by part."""
-        return reads_of(self.given.parts)
+    def reads(self, known: Collection[str] = ()) -> dict[str, int]:
+        """Bytes that an epoch reads of files, by part; see `reads_of`."""
+        return reads_of(self.given.parts, known)
 
     def check_history(self, checkpoint: Checkpoint) -> None:
         """See that a checkpoint measured what this training measures.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from isoconv.printable import printable_lines
 from isoconv.progress import Bar, is_console
+from isoconv.train.words import accuracy
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -14,8 +15,13 @@ if TYPE_CHECKING:
 __all__ = ["Reporter", "epoch_line", "reporter_for"]
 
 
-def epoch_line(row: Mapping[str, Any], epochs: int) -> str:
+def epoch_line(row: Mapping[str, Any], epochs: int, places: bool = False) -> str:
     """An epoch in one line.
+
+    Args:
+        row: of the history.
+        epochs: how many there are to be.
+        places: the accuracies are of the places of images.
 
     Example:
         >>> epoch_line({"epoch": 1, "loss": 0.5, "top1": 0.75, "seconds": 2.0,
@@ -27,7 +33,7 @@ def epoch_line(row: Mapping[str, Any], epochs: int) -> str:
         if f"{prefix}loss" in row:
             parts.append(f"{title}loss {row[f'{prefix}loss']:.4f}")
         if f"{prefix}top1" in row:
-            parts.append(f"accuracy {100 * row[f'{prefix}top1']:.2f}%")
+            parts.append(f"{accuracy(places)} {100 * row[f'{prefix}top1']:.2f}%")
         if f"{prefix}iou" in row:
             parts.append(f"mean IoU {100 * row[f'{prefix}iou']:.2f}%")
     parts.append(f"{row['seconds']:.1f} s")
@@ -88,10 +94,12 @@ class Reporter:
             left = (self._later + images - done) / rate
             self._bar.advance(done, f"{facts}  {int(left) // 60}:{int(left) % 60:02d} left", images)
 
-    def end_epoch(self, row: Mapping[str, Any], epochs: int, more: str = "") -> None:
+    def end_epoch(
+        self, row: Mapping[str, Any], epochs: int, more: str = "", places: bool = False
+    ) -> None:
         """An epoch is over and measured; there may be more to say of it."""
         self.close()
-        self.say("  ".join(filter(None, (epoch_line(row, epochs), more))))
+        self.say("  ".join(filter(None, (epoch_line(row, epochs, places), more))))
 
     def checking(self, which: str, done: int, epochs: int) -> None:
         """So many epochs of so many that were trained again are as they were, these the last."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from isoconv.data import Dataset
@@ -15,15 +15,21 @@ __all__ = ["Reading", "bytes_read", "reads_of"]
 _IO = Path("/proc/self/io")
 
 
-def reads_of(parts: Mapping[str, Dataset]) -> dict[str, int]:
-    """Bytes of the images that an epoch reads of a file, by part; none of those in memory.
+def reads_of(parts: Mapping[str, Dataset], known: Collection[str] = ()) -> dict[str, int]:
+    """Bytes that an epoch reads of a file, by part: of images, and of classes of their places.
 
     Args:
         parts: what is learned from, and what is measured after each epoch.
+        known: parts of which no epoch reads images, for what frozen layers give for them is kept.
+
+    Returns:
+        Nothing of what is in memory.
     """
-    found = {part: data.images.nbytes for part, data in parts.items()
-             if rows_behind(data.images) is not None}  # fmt: skip
-    found.pop("test", None)
+    found: dict[str, int] = {}
+    for part, data in parts.items():
+        for array in (data.labels,) if part in known else (data.images, data.labels):
+            if part != "test" and rows_behind(array) is not None:
+                found[part] = found.get(part, 0) + array.nbytes
     return found
 
 

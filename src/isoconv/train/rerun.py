@@ -175,7 +175,9 @@ class Rerun:
             self.free.leave("receipt.json", "final.test")
             return None
         with self._prepared.evaluator() as evaluator:
-            test = evaluator.run(state.weights, self._prepared.test, probabilities=False)
+            test = evaluator.run(
+                state.weights, self._prepared.test, probabilities=False, predictions=False
+            )
             metrics = exact_metrics(test.metrics)
         for place, one, other in differing(receipt.content["final"]["test"], metrics, "final.test"):
             note = f"{place}: receipt {told(one)}, found {told(other)}"

@@ -15,6 +15,7 @@ from isoconv.train.differing import differing, told
 from isoconv.train.files import read_rows
 from isoconv.train.layout import FROM, ROW, SKIPPED
 from isoconv.train.receipt import Receipt
+from isoconv.train.words import gives_places
 from isoconv.wording import either
 
 __all__ = ["Outcome", "RunDifference", "diff"]
@@ -42,6 +43,7 @@ class Outcome:
         measured: accuracy, loss and mean IoU by part, "test", "validation" and "training", each
             None where it was not measured: test at the end, the others in the epoch whose weights
             are left.
+        of_places: accuracies are of the places of images.
     """
 
     epochs: int
@@ -51,11 +53,7 @@ class Outcome:
     seconds: float | None
     weights: str
     measured: Mapping[str, tuple[float | None, float | None, float | None]]
-
-    @property
-    def of_places(self) -> bool:
-        """Whether accuracies are of the places of images: there is a mean IoU of a part."""
-        return any(overlap is not None for _, _, overlap in self.measured.values())
+    of_places: bool = False
 
     @classmethod
     def of(cls, receipt: Receipt) -> Outcome:
@@ -87,6 +85,7 @@ class Outcome:
             seconds=_seconds(receipt),
             weights=final.get("weights_sha256", kept["weights_sha256"]),
             measured=measured,
+            of_places=gives_places(receipt.content),
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from signal import SIGINT, Signals
 from typing import Any
 
@@ -19,6 +19,7 @@ from isoconv.train.progress import Reporter
 from isoconv.train.reads import Reading
 from isoconv.train.run import Interrupted, way_on
 from isoconv.train.state import Checkpoint
+from isoconv.train.words import gives_places
 from isoconv.wording import setting
 
 __all__ = ["Session"]
@@ -42,6 +43,7 @@ class Session:
         evaluator: for validation, or None.
         best: the best epoch before this session and its weights, where early stopping restores
             them.
+        known: parts of which no epoch reads images; see `reads_of`.
 
     Attributes:
         best: the best epoch so far and its weights, likewise.
@@ -55,6 +57,7 @@ class Session:
         reporter: Reporter,
         evaluator: Evaluator | None = None,
         best: tuple[int, Mapping[str, Array]] = (0, {}),
+        known: Collection[str] = (),
     ) -> None:
         self._executor = executor
         self._context = context
@@ -65,7 +68,7 @@ class Session:
         self._metrics = context.prepared.step.metrics
         self.best = best
         self.good: dict[str, Array] = {}
-        self._reading = Reading(context.prepared.reads)
+        self._reading = Reading(context.prepared.reads(known))
         self._due = 0.0
         self._steps_per_call = 1
         self._doing = "", 0.0
@@ -133,7 +136,8 @@ class Session:
         if stopping is not None and context.stretches.stops(stopping, self._run.history):
             self._run.stop(stopping.reason)
         self._save_epoch(epoch)
-        self._reporter.end_epoch(row, self._run.epochs, self._reading.epoch())
+        places = gives_places(self._run.description)
+        self._reporter.end_epoch(row, self._run.epochs, self._reading.epoch(), places)
         for callback in self._settled.callbacks:
             callback.on_epoch_end(self._run, row)
         if watch.asked and not self._run.stopped and epoch + 1 < self._run.epochs:
@@ -181,7 +185,9 @@ class Session:
         if self._evaluator is not None and validation is not None:
             self._begin(f"the validation of epoch {epoch + 1}")
             weights = self._executor.weights()
-            measured = self._evaluator.run(weights, validation, probabilities=False)
+            measured = self._evaluator.run(
+                weights, validation, probabilities=False, predictions=False
+            )
             if not np.isfinite(measured.loss):
                 self._not_finite(epoch, context.per_epoch - 1, measured.loss, "validation loss")
             row |= {f"val_{name}": value for name, value in measured.metrics.items()}

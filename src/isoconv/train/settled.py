@@ -8,7 +8,7 @@ from typing import Any
 
 from isoconv.checks import refusal
 from isoconv.data import Augmentation, Dataset
-from isoconv.data.labels import classes_hint
+from isoconv.data.labels import classes_hint, label_counts
 from isoconv.errors import ArgumentError, about
 from isoconv.nn import Module, models
 from isoconv.run.executor import ExecutorFactory
@@ -157,7 +157,7 @@ def _ready(name: str, train: Dataset) -> Module:
     if text:
         raise ArgumentError(text, argument="model", value=name)
     # Of places without names of classes: as many as there are numbers.
-    classes = train.classes or int(train.labels.max()) + 1
+    classes = train.classes or len(label_counts(train.labels)) - 1
     return models.create(name, classes, train.image_shape)
 
 

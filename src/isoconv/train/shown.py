@@ -15,7 +15,7 @@ from isoconv.nn.shown import brief
 from isoconv.printable import printable
 from isoconv.train.losses import Loss
 from isoconv.train.settings import SETTINGS
-from isoconv.train.words import called_best, few, metric, verdict
+from isoconv.train.words import accuracy, called_best, few, gives_places, metric, verdict
 
 if TYPE_CHECKING:
     from isoconv.train.metrics import Evaluation
@@ -51,15 +51,15 @@ def run_card(run: Run) -> Card:
     done = f"{len(run.history)}" if asked is None else f"{len(run.history)} of {asked}"
     title = f"Run of {done} epochs" + (f" in {printable(run.folder)}" if run.folder else "")
     facts = [("stopped", run.stopped)] if run.stopped else []
-    rows = run.history
+    rows, places = run.history, gives_places(run.description)
     if rows:
         best = run.best_epoch
-        said = f"epoch {best}, {called_best(run.watched)}"
-        facts.append(("best", f"{said}: {_figures(rows[best - 1])}"))
+        said = f"epoch {best}, {called_best(run.watched, places)}"
+        facts.append(("best", f"{said}: {_figures(rows[best - 1], places)}"))
         if best != len(rows):
-            facts.append(("last", f"epoch {len(rows)}: {_figures(rows[-1])}"))
+            facts.append(("last", f"epoch {len(rows)}: {_figures(rows[-1], places)}"))
     if run.test is not None:
-        facts.append(("test", _figures(run.test.metrics)))
+        facts.append(("test", _figures(run.test.metrics, places)))
     facts += [("note", line) for line in run.notes[:_NOTES]]
     if len(run.notes) > _NOTES:
         facts.append(("notes", f"{len(run.notes) - _NOTES:,} more in .notes"))
@@ -68,7 +68,7 @@ def run_card(run: Run) -> Card:
         for name in ("loss", "val_loss")
         if rows and all(name in row for row in rows)
     ]
-    return Card(title, tuple(facts), (), _epochs(rows), Curve(tuple(lines), "epoch"))
+    return Card(title, tuple(facts), (), _epochs(rows, places), Curve(tuple(lines), "epoch"))
 
 
 def evaluation_card(evaluation: Evaluation) -> Card:
@@ -83,16 +83,16 @@ def evaluation_card(evaluation: Evaluation) -> Card:
         low, high = scores.accuracy_interval
         hits = f"{scores.hits:,} of {scores.images:,}"
         facts.append(
-            ("accuracy", f"{_share(scores.accuracy)} ({hits}; 95% interval {_share(low)} to "
+            (accuracy(places), f"{_share(scores.accuracy)} ({hits}; 95% interval {_share(low)} to "
                          f"{_share(high)})")
         )  # fmt: skip
     elif evaluation.top1 is not None:
         each = " of each image's places in the mean" if places else ""
-        facts.append(("accuracy", f"{_share(evaluation.top1)}{each}"))
+        facts.append((accuracy(places), f"{_share(evaluation.top1)}{each}"))
     if evaluation.iou is not None:
         facts.append(("mean IoU", _share(evaluation.iou)))
     if evaluation.top5 is not None:
-        facts.append(("top-5 accuracy", _share(evaluation.top5)))
+        facts.append((f"top-5 {accuracy(places)}", _share(evaluation.top5)))
     if scores is not None:
         base = _class(evaluation, scores.baseline.number)
         facts.append(("baseline", f"{_share(scores.baseline.accuracy)}, always {base}"))
@@ -118,19 +118,21 @@ def _class(evaluation: Evaluation, number: int) -> str:
     return printable(repr(names[number])) if number < len(names) else f"class {number}"
 
 
-def _epochs(rows: list[dict[str, Any]]) -> Table | None:
+def _epochs(rows: list[dict[str, Any]], places: bool) -> Table | None:
     if not rows:
         return None
     names = [name for name in rows[0] if name != "epoch"]
     cells = [(str(row["epoch"]), *(_cell(name, row.get(name)) for name in names)) for row in rows]
     first, left, last = first_and_last(cells, _EPOCHS)
     gap = [("…", *("" for _ in names))] if left else []
-    return Table(("epoch", *map(_heading, names)), (*first, *gap, *last), words=0)
+    return Table(
+        ("epoch", *(_heading(name, places) for name in names)), (*first, *gap, *last), words=0
+    )
 
 
-def _heading(name: str) -> str:
+def _heading(name: str, places: bool) -> str:
     """A column of the history in words: those of validation after their part."""
-    title = metric(name)
+    title = metric(name, places)
     return title.removeprefix("training ") if title != name else name.replace("_", " ")
 
 
@@ -144,14 +146,14 @@ def _cell(name: str, value: Any) -> str:
     return f"{value:.2f}" if name == "seconds" else f"{value:.4g}"
 
 
-def _figures(row: Mapping[str, Any]) -> str:
+def _figures(row: Mapping[str, Any], places: bool) -> str:
     """Loss and accuracy in a line."""
     told = []
     for prefix, part in (("", ""), ("val_", "validation ")):
         if f"{prefix}loss" in row:
             told.append(f"{part}loss {row[f'{prefix}loss']:.4f}")
         if f"{prefix}top1" in row:
-            told.append(f"{part}accuracy {_share(row[f'{prefix}top1'])}")
+            told.append(f"{part}{accuracy(places)} {_share(row[f'{prefix}top1'])}")
         if f"{prefix}iou" in row:
             told.append(f"{part}mean IoU {_share(row[f'{prefix}iou'])}")
     return ", ".join(told)

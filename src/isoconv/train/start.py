@@ -10,6 +10,7 @@ from typing import Any
 
 from isoconv.checks import refusal
 from isoconv.data import Dataset, Reading
+from isoconv.data.labels import label_counts
 from isoconv.errors import ArgumentError, ShapeError
 from isoconv.graph.operation import Array
 from isoconv.nn import Module, Sequential, storage, trace_model
@@ -174,7 +175,7 @@ def taken_digest(weights: Mapping[str, Array], new: tuple[str, ...] | list[str])
 def _results(train: Dataset) -> int:
     """How many results a model gives for an image, or for each of its places."""
     if train.classes or train.labels.dtype.kind in "iu":
-        return train.classes or int(train.labels.max()) + 1
+        return train.classes or len(label_counts(train.labels)) - 1
     return int(train.labels.shape[-1]) if train.labels.ndim > 1 else 1
 
 

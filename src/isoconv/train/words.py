@@ -8,7 +8,8 @@ from typing import Any
 from isoconv.train.callbacks import best_epoch, more_is_better
 from isoconv.train.scores import Scores, wilson_interval
 
-__all__ = ["by_heart", "called_best", "doubt_of_best", "few", "metric", "verdict", "worth"]
+__all__ = ["accuracy", "by_heart", "called_best", "doubt_of_best", "few", "gives_places", "metric",
+           "verdict", "worth"]  # fmt: skip
 
 FEW = 30
 """Of fewer images even the interval says little: its ends lie 35 points apart at 50% of 29."""
@@ -17,27 +18,59 @@ APART = 0.05
 heart; of many images they lie apart for differences that mean nothing."""
 
 
-def metric(column: str) -> str:
-    """A column of the history in words.
+def accuracy(places: bool) -> str:
+    """What the share of right answers is called: of images, or of the places of images.
 
     Example:
-        >>> metric("val_top1"), metric("loss")
-        ('validation accuracy', 'training loss')
+        >>> accuracy(True)
+        'pixel accuracy'
     """
-    names = {"loss": "loss", "top1": "accuracy", "top5": "top-5 accuracy", "iou": "mean IoU"}
+    return "pixel accuracy" if places else "accuracy"
+
+
+def gives_places(described: Mapping[str, Any]) -> bool:
+    """Whether the model of a run gives each place of an image a result of its own.
+
+    Args:
+        described: what run.json or the receipt says of the run.
+
+    Example:
+        >>> gives_places({"model": {"output_shape": [16, 16, 3]}}), gives_places({})
+        (True, False)
+    """
+    return len(described.get("model", {}).get("output_shape", ())) > 1
+
+
+def metric(column: str, places: bool = False) -> str:
+    """A column of the history in words.
+
+    Args:
+        column: its name.
+        places: the accuracies are of the places of images.
+
+    Example:
+        >>> metric("val_top1"), metric("loss"), metric("top1", places=True)
+        ('validation accuracy', 'training loss', 'training pixel accuracy')
+    """
+    names = {"loss": "loss", "top1": accuracy(places), "top5": f"top-5 {accuracy(places)}",
+             "iou": "mean IoU"}  # fmt: skip
     plain = column.removeprefix("val_")
     part = "training" if plain == column else "validation"
     return f"{part} {names[plain]}" if plain in names else column
 
 
-def called_best(watched: str) -> str:
+def called_best(watched: str, places: bool = False) -> str:
     """What the best epoch is the best by, in words.
+
+    Args:
+        watched: the metric.
+        places: as of `metric`.
 
     Example:
         >>> called_best("val_loss"), called_best("val_top1")
         ('lowest validation loss', 'highest validation accuracy')
     """
-    return f"{'highest' if more_is_better(watched) else 'lowest'} {metric(watched)}"
+    return f"{'highest' if more_is_better(watched) else 'lowest'} {metric(watched, places)}"
 
 
 def verdict(scores: Scores, name: str) -> str:
@@ -124,7 +157,9 @@ def by_heart(scores: Scores, part: str, row: Mapping[str, Any], images: int) -> 
     )
 
 
-def doubt_of_best(history: Sequence[Mapping[str, Any]], watched: str, images: int) -> str:
+def doubt_of_best(
+    history: Sequence[Mapping[str, Any]], watched: str, images: int, places: bool = False
+) -> str:
     """That the best epoch recognises clearly less than the last one, if so; "".
 
     Clearly: at least two validation images and five percentage points less.
@@ -133,6 +168,7 @@ def doubt_of_best(history: Sequence[Mapping[str, Any]], watched: str, images: in
         history: a row for each epoch.
         watched: the metric that tells the best epoch.
         images: of the validation part.
+        places: as of `metric`.
 
     Example:
         >>> rows = [{"val_loss": 1.0, "val_top1": 0.2}, {"val_loss": 1.5, "val_top1": 0.6}]
@@ -148,6 +184,7 @@ def doubt_of_best(history: Sequence[Mapping[str, Any]], watched: str, images: in
     if round((last - best) * images) < 2 or last - best < APART:
         return ""
     return (
-        f"the best epoch, {epoch}, is that of the {called_best(watched)}; its validation accuracy "
+        f"the best epoch, {epoch}, is that of the {called_best(watched, places)}; its "
+        f"{metric('val_top1', places)} "
         f"is {best:.2%}, that of the last epoch, {len(history)}, is {last:.2%}"
     )
