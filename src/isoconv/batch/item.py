@@ -6,7 +6,10 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from isoconv.nn.module import Module
 
 __all__ = ["Item", "Source", "state_of"]
 
@@ -20,12 +23,16 @@ class Item:
         file: where it lies; "" where its bytes are given, or it cannot be read.
         content: its bytes.
         error: why it cannot be read, where that is known already.
+        pack: of an image of a packed data set, the digest of that, which `file` is; else "".
+        number: of such an image, within the data set.
     """
 
     name: str
     file: str = ""
     content: bytes = b""
     error: str = ""
+    pack: str = ""
+    number: int = 0
 
 
 class Source(Protocol):
@@ -34,6 +41,13 @@ class Source(Protocol):
     @property
     def count(self) -> int:
         """How many there are."""
+
+    def check(self, model: Module, scale: float | None) -> None:
+        """See that what all of them have in common is what a model takes, with a scale.
+
+        Raises:
+            IsoconvError: it is not.
+        """
 
     def states(self) -> Iterator[bytes]:
         """What tells these pictures, as they are now, from others."""

@@ -38,7 +38,7 @@ from isoconv.rows import Rows
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["ENDING", "PACK", "PackFile", "PackedRows", "check", "open_pack"]
+__all__ = ["ENDING", "PACK", "PackFile", "PackedRows", "bytes_of_paths", "check", "open_pack"]
 __public__ = {"isoconv.data": ["check"], "isoconv.data.formats": ["PACK"]}
 
 Array = NDArray[Any]
@@ -342,13 +342,24 @@ def _read(path: Path, splits: Sequence[Split], request: Request) -> dict[Split, 
     return {split: found[split] for split in splits}
 
 
-def _paths(file: PackFile) -> tuple[str, ...]:
+def bytes_of_paths(file: PackFile) -> bytes:
+    """Where each image stood in the source, each with a zero byte behind it; of no bytes if unsaid.
+
+    Raises:
+        DataFileError: a block is damaged, or there are more or fewer than images.
+        NotEnoughMemoryError: there is no memory for them.
+    """
     area = file.layout.paths
-    if area is None:
-        return ()
-    *found, end = file.numbers(area).tobytes().split(b"\0")
-    if end or len(found) != len(file.images):
-        raise file_error(file.path, f"{len(file.images)} paths", f"{len(found)}")
+    content = b"" if area is None else file.numbers(area).tobytes()
+    if area is not None and (found := content.count(b"\0")) != len(file.images):
+        raise file_error(file.path, f"{len(file.images)} paths", f"{found}")
+    if not content.endswith(b"\0"[: len(content)]):
+        raise file_error(file.path, "paths that end", "one that does not")
+    return content
+
+
+def _paths(file: PackFile) -> tuple[str, ...]:
+    found = bytes_of_paths(file).split(b"\0")[:-1]
     return tuple(each.decode("utf-8", "surrogateescape") for each in found)
 
 
