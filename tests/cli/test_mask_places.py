@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.cli.command import call, fail, succeed
+from tests.cli.terminal import on_a_terminal, plain
 
 import isoconv as ic
 from isoconv import nn
@@ -133,3 +134,27 @@ def test_what_is_no_folder_for_masks(model: Path, tmp_path: Path) -> None:
     (tmp_path / "bad.png").write_bytes(b"x")
     assert "bad.png" in fail("predict", model, tmp_path / "bad.png", *words[3:], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("columns", [80, 40])
+def test_long_names_on_a_terminal(columns: int, model: Path, tmp_path: Path) -> None:
+    """They lose their middle, of masks and of classes, and no row takes two lines."""
+    folder = tmp_path / "a folder with quite a long name" / ("below " * 9).strip()
+    for number in range(2):
+        photo(folder / f"{number} is a photo whose name is long.png", number)
+    classes = nn.Sequential(nn.Flatten(), nn.Linear(2)).build((8, 8, 3), seed=1)
+    classes.class_names = ("ant", "a bee with many names, each of which is long enough")
+    classes.save(tmp_path / "classes.safetensors")
+    for file, share in ((model, "of the pixels seen"), (tmp_path / "classes.safetensors", "")):
+        words = ("predict", file, folder, "--scale", "1/255")
+        code, sent = on_a_terminal(*words, columns=columns)
+        assert code == 0, sent
+        title, *rows = plain(sent).split("image ", 1)[1].splitlines()
+        if share:
+            assert (share in title) == (columns == 80)
+        rows = [row for row in rows if "%" in row]
+        assert len(rows) >= 4
+        assert all(len(row) <= columns for row in rows)
+        firsts = [row for row in rows if row[0] != " "]
+        assert len(firsts) == 2
+        assert all("…" in row and ".png" in row for row in firsts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -100,8 +101,10 @@ def test_a_process_that_is_ended(number: int, words: tuple[str, ...], tmp_path: 
     while not list(parts.glob("part-*.json")) and process.poll() is None:
         time.sleep(0.002)
     os.kill(process.pid, number)
-    process.communicate(timeout=60)
+    said = process.communicate(timeout=60)[0].decode()
     assert process.returncode != 0
+    way = re.search(r"note: [1-9]\d* of 200 pictures are done, and the same command goes on", said)
+    assert (way is not None) == (number == signal.SIGTERM), said
     assert parts.exists()
     assert not out.exists()
     # Workers of a process that is killed end by themselves.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import cache
@@ -19,6 +19,7 @@ from isoconv.batch.table import table_for
 from isoconv.checks import check_count
 from isoconv.data.counting import SILENT, Counting
 from isoconv.data.reader import decoders
+from isoconv.errors import NotEnoughMemoryError, TrainingError
 from isoconv.printable import printable
 from isoconv.run.pieces import Machines, Mapper, check_machines, division, mapper_for, threads_for
 from isoconv.train.files import cannot_be_written
@@ -142,9 +143,15 @@ def predict_into(
     try:
         with parts.held(), opened:
             done = set(parts.there())
-            _tell_of_done(parts, done, told)
-            if missing := [number for number in range(parts.total) if number not in done]:
-                predict(missing)
+            if rows := _rows(parts, done):
+                told(f"{rows} were predicted before: {printable(parts.folder)}")
+            try:
+                if missing := [number for number in range(parts.total) if number not in done]:
+                    predict(missing)
+            except (KeyboardInterrupt, OSError, TrainingError, NotEnoughMemoryError):
+                if rows := _rows(parts, parts.there()):
+                    told(f"{rows} are done, and the same command goes on with the others")
+                raise
             # That is where parts are read, once, and where it is seen whether they are right.
             figures, damaged = parts.join()
             if damaged:
@@ -167,14 +174,12 @@ def _first_files(inputs: Inputs) -> list[Path]:
     return [Path(item.file) for item in firsts if item.file]
 
 
-def _tell_of_done(parts: Parts, done: set[int], told: Callable[[str], None]) -> None:
+def _rows(parts: Parts, numbers: Collection[int]) -> str:
+    """How many pictures some parts have, in words; "" for none."""
     rows = 0
-    for number in done:
+    for number in numbers:
         rows += parts.rows(number)
-    if rows:
-        told(
-            f"{rows:,} of {parts.count:,} pictures were predicted before: {printable(parts.folder)}"
-        )
+    return f"{rows:,} of {parts.count:,} pictures" if rows else ""
 
 
 def _pieces(inputs: Inputs, parts: Parts, missing: Sequence[int]) -> Iterator[Part]:

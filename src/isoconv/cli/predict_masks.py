@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PlacesFound", "mask_answers", "print_shares", "share_titles"]
 
+NARROW = 60
+"""Columns of a terminal below which names are short of room."""
+
 
 @dataclass(frozen=True, slots=True)
 class PlacesFound:
@@ -175,10 +178,13 @@ def _shown(path: Path) -> NDArray[np.uint8]:
 
 def print_shares(known: list[PlacesFound]) -> None:
     """Print the shares of the classes of each image that was read, and what was not looked at."""
-    from isoconv.cli.table import print_table
+    from isoconv.cli.table import print_table, terminal_width
 
     cut = any(answer.outside for answer in known)
-    titles = ("image", "class", "of the pixels seen", *(["outside"] if cut else []))
+    # A title that is longer than what stands below it takes room from the names.
+    narrow = (terminal_width() or NARROW) < NARROW
+    share = "share" if narrow else "of the pixels seen"
+    titles = ("image", "class", share, *(["outside"] if cut else []))
     rows = []
     for answer in known:
         beside = (answer.image, f"{answer.outside:.2%}")
