@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from isoconv.run.pieces import Tell
 
 __all__ = ["Part", "Predicting"]
+
+_MOMENT = 0.1
+"""Seconds from one telling to the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ class Predicting:
     decoders: str
 
     def __call__(self, part: Part, tell: Tell) -> None:
-        """Write the rows of a part, whole or not at all; tells 1 for each picture that is done.
+        """Write the rows of a part, whole or not at all; tells how many more pictures are done.
 
         Raises:
             TrainingError: pictures are read here by other versions of libraries.
@@ -94,6 +98,7 @@ class Predicting:
         rows: list[Answer] = []
         lost, noted, escaped = 0, 0, 0
         examples: list[str] = []
+        before, next_time = 0, 0.0
         for row in self._rows(part):
             rows.append(row)
             lost += row.error is not None
@@ -102,7 +107,10 @@ class Predicting:
             told = (row.error,) if row.error is not None else row.notes
             if told and len(examples) < NAMED:
                 examples.append(f"{listed([row.path])}: {listed(['; '.join(told)])}")
-            tell(1)
+            if (now := time.monotonic()) >= next_time or len(rows) == len(part.items):
+                # Who is told may be far away.
+                tell(len(rows) - before)
+                before, next_time = len(rows), now + _MOMENT
         if part.scratch and not Path(part.scratch).is_dir():
             # Of a process that was killed this one goes on for a while, and another run has begun.
             raise CheckpointError(f"{printable(part.scratch)} was removed while it was read")

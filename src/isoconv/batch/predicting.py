@@ -135,8 +135,13 @@ def predict_into(
         for number in missing:
             left += parts.rows(number)
         with counting.of("predicting", left) as step:
+
+            def told_of(_: Part, more: int) -> None:
+                for _one in range(more):
+                    step()
+
             pieces = _pieces(inputs, parts, missing)
-            with closing(who().map(work, pieces, lambda _part, _one: step())) as results:
+            with closing(who().map(work, pieces, told_of)) as results:
                 for _ in results:
                     pass
 
