@@ -21,6 +21,7 @@ from isoconv.batch.predicting import Written, predict_into
 from isoconv.data.pack_layout import PAGE
 from isoconv.errors import CheckpointError, DataFileError, IsoconvError
 from isoconv.nn import Module
+from isoconv.nn.record import TrainedOn
 
 SCALE = 1 / 255
 NAMES = ("ant", "bee", "cat", "dog")
@@ -178,4 +179,11 @@ def test_what_is_refused(model: Module, packed: Path, source: Path, tmp_path: Pa
     other = tmp_path / "large.jsonl"
     with pytest.raises(IsoconvError, match=r"large\.pack: .*shape \(N, 8, 8, 1\)"):
         predicted(other, model, large)
+    floats = tmp_path / "floats.pack"
+    images = np.random.default_rng(1).random((4, 8, 8, 1)).astype(np.float32)
+    ic.data.pack((images, [0, 1, 0, 1]), floats, progress=False)
+    assert predicted(tmp_path / "floats.jsonl", model, floats).lost == 0
+    model.trained_on = TrainedOn("uint8", 0.0, 255.0)
+    with pytest.raises(IsoconvError, match=r"floats\.pack: images must be uint8, as those that"):
+        predict_into(other, model, NAMES, gathered([str(floats)]))
     assert not list(tmp_path.glob("large.jsonl*"))

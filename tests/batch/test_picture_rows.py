@@ -288,6 +288,10 @@ def test_folders_of_tables(tmp_path: Path) -> None:
     )
     with pytest.raises(ArgumentError, match="--column must name one with bytes or paths"):
         gathered([str(tmp_path / "set.parquet")], "x")
+    # A table that is made there is not finished yet.
+    (tmp_path / "set.parquet" / "out.parquet.parts").mkdir()
+    (tmp_path / "set.parquet" / "out.parquet.parts" / "part-00000000.parquet").write_bytes(b"x")
+    assert gathered([str(tmp_path / "set.parquet")]).digest() == inputs.digest()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from isoconv.batch.item import Item, Source, state_of
 from isoconv.batch.packed_images import packed_images
+from isoconv.batch.parts import PARTS
 from isoconv.batch.picture_rows import ENDING, PictureRows, picture_rows
 from isoconv.batch.table import as_text
 from isoconv.data.files import Failures
@@ -181,10 +182,15 @@ def _in_folder(
 
 
 def _tables_below(word: str) -> list[str]:
-    """The Parquet files of a folder, which has them by parts: hidden ones hold no rows."""
+    """The Parquet files of a folder, which has them by parts: hidden ones hold no rows.
+
+    Those in a folder of this package's own, of a table that is not finished, are no pictures.
+    """
     found: list[str] = []
     for folder, folders, names in os.walk(word):
-        folders[:] = sorted(name for name in folders if not name.startswith((".", "_")))
+        folders[:] = sorted(
+            name for name in folders if not name.startswith((".", "_")) and not name.endswith(PARTS)
+        )
         found += [
             os.path.join(folder, name)  # noqa: PTH118
             for name in sorted(names)

@@ -53,7 +53,9 @@ class PackedImages:
         """
         images = self.file.images
         try:
-            checked_images(model, np.zeros((0, *images.shape[1:]), images.dtype), scale)
+            # What is warned of is told of each.
+            with warnings_told():
+                checked_images(model, np.zeros((1, *images.shape[1:]), images.dtype), scale)
         except IsoconvError as error:
             raise error.within(printable(self.path), path=self.file.path) from None
 

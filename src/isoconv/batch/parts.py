@@ -24,7 +24,10 @@ from isoconv.printable import printable
 from isoconv.train.files import canonical_json, read_json
 from isoconv.train.hold import HELD, Hold
 
-__all__ = ["NAMED", "Figures", "Parts", "part_size", "write_part"]
+__all__ = ["NAMED", "PARTS", "Figures", "Parts", "part_size", "write_part"]
+
+PARTS = ".parts"
+"""Behind a table's name in that of the folder of its parts."""
 
 FORMAT = 2
 _RECORD = "record.json"
@@ -133,7 +136,7 @@ class Parts:
 
     def __init__(self, out: Path, table: Table, facts: Mapping[str, Any]) -> None:
         self.out, self._table = out, table
-        self.folder = out.with_name(f"{out.name}.parts")
+        self.folder = out.with_name(f"{out.name}{PARTS}")
         self._facts = {"format": FORMAT, **facts}
         self._record = self.folder / _RECORD
         self.count: int = facts["count"]
