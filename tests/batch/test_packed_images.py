@@ -116,6 +116,20 @@ def test_what_is_told(packed: Path) -> None:
     )
 
 
+def test_pictures_that_were_read_otherwise(model: Module, source: Path, tmp_path: Path) -> None:
+    """That a pack was made with transparency on white, and the model was not, is told."""
+    file, told = tmp_path / "white.pack", list[str]()
+    reading = ic.data.Reading(size=(8, 8), channels=1, opacity="white")
+    ic.data.pack(source, file, reading=reading, progress=False)
+    trained = ic.data.Reading((8, 8), 1, 8, opacity="dropped")
+    model.trained_on = TrainedOn("uint8", 0.0, 255.0, trained)
+    inputs = gathered([str(file)])
+    predict_into(tmp_path / "out.jsonl", model, NAMES, inputs, told=told.append)
+    (line,) = told
+    assert "white.pack were packed with" in line
+    assert "opacity white in place of dropped" in line
+
+
 def test_images_of_arrays(model: Module, tmp_path: Path) -> None:
     """They have their numbers, in the order in which inputs were given; also where none is kept."""
     images = np.random.default_rng(2).integers(0, 256, (20, 8, 8), np.uint8)

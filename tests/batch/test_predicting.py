@@ -479,9 +479,6 @@ class _Endless:
     def __init__(self) -> None:
         self.asked = 0
 
-    def check(self, model: Module, scale: float | None) -> None:
-        pass
-
     def states(self) -> Iterator[bytes]:
         yield b"endless"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isoconv.batch.item import Item, Source, state_of
-from isoconv.batch.packed_images import packed_images
+from isoconv.batch.packed_images import PackedImages, packed_images
 from isoconv.batch.parts import PARTS
 from isoconv.batch.picture_rows import ENDING, PictureRows, picture_rows
 from isoconv.batch.table import as_text
@@ -49,14 +49,17 @@ class Inputs:
             total += source.count
         return total
 
-    def check(self, model: Module, scale: float | None) -> None:
-        """See that a model takes them, as far as that is the same for all of a source.
+    def check(self, model: Module, scale: float | None) -> Sequence[str]:
+        """See that a model takes what is decoded already; pictures in files become what it takes.
+
+        Returns:
+            What is to be told all the same, a line each.
 
         Raises:
             IsoconvError: it does not.
         """
-        for source in self.sources:
-            source.check(model, scale)
+        packs = [source for source in self.sources if isinstance(source, PackedImages)]
+        return [line for pack in packs for line in pack.check(model, scale)]
 
     def digest(self) -> str:
         """SHA-256 of names, sizes and times of change: of the same pictures it is the same."""
@@ -84,9 +87,6 @@ class _Files:
     @property
     def count(self) -> int:
         return len(self.paths) + len(self.lost)
-
-    def check(self, model: Module, scale: float | None) -> None:
-        pass
 
     def states(self) -> Iterator[bytes]:
         for path in self.paths:

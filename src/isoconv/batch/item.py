@@ -6,10 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    from isoconv.nn.module import Module
+from typing import Protocol
 
 __all__ = ["Item", "Source", "state_of"]
 
@@ -41,13 +38,6 @@ class Source(Protocol):
     @property
     def count(self) -> int:
         """How many there are."""
-
-    def check(self, model: Module, scale: float | None) -> None:
-        """See that what all of them have in common is what a model takes, with a scale.
-
-        Raises:
-            IsoconvError: it is not.
-        """
 
     def states(self) -> Iterator[bytes]:
         """What tells these pictures, as they are now, from others."""

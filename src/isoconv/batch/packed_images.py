@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -11,12 +11,13 @@ import numpy as np
 
 from isoconv.batch.item import Item, state_of
 from isoconv.batch.table import as_text
-from isoconv.data.packed import PackedRows, PackFile, bytes_of_paths, open_pack
+from isoconv.data.packed import PackedRows, PackFile, bytes_of_paths, differences, open_pack
 from isoconv.data.tally import counted
 from isoconv.errors import DataFileError, IsoconvError, NotEnoughMemoryError
 from isoconv.graph.operation import Array
 from isoconv.nn.alone import OneImage
 from isoconv.nn.images import checked_images, warnings_told
+from isoconv.nn.inference import reading_of
 from isoconv.printable import printable
 
 if TYPE_CHECKING:
@@ -45,8 +46,11 @@ class PackedImages:
         """How many there are."""
         return len(self.file.images)
 
-    def check(self, model: Module, scale: float | None) -> None:
+    def check(self, model: Module, scale: float | None) -> Sequence[str]:
         """See that the images have the shape and the kind of numbers that a model takes.
+
+        Returns:
+            How the pictures were read otherwise than in training, as far as that is known.
 
         Raises:
             IsoconvError: they do not.
@@ -58,6 +62,7 @@ class PackedImages:
                 checked_images(model, np.zeros((1, *images.shape[1:]), images.dtype), scale)
         except IsoconvError as error:
             raise error.within(printable(self.path), path=self.file.path) from None
+        return differences(reading_of(model), self.file.layout, self.file)
 
     def states(self) -> Iterator[bytes]:
         """One for all of them: whatever changes there changes the digest."""

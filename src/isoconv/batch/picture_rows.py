@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from isoconv.batch.item import Item, state_of
 from isoconv.batch.pages import check_pages
@@ -15,9 +15,6 @@ from isoconv.batch.table import as_text, need_pyarrow
 from isoconv.errors import ArgumentError, DataFileError, IsoconvError
 from isoconv.files import open_file
 from isoconv.printable import listed, printable
-
-if TYPE_CHECKING:
-    from isoconv.nn.module import Module
 
 __all__ = ["ENDING", "PictureRows", "picture_rows"]
 
@@ -56,9 +53,6 @@ class PictureRows:
         for rows in self.groups:
             total += rows
         return total
-
-    def check(self, model: Module, scale: float | None) -> None:
-        """Each picture is of its own kind."""
 
     def states(self) -> Iterator[bytes]:
         """One for the table; pictures that it names alone may change behind its back."""

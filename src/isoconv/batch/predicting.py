@@ -94,7 +94,8 @@ def predict_into(
         MissingExtraError: Parquet without pyarrow.
         TrainingError: a process is gone.
     """
-    inputs.check(model, scale)
+    for line in inputs.check(model, scale):
+        told(line)
     record = model.describe()
     known = ("digest", "weights_sha256")
     table = table_for(out, {**{name: record[name] for name in known}, "class_names": names})

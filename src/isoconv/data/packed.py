@@ -38,7 +38,8 @@ from isoconv.rows import Rows
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["ENDING", "PACK", "PackFile", "PackedRows", "bytes_of_paths", "check", "open_pack"]
+__all__ = ["ENDING", "PACK", "PackFile", "PackedRows", "bytes_of_paths", "check", "differences",
+           "open_pack"]  # fmt: skip
 __public__ = {"isoconv.data": ["check"], "isoconv.data.formats": ["PACK"]}
 
 Array = NDArray[Any]
@@ -316,7 +317,7 @@ def _read(path: Path, splits: Sequence[Split], request: Request) -> dict[Split, 
     layout = file.layout
     labels = file.numbers(layout.labels)
     paths = _paths(file)
-    notes = _differences(request.reading, layout, file)
+    notes = differences(request.reading, layout, file)
     found: dict[Split, Dataset] = {}
     start = 0
     for part in layout.parts:
@@ -363,8 +364,13 @@ def _paths(file: PackFile) -> tuple[str, ...]:
     return tuple(each.decode("utf-8", "surrogateescape") for each in found)
 
 
-def _differences(wanted: Reading, layout: Layout, file: PackFile) -> tuple[str, ...]:
+def differences(wanted: Reading, layout: Layout, file: PackFile) -> tuple[str, ...]:
     """What is asked of picture files that were read in another way when they were packed.
+
+    Args:
+        wanted: how they are to be read.
+        layout: of the data set.
+        file: the same.
 
     Raises:
         ArgumentError: it is asked for by a person.
