@@ -61,7 +61,8 @@ def as_text(path: str) -> str:
     Example:
         >>> as_text("café.png"), as_text("a\n.png"), as_text(r"a\n.png")
         ('café.png', 'a\\n.png', 'a\\\\n.png')
-        >>> as_text(os.fsdecode(b"cat\xff.png"))
+        >>> from os import fsdecode
+        >>> as_text(fsdecode(b"cat\xff.png"))
         'cat\\udcff.png'
     """
     if path.isprintable() and "\\" not in path:
