@@ -49,7 +49,7 @@ def test_a_table_of_a_pack(
     with pytest.raises(KeyboardInterrupt):
         predicted("two.csv", mapper=First())
     said: list[str] = []
-    cluster = Cluster(machines.address, patience=20)
+    cluster = Cluster(machines.address, patience=120)
     written = predicted("two.csv", cluster=cluster, told=said.append)
     assert (written.rows, written.lost) == (70, 0)
     assert said[0] == "16 of 70 pictures were predicted before: two.csv.parts"
