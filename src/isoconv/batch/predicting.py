@@ -154,17 +154,17 @@ def predict_into(
             try:
                 if missing := [number for number in range(parts.total) if number not in done]:
                     predict(missing)
+                # That is where parts are read, once, and where it is seen whether they are right.
+                figures, damaged = parts.join()
+                if damaged:
+                    for error in damaged.values():
+                        told(f"made again: {error.reason}")
+                    predict(sorted(damaged))
+                    figures, damaged = parts.join()
             except (KeyboardInterrupt, OSError, TrainingError, NotEnoughMemoryError):
                 if rows := _rows(parts, parts.there()):
-                    told(f"{rows} are done, and the same command goes on with the others")
+                    told(f"{rows} are done, and the same command goes on from there")
                 raise
-            # That is where parts are read, once, and where it is seen whether they are right.
-            figures, damaged = parts.join()
-            if damaged:
-                for error in damaged.values():
-                    told(f"made again: {error.reason}")
-                predict(sorted(damaged))
-                figures, damaged = parts.join()
             for error in damaged.values():
                 raise error
     except OSError as error:
