@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from pyarrow import parquet
 from tests.serve.served import png
 
 from isoconv.batch import pages
+from isoconv.batch.inputs import gathered
 from isoconv.batch.picture_rows import PictureRows, picture_rows
 from isoconv.errors import ArgumentError, DataFileError, IsoconvError
 
@@ -131,6 +133,165 @@ def test_large_pages_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         picture_rows(path, None, None)
     assert tracemalloc.get_traced_memory()[1] < 2**22
     tracemalloc.stop()
+
+
+FOREIGN = {
+    "float64": b"\x07" + bytes(8),
+    "UUID": b"\x0d" + bytes(16),
+    "set of float64": b"\x0a\x17" + bytes(8),
+    "map": b"\x0b\x01\x88\x01a\x01b",
+    "empty map": b"\x0b\x00",
+    "struct": b"\x0c\x17" + bytes(8) + b"\x00",
+    "list of bits": b"\x09\x21\x01\x02",
+}
+"""Fields in Thrift's compact protocol, as a later version of the format may have them."""
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_footer_may_say_more(kind: str, tmp_path: Path) -> None:
+    """What is known nowhere is passed over, whatever its kind; what never ends is refused."""
+    whole = table(tmp_path / "whole.parquet").read_bytes()
+    size = int.from_bytes(whole[-8:-4], "little")
+    path = tmp_path / "more.parquet"
+
+    def write(field: bytes) -> None:
+        # Behind its kind stands its number, 100; a zero byte ends the footer.
+        footer = whole[-8 - size : -9] + field[:1] + b"\xc8\x01" + field[1:] + b"\x00"
+        path.write_bytes(whole[: -8 - size] + footer + len(footer).to_bytes(4, "little") + b"PAR1")
+
+    write(FOREIGN[kind])
+    assert found(picture_rows(path, None, None)[0]) == PICTURES * 2
+    write(FOREIGN[kind][:-1])
+    with pytest.raises(DataFileError, match="cannot be read as a Parquet table"):
+        picture_rows(path, None, None)
+    write(b"\x09" + b"\x19" * 5000)
+    with path.open("rb") as file, pytest.raises(ValueError, match="has too many levels"):
+        pages.check_pages(file, ("image",))
+
+
+def test_what_a_table_says_besides(tmp_path: Path) -> None:
+    """Limits that are no numbers, and texts that are none, keep no picture away."""
+    path = tmp_path / "a.parquet"
+    odd = pa.array([float("nan"), float("inf"), -float("inf"), 1.5, None])
+    rows = pa.table({"x": odd, "image": PICTURES[:5]})
+    told = {b"\xff": b"\x00\xfe", b"pandas": b"{no JSON", b"": bytes(1000)}
+    parquet.write_table(rows.replace_schema_metadata(told), path)
+    assert found(picture_rows(path, None, None)[0]) == PICTURES[:5]
+
+
+KEPT: dict[str, Any] = {
+    "dictionary": pa.array(PICTURES).dictionary_encode(),
+    "large": pa.array(PICTURES, pa.large_binary()),
+    "Hugging Face": pa.array([{"bytes": each, "path": "a.png"} for each in PICTURES]),
+    "both large": pa.array(
+        [{"bytes": each, "path": None} for each in PICTURES],
+        pa.struct([("bytes", pa.large_binary()), ("path", pa.large_string())]),
+    ),
+    "no paths": pa.array([{"bytes": each} for each in PICTURES]),
+}
+
+
+@pytest.mark.parametrize("kind", KEPT)
+def test_kinds_of_columns(kind: str, tmp_path: Path) -> None:
+    """Bytes are taken out of any kind; a column may have a point in its name."""
+    path = tmp_path / "a.parquet"
+    for name in ("image", "my.image"):
+        parquet.write_table(pa.table({"n": range(20), name: KEPT[kind]}), path)
+        source, _ = picture_rows(path, None, None)
+        assert source.column == name
+        assert found(source, 3) == PICTURES[3:]
+    # One that is called as a part of another one.
+    both = {"a": pa.array([{"bytes": each} for each in PICTURES]), "a.bytes": [b"x"] * 20}
+    parquet.write_table(pa.table(both), path)
+    assert found(picture_rows(path, None, None)[0], 1) == PICTURES[1:]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [[each] for each in PICTURES],
+        [[{"bytes": each, "path": "a"}] for each in PICTURES],
+        [{"image": {"bytes": each, "path": "a"}} for each in PICTURES],
+        [None] * 20,
+        range(20),
+    ],
+)
+def test_columns_that_are_refused(values: Any, tmp_path: Path) -> None:
+    """Lists, structs within structs and numbers: the columns are told with their kinds."""
+    path = tmp_path / "a.parquet"
+    parquet.write_table(pa.table({"image": values}), path)
+    for column in (None, "image"):
+        with pytest.raises(ArgumentError, match=r"it has none of bytes.*'image' \("):
+            picture_rows(path, column, None)
+
+
+def test_paths_that_are_no_text(tmp_path: Path) -> None:
+    """They name files whose names are none; the other rows have theirs."""
+    path = tmp_path / "a.parquet"
+    offsets = pa.array([0, 1, 3, 4], pa.int32()).buffers()[1]
+    texts = pa.Array.from_buffers(pa.string(), 3, [None, offsets, pa.py_buffer(b"ab\xffc")])
+    both = pa.StructArray.from_arrays([pa.nulls(3, pa.binary()), texts], ["bytes", "path"])
+    parquet.write_table(pa.table({"paths": texts, "both": both}), path)
+    for column in ("paths", "both"):
+        source, _ = picture_rows(path, column, None)
+        assert [item.name for item in source.items(0)] == ["a", r"b\udcff", "c"]
+        assert [os.fsencode(item.file) for item in source.items(1)][:1] == [
+            os.fsencode(tmp_path) + b"/b\xff"
+        ]
+
+
+def test_encrypted_tables_are_refused(tmp_path: Path) -> None:
+    """The whole of one, or its column of pictures; another column may be."""
+    encryption = pytest.importorskip("pyarrow.parquet.encryption")
+
+    class Keys(encryption.KmsClient):  # type: ignore[misc, name-defined]
+        """Keeps none."""
+
+        def wrap_key(self, key: bytes, _: str) -> bytes:
+            """As it is."""
+            return key
+
+    rows = pa.table({"x": range(20), "image": PICTURES})
+    path = tmp_path / "a.parquet"
+
+    def write(column: str, plain: bool) -> None:
+        how = encryption.EncryptionConfiguration("key", column_keys={"key": [column]},
+                                                 plaintext_footer=plain)  # fmt: skip
+        factory = encryption.CryptoFactory(lambda _: Keys())
+        made = factory.file_encryption_properties(encryption.KmsConnectionConfig(), how)
+        with parquet.ParquetWriter(path, rows.schema, encryption_properties=made) as writer:
+            writer.write_table(rows)
+
+    write("image", plain=False)
+    with pytest.raises(DataFileError, match=r"a\.parquet cannot be read .* encrypted metadata"):
+        picture_rows(path, None, None)
+    write("image", plain=True)
+    with pytest.raises(DataFileError, match="its column is encrypted"):
+        picture_rows(path, None, None)
+    write("x", plain=True)
+    assert found(picture_rows(path, None, None)[0]) == PICTURES
+
+
+def test_folders_of_tables(tmp_path: Path) -> None:
+    """As programs write them by the values of a column: their files, in the order of names."""
+    for number in (1, 0):
+        folder = tmp_path / "set.parquet" / f"part={number}"
+        folder.mkdir(parents=True)
+        parquet.write_table(pa.table({"image": PICTURES[number::2]}), folder / "a.parquet")
+    for name in ("_metadata.parquet", ".a.parquet.crc", "_SUCCESS"):
+        (tmp_path / "set.parquet" / name).write_bytes(b"x")
+    inputs = gathered([str(tmp_path / "set.parquet")])
+    assert [item.content for item in inputs.items()] == PICTURES[::2] + PICTURES[1::2]
+    assert inputs.notes == (
+        f"{tmp_path}/set.parquet: no pictures, 2 Parquet files",
+        f"{tmp_path}/set.parquet: pictures are taken out of column 'image'",
+    )
+    with pytest.raises(ArgumentError, match="--column must name one with bytes or paths"):
+        gathered([str(tmp_path / "set.parquet")], "x")
+    # A table that is made there is not finished yet.
+    (tmp_path / "set.parquet" / "out.parquet.parts").mkdir()
+    (tmp_path / "set.parquet" / "out.parquet.parts" / "part-00000000.parquet").write_bytes(b"x")
+    assert gathered([str(tmp_path / "set.parquet")]).digest() == inputs.digest()
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -29,8 +29,9 @@ import isoconv as ic
 from isoconv.batch.inputs import Inputs, gathered
 from isoconv.batch.item import Item
 from isoconv.batch.part import Part, Predicting
+from isoconv.batch.parts import Parts
 from isoconv.batch.predicting import Written, predict_into
-from isoconv.batch.table import table_for
+from isoconv.batch.table import as_text, table_for
 from isoconv.cores import cores
 from isoconv.data.reader import decoders
 from isoconv.errors import ArgumentError, CheckpointError, IsoconvError
@@ -333,7 +334,7 @@ def test_what_came_to_the_place_of_a_table_stays(
 def test_an_altered_part_is_made_again(
     model: Module, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of its rows or its figures, also of those that say no digest; between reading and joining."""
+    """Of its rows or its figures, also of those that say no digest; also of those made just now."""
     out, parts = tmp_path / "out.jsonl", tmp_path / "out.jsonl.parts"
     predicted(tmp_path / "whole.jsonl", model, words)
     wanted = (tmp_path / "whole.jsonl").read_bytes()
@@ -352,25 +353,34 @@ def test_an_altered_part_is_made_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("isoconv.batch.predicting._written", stop)
+        patched.setattr(Parts, "join", stop)
         with pytest.raises(KeyboardInterrupt):
             predicted(out, model, words)
     told: list[str] = []
     assert predicted(out, model, words, told=told.append).lost == 7
-    for (name, *_), line in zip(alterations, told, strict=False):
+    assert told[0].startswith("51 of 51 pictures were predicted before")
+    for (name, *_), line in zip(alterations, told[1:], strict=True):
         assert line.startswith("made again: ")
         assert name.partition(".")[0] in line
-    assert told[3].startswith("3 of 51 pictures were predicted before")
     assert out.read_bytes() == wanted
     out.unlink()
+    join, again = Parts.join, [True, False]
 
-    def alter(*_: object) -> Written:
-        name = parts / "part-00000001.jsonl"
-        name.write_text(name.read_text().replace('"error": null', '"error": "x"', 1))
-        return Written(0, 0, 0, ())
+    def alter(of: Parts) -> Any:
+        if again.pop(0):
+            name = parts / "part-00000001.jsonl"
+            name.write_text(name.read_text().replace('"error": null', '"error": "x"', 1))
+        return join(of)
 
+    told.clear()
     with monkeypatch.context() as patched:
-        patched.setattr("isoconv.batch.predicting._written", alter)
+        patched.setattr(Parts, "join", alter)
+        predicted(out, model, words, told=told.append)
+        assert out.read_bytes() == wanted
+        assert len(told) == 1
+        out.unlink()
+        # What is altered as soon as it was written is no table.
+        again = [True, True]
         with pytest.raises(
             CheckpointError, match=r"00001\.jsonl or its figures were altered after"
         ):
@@ -378,6 +388,79 @@ def test_an_altered_part_is_made_again(
     assert not out.exists()
     predicted(out, model, words, told=told.append)
     assert out.read_bytes() == wanted
+
+
+def test_parts_are_read_once(
+    model: Module, words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And digested once, also those that were there before."""
+    out, read = tmp_path / "out.parquet", list[int]()
+    reading = Parts.read
+
+    def counted(of: Parts, number: int) -> Any:
+        read.append(number)
+        return reading(of, number)
+
+    class Two:
+        """Does two parts."""
+
+        def map(
+            self, work: Any, pieces: Iterable[Any], told: Any = None
+        ) -> Generator[Any, None, None]:
+            for piece in pieces:
+                if piece.number == 2:
+                    raise KeyboardInterrupt
+                yield piece, work(piece, partial(told, piece))
+
+    monkeypatch.setattr(Parts, "read", counted)
+    with pytest.raises(KeyboardInterrupt):
+        predicted(out, model, words, mapper=Two())
+    predicted(out, model, words)
+    assert read == [0, 1, 2, 3]
+
+
+ODD = [
+    b"a\\n.png", b"a\n.png", b"a\r\n.png", b"a\\\\n.png", b"\xff.png", b"\\xff.png", b"\\udcff.png",
+    "\xff.png".encode(), b"\x85.png", "\x85.png".encode(), b'c,"d".png', b"'e'.png", b"=1+1.png",
+    b"+f.png", b"-f.png", b"@f.png", b"\\x3d1+1.png", b"\x1b[2J.png",
+    b"\t.png", b" g .png", "\u2028.png".encode(), "\u202e.png".encode(), "\u202f.png".encode(),
+    "caf\xe9.png".encode(), "cafe\u0301.png".encode(), "\U0001f63a.png".encode(), b"#1.png",
+]  # fmt: skip
+"""Names of files that are not the same."""
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
+def test_odd_names_come_back(
+    ending: str, model: Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is a line of readable text, no two are the same, and each leads to its file."""
+    for number, name in enumerate(ODD):
+        (tmp_path / os.fsdecode(name)).write_bytes(png(number))
+    monkeypatch.chdir(tmp_path)
+    classes = ("=1+1", "b\n", os.fsdecode(b"c\xff"), "-d")
+    out = tmp_path / f"out.{ending}"
+    names = [os.fsdecode(name) for name in ODD]
+    done = predict_into(out, model, classes, gathered(names), scale=SCALE, threads=1)
+    rows = rows_of(out)
+    assert len(rows) == len(ODD) == done.rows
+    assert done.escaped == len([name for name in names if as_text(name) != name]) == 13
+    for number, (name, row) in enumerate(zip(ODD, rows, strict=True)):
+        path = row["path"]
+        assert not {*path} & {*"\n\r\t\x1b\x85\u2028"}
+        assert path.encode("utf-8")
+        back = path.encode("latin-1", "backslashreplace").decode("unicode_escape")
+        assert os.fsencode(back) == name
+        assert Path(back).read_bytes() == png(number)
+        # A table of text has a name that no program works out.
+        formula = ending == "csv" and name[:1] in (b"=", b"+", b"-", b"@")
+        assert (path != as_text(os.fsdecode(name))) == formula
+        there = row["class"].encode("latin-1", "backslashreplace").decode("unicode_escape")
+        assert there == classes[int(np.argmax(row["probabilities"]))]
+    assert len({row["path"] for row in rows}) == len(ODD)
+    if ending != "parquet":
+        lines = out.read_text(encoding="utf-8").split("\n")
+        assert len(lines) == len(ODD) + 1 + (ending == "csv")
+        assert not any(line.startswith((*"=+-@",)) for line in lines)
 
 
 def test_a_changed_picture_is_another(model: Module, words: list[str], tmp_path: Path) -> None:

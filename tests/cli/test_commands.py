@@ -7,6 +7,8 @@ import re
 import signal
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -284,6 +286,30 @@ def test_info(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for word in ("processor", "target", "vectors", *caches, "numpy", "LLVM"):
         assert word in text
     assert "0 kernels" in text
+    # Of all packages that some extra asks for, whatever these are.
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    lines = dict(line.split(None, 1) for line in text.splitlines() if line[0] != " ")
+    extras = {name: asked for name, asked in project["optional-dependencies"].items()
+              if name != "dev"}  # fmt: skip
+    asked = [*project["dependencies"], *(each for some in extras.values() for each in some)]
+    packages = {re.split(r"[>=\[]", each)[0] for each in asked} - {"isoconv"}
+    assert {"numpy", "pyarrow", "ray", "onnx", "starlette"} <= packages
+    for name in packages:
+        assert lines[name].startswith(version(name))
+
+    def lost(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("importlib.metadata.version", lost)
+        text = succeed("info")
+    assert re.search(
+        r"^ray +not installed \(pip install 'isoconv\[cluster\]'\)$", text, re.MULTILINE
+    )
+    assert re.search(r"^numpy +not installed \(pip install 'isoconv'\)$", text, re.MULTILINE)
+    with monkeypatch.context() as patch:
+        patch.setattr("importlib.metadata.requires", lost)
+        assert "isoconv is not installed as a package, which would name them" in succeed("info")
     (tmp_path / "isoconv" / "kernels" / "a.kernel").write_bytes(b"code")
     assert "1 kernels" in succeed("info")
     # Pictures that other tests of this process read may be among them.

@@ -282,7 +282,9 @@ def test_of_many_bad_ones_all_are_told(run: Path, tmp_path: Path) -> None:
     good = picture(tmp_path / "good.png")
     code, sent = on_a_terminal("predict", run, tmp_path, shown="stderr")
     assert code == 1
-    assert len(plain(sent).splitlines()) == 53
+    # On a slow machine a bar comes before it.
+    *_, told = plain(sent).partition("error:")
+    assert len(told.splitlines()) == 53
     assert "  and 10 more (2> FILE takes all into a file)" in plain(sent)
     result = call("predict", run, tmp_path)
     assert len(result.stderr.splitlines()) == 62

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -69,16 +70,17 @@ def test_odd_names(tmp_path: Path) -> None:
     done = call("predict", model, str(folder), table, "--column", column, "--out", out,
                 "--scale", "1/255")  # fmt: skip
     notes = done.stderr.splitlines()
-    assert len(notes) == 6, done.stderr
+    assert len(notes) == 7, done.stderr
     assert all(line.startswith(("note: ", "error: ")) for line in notes)
     assert max(map(len, notes)) < 2500
     assert rf"{tmp_path}/line\nend/b\n\x1b[2J.png: not a whole image" in notes[0]
-    assert r"/c\xff.png: not a whole image" in notes[1]
+    assert r"/c\udcff.png: not a whole image" in notes[1]
     assert notes[2] == f"note: {table}#0: the row's path is empty"
     assert "… (5,000 characters): " in notes[3]
     assert r"note: a\nb: there is no such file" in notes[4]
-    assert "5 of 5 pictures cannot be read" in notes[5]
-    assert done.stdout == rf"{tmp_path}/out\xff\n.csv: 5 rows" + "\n"
+    assert notes[5].startswith("note: the names of 3 pictures have escapes in column path")
+    assert "5 of 5 pictures cannot be read" in notes[6]
+    assert done.stdout == rf"{tmp_path}/out\udcff\n.csv: 5 rows" + "\n"
     empty = pa.table({"image": pa.array([], pa.binary())})
     parquet.write_table(empty, table)
     for name in ("none.parquet", "none.csv", "none.jsonl"):
@@ -99,8 +101,10 @@ def test_a_process_that_is_ended(number: int, words: tuple[str, ...], tmp_path: 
     while not list(parts.glob("part-*.json")) and process.poll() is None:
         time.sleep(0.002)
     os.kill(process.pid, number)
-    process.communicate(timeout=60)
+    said = process.communicate(timeout=60)[0].decode()
     assert process.returncode != 0
+    way = re.search(r"note: [1-9]\d* of 200 pictures are done, and the same command goes on", said)
+    assert (way is not None) == (number == signal.SIGTERM), said
     assert parts.exists()
     assert not out.exists()
     # Workers of a process that is killed end by themselves.

@@ -20,12 +20,16 @@ class Item:
         file: where it lies; "" where its bytes are given, or it cannot be read.
         content: its bytes.
         error: why it cannot be read, where that is known already.
+        pack: of an image of a packed data set, the digest of that, which `file` is; else "".
+        number: of such an image, within the data set.
     """
 
     name: str
     file: str = ""
     content: bytes = b""
     error: str = ""
+    pack: str = ""
+    number: int = 0
 
 
 class Source(Protocol):

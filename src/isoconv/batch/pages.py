@@ -25,9 +25,11 @@ _FOOTER = 2**25
 """Bytes of the longest end of a file that says what is in it."""
 _EACH = 64
 """Bytes of memory for each byte of it, at most: of a struct with nothing in it."""
-_LEVELS = 8
+_LEVELS = 16
 _TRUE, _FALSE, _BYTE, _WIDE, _TEXT, _STRUCT = 1, 2, 3, (4, 5, 6), 8, 12
-_LISTS = (9, 10)
+_LISTS, _MAP = (9, 10), 11
+_FIXED = {7: 8, 13: 16}
+"""Bytes of values that always have as many: float64, as corners of regions have, and UUID."""
 
 # Which fields are wanted, by their numbers: of numbers, texts, structs and lists.
 _NUMBER = 0
@@ -36,8 +38,8 @@ _PAGE = {2: _NUMBER, 3: _NUMBER}
 """Bytes of a page, unpacked and packed."""
 _COLUMN = {3: [_NAME], 7: _NUMBER, 9: _NUMBER, 11: _NUMBER}
 """Of a column in a group of rows: its path, its size, the places of its data and its dictionary."""
-_FILE = {4: [{1: [{3: _COLUMN}], 3: _NUMBER}]}
-"""The groups of rows: the columns of each, and how many rows it has."""
+_FILE = {4: [{1: [{3: _COLUMN, 8: {}}], 3: _NUMBER}]}
+"""The groups of rows: the columns of each, whether it is encrypted, and how many rows it has."""
 
 
 def check_pages(file: BinaryIO, leaves: Sequence[str]) -> tuple[tuple[int, ...], int]:
@@ -67,6 +69,8 @@ def check_pages(file: BinaryIO, leaves: Sequence[str]) -> tuple[tuple[int, ...],
         for chunk in group.get(1, []):
             column = chunk.get(3, {})
             if b".".join(column.get(3, [])).decode("utf-8", "replace") in leaves:
+                if 8 in chunk:
+                    raise ValueError("its column is encrypted, and there is no way to give a key")
                 largest = max(largest, _largest(file, column, end))
     needs = {"packed and unpacked": 2 * largest}
     check_memory("reading a page of the table", needs, "smaller pages")
@@ -143,8 +147,6 @@ class _Compact:
 
     def fields(self, wanted: dict[int, Any], level: int = 0) -> dict[int, Any]:
         """Those fields of a struct that are wanted and there, by their numbers."""
-        if level > _LEVELS:
-            raise ValueError("what it says of itself has too many levels")
         found: dict[int, Any] = {}
         number = 0
         while byte := self._bytes(1)[0]:
@@ -159,10 +161,14 @@ class _Compact:
 
         One that stands alone is part of a list, where bits take a byte.
         """
+        if level > _LEVELS:
+            raise ValueError("what it says of itself has too many levels")
         if kind in (_TRUE, _FALSE):
             self._bytes(1 if alone else 0)
         elif kind == _BYTE:
             self._bytes(1)
+        elif kind in _FIXED:
+            self._bytes(_FIXED[kind])
         elif kind in _WIDE:
             number = self._signed()
             return number if wanted == _NUMBER and wanted is not None else None
@@ -182,6 +188,12 @@ class _Compact:
                 if (value := self._value(head & 0xF, each, level + 1, alone=True)) is not None
             ]
             return values if isinstance(wanted, list) else None
+        elif kind == _MAP:
+            count = self._number()
+            kinds = self._bytes(1)[0] if count else 0
+            for _ in range(count):
+                self._value(kinds >> 4, None, level + 1, alone=True)
+                self._value(kinds & 0xF, None, level + 1, alone=True)
         else:
             raise ValueError(f"what it says of itself has a value of unknown kind {kind}")
         return None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +16,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from isoconv.batch.item import Item
-from isoconv.batch.parts import write_part
-from isoconv.batch.table import Answer, Table
+from isoconv.batch.packed_images import read_packed, the_pack
+from isoconv.batch.parts import NAMED, write_part
+from isoconv.batch.table import Answer, Table, as_text
 from isoconv.checks import refusal
+from isoconv.data.packed import PackFile
 from isoconv.data.reader import decoders
 from isoconv.data.threads import Take, each_in_order
 from isoconv.errors import CheckpointError, TrainingError
@@ -29,10 +33,10 @@ if TYPE_CHECKING:
     from isoconv.nn.module import Module
     from isoconv.run.pieces import Tell
 
-__all__ = ["NAMED", "Part", "Predicting"]
+__all__ = ["Part", "Predicting"]
 
-NAMED = 20
-"""Pictures that cannot be read, or of which there is something to tell, that a part names."""
+_MOMENT = 0.1
+"""Seconds from one telling to the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ class Predicting:
     decoders: str
 
     def __call__(self, part: Part, tell: Tell) -> None:
-        """Write the rows of a part, whole or not at all; tells 1 for each picture that is done.
+        """Write the rows of a part, whole or not at all; tells how many more pictures are done.
 
         Raises:
             TrainingError: pictures are read here by other versions of libraries.
@@ -92,28 +96,39 @@ class Predicting:
                 f"{self.decoders}; it has {here}"
             )
         rows: list[Answer] = []
-        lost, noted = 0, 0
+        lost, noted, escaped = 0, 0, 0
         examples: list[str] = []
+        before, next_time = 0, 0.0
         for row in self._rows(part):
             rows.append(row)
             lost += row.error is not None
             noted += bool(row.notes)
+            escaped += "\\" in row.path
             told = (row.error,) if row.error is not None else row.notes
             if told and len(examples) < NAMED:
                 examples.append(f"{listed([row.path])}: {listed(['; '.join(told)])}")
-            tell(1)
+            if (now := time.monotonic()) >= next_time or len(rows) == len(part.items):
+                # Who is told may be far away.
+                tell(len(rows) - before)
+                before, next_time = len(rows), now + _MOMENT
         if part.scratch and not Path(part.scratch).is_dir():
             # Of a process that was killed this one goes on for a while, and another run has begun.
             raise CheckpointError(f"{printable(part.scratch)} was removed while it was read")
-        figures = {"rows": len(rows), "lost": lost, "noted": noted, "examples": examples}
-        write_part(Path(part.file), self.table.part(rows), figures)
+        figures = {"rows": len(rows), "lost": lost, "noted": noted, "escaped": escaped}
+        write_part(Path(part.file), self.table.part(rows), {**figures, "examples": examples})
         if part.scratch:
             shutil.rmtree(part.scratch, ignore_errors=True)
 
     def _rows(self, part: Part) -> Iterator[Answer]:
         most = max(1, min(BATCH, ROOM // prod(self.model.input_shape or (1,))))
         waiting: list[OneImage] = []
-        with closing(each_in_order(self._read, part.items, self.threads)) as found:
+        # Open until all of them were read.
+        packs: dict[str, PackFile] = {}
+        for item in part.items:
+            if item.pack and item.file not in packs:
+                packs[item.file] = the_pack(item)
+        read_one = partial(self._read, packs)
+        with closing(each_in_order(read_one, part.items, self.threads)) as found:
             for _, read in found:
                 image = read()
                 kinds = {each.image.dtype for each in (*waiting, image) if each.image is not None}
@@ -126,9 +141,11 @@ class Predicting:
                     waiting = []
         yield from self._answers(waiting)
 
-    def _read(self, item: Item, _: Take) -> OneImage:
+    def _read(self, packs: Mapping[str, PackFile], item: Item, _: Take) -> OneImage:
         if item.error:
             return OneImage(item.name, None, error=item.error)
+        if item.pack:
+            return read_packed(self.model, packs[item.file], item, self.scale)
         return read_alone(self.model, Path(item.file), item.name, self.scale)
 
     def _answers(self, images: list[OneImage]) -> Iterator[Answer]:
@@ -150,4 +167,5 @@ class Predicting:
             if shares.shape != (len(self.names),):
                 raise refusal("model", f"give a row of {len(self.names)} classes", shares.shape)
             # Of equals the first.
-            yield Answer(each.name, self.names[int(shares.argmax())], shares, None, each.notes)
+            name = as_text(self.names[int(shares.argmax())])
+            yield Answer(each.name, name, shares, None, each.notes)

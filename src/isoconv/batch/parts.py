@@ -8,13 +8,14 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-from isoconv.batch.table import Table, shown
+from isoconv.batch.table import Table
 from isoconv.errors import ArgumentError, CheckpointError
 from isoconv.files import put_new, read_file
 from isoconv.nn.schema import SHA256, Fields, Rows, Text, Whole
@@ -23,9 +24,12 @@ from isoconv.printable import printable
 from isoconv.train.files import canonical_json, read_json
 from isoconv.train.hold import HELD, Hold
 
-__all__ = ["Parts", "part_size", "write_part"]
+__all__ = ["NAMED", "PARTS", "Figures", "Parts", "part_size", "write_part"]
 
-FORMAT = 1
+PARTS = ".parts"
+"""Behind a table's name in that of the folder of its parts."""
+
+FORMAT = 2
 _RECORD = "record.json"
 _SETTINGS = Text(longest=2**24)
 RECORD = Fields(
@@ -46,6 +50,7 @@ DONE = Fields(
         "rows": Whole(1),
         "lost": Whole(),
         "noted": Whole(),
+        "escaped": Whole(),
         "examples": Rows(Text(longest=2**24)),
     }
 )
@@ -61,8 +66,34 @@ _WORDS = {
 _PART = re.compile(r"part-\d{8}\.(parquet|csv|jsonl|json)")
 _SCRATCH = re.compile(r"part-\d{8}-\w+\.pictures|\..*\.tmp", re.DOTALL)
 """What a process that was killed was at."""
+NAMED = 20
+"""Pictures that cannot be read, or of which there is something to tell, that are named."""
 _FEWEST, _MOST, _MANY = 16, 1024, 64
 """Pictures of a part, and how many parts are made of few pictures."""
+
+
+@dataclass(slots=True)
+class Figures:
+    """What parts tell of themselves, all together.
+
+    Attributes:
+        lost: pictures that cannot be read.
+        noted: pictures of which there is something to tell.
+        escaped: pictures whose names have escapes.
+        examples: the first of those that are lost or noted, a line each.
+    """
+
+    lost: int = 0
+    noted: int = 0
+    escaped: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def add(self, of_part: Mapping[str, Any]) -> None:
+        """Add those of one part."""
+        self.lost += of_part["lost"]
+        self.noted += of_part["noted"]
+        self.escaped += of_part["escaped"]
+        self.examples += of_part["examples"][: NAMED - len(self.examples)]
 
 
 def write_part(file: Path, content: bytes, figures: Mapping[str, Any]) -> None:
@@ -105,7 +136,7 @@ class Parts:
 
     def __init__(self, out: Path, table: Table, facts: Mapping[str, Any]) -> None:
         self.out, self._table = out, table
-        self.folder = out.with_name(f"{out.name}.parts")
+        self.folder = out.with_name(f"{out.name}{PARTS}")
         self._facts = {"format": FORMAT, **facts}
         self._record = self.folder / _RECORD
         self.count: int = facts["count"]
@@ -136,11 +167,13 @@ class Parts:
         try:
             content = read_file(file)
         except OSError as error:
-            raise CheckpointError(f"{shown(file)} cannot be read: {error}", path=file) from error
+            raise CheckpointError(
+                f"{printable(file)} cannot be read: {error}", path=file
+            ) from error
         written = figures.pop("sha256")
         if _digest(content, figures) != written:
             raise CheckpointError(
-                f"{shown(file)} or its figures were altered after they were written: the same "
+                f"{printable(file)} or its figures were altered after they were written: the same "
                 "command makes that part again",
                 path=file,
             )
@@ -155,18 +188,6 @@ class Parts:
         names = {entry.name for entry in os.scandir(self.folder)}
         files = ((number, self.file(number)) for number in range(self.total))
         return [number for number, file in files if {file.name, _figures_of(file).name} <= names]
-
-    def done(self, told: Callable[[str], None]) -> set[int]:
-        """The parts that are there as they were written; of others it says that they are none."""
-        done: set[int] = set()
-        for number in self.there():
-            try:
-                self.read(number)
-            except CheckpointError as error:
-                told(f"made again: {error.reason}")
-            else:
-                done.add(number)
-        return done
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -196,7 +217,7 @@ class Parts:
             others = sorted({path.name for path in self.folder.iterdir()} - {HELD})
             if others:
                 raise ArgumentError(
-                    f"{shown(self.folder)} holds {printable(others[0])}, which no prediction "
+                    f"{printable(self.folder)} holds {printable(others[0])}, which no prediction "
                     "wrote: choose another --out",
                     argument="out",
                     value=self.out,
@@ -210,7 +231,7 @@ class Parts:
                 for name in differing
             )
             raise CheckpointError(
-                f"{shown(self.folder)} was begun with {printable(told)}: remove it, or choose "
+                f"{printable(self.folder)} was begun with {printable(told)}: remove it, or choose "
                 "another --out",
                 path=self.folder,
             )
@@ -221,13 +242,13 @@ class Parts:
 
     def _is_there(self, way_out: str) -> ArgumentError:
         return ArgumentError(
-            f"{shown(self.out)} is there already: {way_out}", argument="out", value=self.out
+            f"{printable(self.out)} is there already: {way_out}", argument="out", value=self.out
         )
 
     def _go_on(self) -> str:
         return (
             f"move it away, and the same command goes on with the parts in "
-            f"{shown(self.folder)}, or choose another --out"
+            f"{printable(self.folder)}, or choose another --out"
         )
 
     def _remove_parts(self) -> None:
@@ -250,19 +271,27 @@ class Parts:
         except OSError:
             return False
 
-    def join(self) -> None:
-        """Put all parts together, whole or not at all, and remove them.
+    def join(self) -> tuple[Figures, dict[int, CheckpointError]]:
+        """Read all parts, put them together, whole or not at all, and remove them.
+
+        Returns:
+            The figures of all; and by their numbers the parts that are not as they were written:
+            without these there is no table, and the others stay.
 
         Raises:
             ArgumentError: something else came to the table's place meanwhile; the parts stay.
-            CheckpointError: a part is damaged, or the table cannot be written.
+            CheckpointError: the table cannot be written.
         """
         temporary = self.folder / f".{self.out.name}.tmp"
-        numbers = range(self.total)
+        figures = Figures()
+        damaged: dict[int, CheckpointError] = {}
         with temporary.open("wb") as file:
-            self._table.join(((self.file(k), self.read(k)[0], self.rows(k)) for k in numbers), file)
+            self._table.join(self._checked(figures, damaged), file)
             file.flush()
             os.fsync(file.fileno())
+        if damaged:
+            temporary.unlink()
+            return figures, damaged
         try:
             put_new(temporary, self.out)
         except FileExistsError:
@@ -273,3 +302,18 @@ class Parts:
         # From here on the folder is of no use; without its record, a table is not made again.
         self._record.unlink()
         self._remove_parts()
+        return figures, damaged
+
+    def _checked(
+        self, figures: Figures, damaged: dict[int, CheckpointError]
+    ) -> Iterator[tuple[Path, bytes, int]]:
+        """The parts up to the first damaged one; those behind it are looked at all the same."""
+        for number in range(self.total):
+            try:
+                content, own = self.read(number)
+            except CheckpointError as error:
+                damaged[number] = error
+                continue
+            figures.add(own)
+            if not damaged:
+                yield self.file(number), content, self.rows(number)

@@ -80,8 +80,8 @@ class PictureRows:
             )
             for batch in batches:
                 values = batch.column(batch.schema.get_field_index(self.column))
-                for value in values.slice(max(0, start - number)):
-                    yield self._item(max(start, number), value.as_py())
+                for content, path in _contents(values.slice(max(0, start - number))):
+                    yield self._item(start, content, path)
                     start += 1
                 number += len(batch)
         if start != self.count:
@@ -91,16 +91,14 @@ class PictureRows:
                 path=self.path,
             )
 
-    def _item(self, row: int, value: object) -> Item:
+    def _item(self, row: int, content: bytes | None, path: bytes | None) -> Item:
         name = as_text(f"{self.path}#{row}")
-        if isinstance(value, dict):
-            content, path = value.get("bytes"), value.get("path")
-            value = path if content is None else content
-        if value is None:
-            return Item(name, error="the row holds no picture")
-        if isinstance(value, bytes):
-            return Item(name, content=value) if value else Item(name, error="empty")
-        return self._named(name, str(value))
+        if content is not None:
+            return Item(name, content=content) if content else Item(name, error="empty")
+        if path is not None:
+            # Text in a damaged or careless file need not be UTF-8; names of files need not either.
+            return self._named(name, os.fsdecode(path))
+        return Item(name, error="the row holds no picture")
 
     def _named(self, name: str, value: str) -> Item:
         """A picture by its path, which a stranger may have written."""
@@ -155,6 +153,36 @@ def picture_rows(
     at_once = ROWS if largest <= FEW else 1
     found = PictureRows(path, column, leaves, groups, root or path.parent, at_once)
     return found, notes if found.count else (*notes, f"{printable(path)}: it has no rows")
+
+
+def _contents(values: Any) -> Iterator[tuple[bytes | None, bytes | None]]:
+    """Of each of some rows the picture's bytes, or the path to it, or neither."""
+    import pyarrow as pa
+
+    if pa.types.is_struct(values.type):
+        # Without the struct's own gaps, its fields may hold anything there.
+        fields = dict(zip((field.name for field in values.type), values.flatten(), strict=True))
+        contents = _as_bytes(fields["bytes"])
+        paths = _as_bytes(fields["path"]) if "path" in fields else [None] * len(values)
+        yield from zip(contents, paths, strict=True)
+        return
+    for value in _as_bytes(values):
+        yield (None, value) if _kind(values.type) == "paths" else (value, None)
+
+
+def _as_bytes(values: Any) -> list[bytes | None]:
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    binary = {
+        pa.string(): pa.binary(),
+        pa.large_string(): pa.large_binary(),
+        pa.string_view(): pa.binary_view(),
+    }
+    wanted = binary.get(values.type)
+    found: list[bytes | None] = (values if wanted is None else values.cast(wanted)).to_pylist()
+    return found
 
 
 def _kind(kind: Any) -> str:

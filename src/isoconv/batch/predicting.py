@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isoconv.batch.inputs import Inputs
 from isoconv.batch.item import Item
-from isoconv.batch.part import NAMED, Part, Predicting
+from isoconv.batch.part import Part, Predicting
 from isoconv.batch.parts import Parts, part_size
-from isoconv.batch.table import shown, table_for
+from isoconv.batch.table import table_for
 from isoconv.checks import check_count
 from isoconv.data.counting import SILENT, Counting
 from isoconv.data.reader import decoders
+from isoconv.errors import NotEnoughMemoryError, TrainingError
+from isoconv.printable import printable
 from isoconv.run.pieces import Machines, Mapper, check_machines, division, mapper_for, threads_for
 from isoconv.train.files import cannot_be_written
 
@@ -35,12 +38,14 @@ class Written:
         rows: how many pictures.
         lost: how many of them cannot be read.
         noted: of how many there is something to tell.
-        examples: the first of both, a line each.
+        escaped: how many have names with escapes, see `isoconv.batch.table.as_text`.
+        examples: the first of those that are lost or noted, a line each.
     """
 
     rows: int
     lost: int
     noted: int
+    escaped: int
     examples: tuple[str, ...]
 
 
@@ -82,11 +87,15 @@ def predict_into(
 
     Raises:
         ArgumentError: another ending; the table is there already.
+        ShapeError: a packed data set's images have another shape than the model takes; or they
+            have other numbers (`DTypeError`).
         CheckpointError: parts that are there are of something else; what is written cannot be.
         DataFileError: a Parquet file is damaged.
         MissingExtraError: Parquet without pyarrow.
         TrainingError: a process is gone.
     """
+    for line in inputs.check(model, scale):
+        told(line)
     record = model.describe()
     known = ("digest", "weights_sha256")
     table = table_for(out, {**{name: record[name] for name in known}, "class_names": names})
@@ -97,7 +106,9 @@ def predict_into(
         table,
         {
             "model": record["digest"],
-            "class_names": hashlib.sha256("\0".join(names).encode()).hexdigest(),
+            "class_names": hashlib.sha256(
+                "\0".join(names).encode("utf-8", "surrogatepass")
+            ).hexdigest(),
             "pictures": inputs.digest(),
             "count": inputs.count,
             "part_size": part_size(inputs.count),
@@ -111,29 +122,56 @@ def predict_into(
         if mapper is None and workers > 1:
             told(division(workers, threads))
     work = Predicting(model, names, scale, threads, target, table, known_by)
-    try:
-        with parts.held():
-            done = parts.done(told)
-            _tell_of_done(parts, done, told)
-            missing = [number for number in range(parts.total) if number not in done]
-            left = 0
-            for number in missing:
-                left += parts.rows(number)
-            with ExitStack() as opened:
-                if cluster is not None and missing:
-                    sees = cluster.mapper(told, out.parent, _first_files(inputs))
-                    mapper = opened.enter_context(sees)
-                step = opened.enter_context(counting.of("predicting", left))
-                results = (mapper or mapper_for(workers)).map(
-                    work, _pieces(inputs, parts, missing), lambda _part, _one: step()
-                )
-                for _ in opened.enter_context(closing(results)):
+
+    opened = ExitStack()
+
+    @cache
+    def who() -> Mapper:
+        if cluster is None:
+            return mapper or mapper_for(workers)
+        return opened.enter_context(cluster.mapper(told, out.parent, _first_files(inputs)))
+
+    def predict(missing: Sequence[int]) -> None:
+        left = 0
+        for number in missing:
+            left += parts.rows(number)
+        with counting.of("predicting", left) as step:
+
+            def told_of(_: Part, more: int) -> None:
+                for _one in range(more):
+                    step()
+
+            pieces = _pieces(inputs, parts, missing)
+            with closing(who().map(work, pieces, told_of)) as results:
+                for _ in results:
                     pass
-            written = _written(parts)
-            parts.join()
+
+    try:
+        with parts.held(), opened:
+            done = set(parts.there())
+            if rows := _rows(parts, done):
+                told(f"{rows} were predicted before: {printable(parts.folder)}")
+            try:
+                if missing := [number for number in range(parts.total) if number not in done]:
+                    predict(missing)
+                # That is where parts are read, once, and where it is seen whether they are right.
+                figures, damaged = parts.join()
+                if damaged:
+                    for error in damaged.values():
+                        told(f"made again: {error.reason}")
+                    predict(sorted(damaged))
+                    figures, damaged = parts.join()
+            except (KeyboardInterrupt, OSError, TrainingError, NotEnoughMemoryError):
+                if rows := _rows(parts, parts.there()):
+                    told(f"{rows} are done, and the same command goes on from there")
+                raise
+            for error in damaged.values():
+                raise error
     except OSError as error:
         raise cannot_be_written(out, error) from error
-    return written
+    return Written(
+        parts.count, figures.lost, figures.noted, figures.escaped, tuple(figures.examples)
+    )
 
 
 def _first_files(inputs: Inputs) -> list[Path]:
@@ -142,15 +180,15 @@ def _first_files(inputs: Inputs) -> list[Path]:
     return [Path(item.file) for item in firsts if item.file]
 
 
-def _tell_of_done(parts: Parts, done: set[int], told: Callable[[str], None]) -> None:
+def _rows(parts: Parts, numbers: Collection[int]) -> str:
+    """How many pictures some parts have, in words; "" for none."""
     rows = 0
-    for number in done:
+    for number in numbers:
         rows += parts.rows(number)
-    if rows:
-        told(f"{rows:,} of {parts.count:,} pictures were predicted before: {shown(parts.folder)}")
+    return f"{rows:,} of {parts.count:,} pictures" if rows else ""
 
 
-def _pieces(inputs: Inputs, parts: Parts, missing: list[int]) -> Iterator[Part]:
+def _pieces(inputs: Inputs, parts: Parts, missing: Sequence[int]) -> Iterator[Part]:
     """The parts that are missing, each made when somebody is free to work on it.
 
     Pictures whose bytes a source gives are laid in files, in the order of the source.
@@ -173,14 +211,3 @@ def _pieces(inputs: Inputs, parts: Parts, missing: list[int]) -> Iterator[Part]:
         place = first + len(taken)
         folder = "" if scratch is None else str(scratch)
         yield Part(number, first, tuple(taken), folder, str(parts.file(number)))
-
-
-def _written(parts: Parts) -> Written:
-    lost, noted = 0, 0
-    examples: list[str] = []
-    for number in range(parts.total):
-        _, figures = parts.read(number)
-        lost += figures["lost"]
-        noted += figures["noted"]
-        examples += figures["examples"][: NAMED - len(examples)]
-    return Written(parts.count, lost, noted, tuple(examples))

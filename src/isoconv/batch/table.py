@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import io
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Protocol
+from unicodedata import category
 
 from isoconv.checks import refusal
 from isoconv.errors import CheckpointError, MissingExtraError
 from isoconv.graph.operation import Array
 from isoconv.printable import csv_line, printable
 
-__all__ = ["COLUMNS", "Answer", "Table", "as_text", "need_pyarrow", "shown", "table_for"]
+__all__ = ["COLUMNS", "Answer", "Table", "as_text", "need_pyarrow", "table_for"]
 
 COLUMNS = ("path", "class", "probabilities", "error", "notes")
+_ESCAPED = ("Cc", "Cs", "Zl", "Zp")
+"""Kinds of characters that end a line, command a terminal, or are bytes that are no text."""
+_FORMULA = "=+-@"
+"""What programs for tables take for the begin of a formula, which they work out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +29,9 @@ class Answer:
     """A row of the table.
 
     Attributes:
-        path: of the picture.
-        name: of the most probable class, of equals the first; None of one that cannot be read.
+        path: of the picture, as `as_text` has it.
+        name: of the most probable class, of equals the first, likewise; None of one that cannot be
+            read.
         probabilities: of all classes, float32; likewise.
         error: why it cannot be read; None of all others.
         notes: what is to be told of it, a line each.
@@ -47,23 +52,24 @@ class Answer:
 
 
 def as_text(path: str) -> str:
-    r"""A path as text that every file can hold; bytes of it that are no text become ``\xNN``.
+    r"""A path as one line of text that every file can hold, from which the path can be had again.
+
+    Bytes that are no text (in Python surrogates), control characters, ends of lines and backslashes
+    become the escapes that they have in Python: so no two paths become one, and
+    ``text.encode("latin-1", "backslashreplace").decode("unicode_escape")`` is the path.
 
     Example:
-        >>> as_text(os.fsdecode(b"cat\xff.png"))
-        'cat\\xff.png'
+        >>> as_text("café.png"), as_text("a\n.png"), as_text(r"a\n.png")
+        ('café.png', 'a\\n.png', 'a\\\\n.png')
+        >>> from os import fsdecode
+        >>> as_text(fsdecode(b"cat\xff.png"))
+        'cat\\udcff.png'
     """
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def shown(path: str | Path) -> str:
-    r"""A path on a terminal, with bytes that are no text as the table itself has them.
-
-    Example:
-        >>> shown(os.fsdecode(b"cat\xff\n.csv"))
-        'cat\\xff\\n.csv'
-    """
-    return printable(as_text(str(path)))
+    if path.isprintable() and "\\" not in path:
+        return path
+    return "".join(
+        repr(each)[1:-1] if each == "\\" or category(each) in _ESCAPED else each for each in path
+    )
 
 
 class Table(Protocol):
@@ -157,8 +163,13 @@ class _Csv(_Lines):
             value = plain[name]
             if isinstance(value, list):
                 value = json.dumps(value, ensure_ascii=False) if value else ""
-            cells.append("" if value is None else value.replace("\r", r"\r").replace("\n", r"\n"))
+            cells.append("" if value is None else self._cell(value))
         return csv_line(cells)
+
+    def _cell(self, text: str) -> str:
+        """One line that no program takes for a formula; the escape is Python's, as of a path."""
+        text = text.replace("\r", r"\r").replace("\n", r"\n")
+        return f"\\x{ord(text[0]):x}{text[1:]}" if text.startswith((*_FORMULA,)) else text
 
 
 class _JsonLines(_Lines):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 __all__ = ["info"]
 
 NOTABLE = ("sse4.2", "avx", "avx2", "fma", "avx512f", "avx512bw", "avx512vl", "neon", "sve")
-PACKAGES = ("numpy", "llvmlite", "pillow", "safetensors", "matplotlib")
+OWN, DEVELOPMENT = "isoconv", "dev"
+"""The package's name, and the extra of those who work on it."""
+_REQUIREMENT = re.compile(r"([\w.-]+).*?(?:; *extra *== *[\"']([\w.-]+)[\"'])?")
+"""A package and the extra that asks for it, as metadata of packages have them."""
 
 
 def info(
@@ -157,16 +161,38 @@ def _versions() -> list[tuple[str, str]]:
     from isoconv.arithmetic import ARITHMETIC_VERSION
 
     rows = [
-        ("isoconv", __version__),
+        (OWN, __version__),
         ("arithmetic", str(ARITHMETIC_VERSION)),
         ("python", platform.python_version()),
     ]
-    for package in PACKAGES:
+    packages = _packages()
+    if not packages:
+        rows.append(("packages", f"{OWN} is not installed as a package, which would name them"))
+    for package, extra in packages.items():
         try:
             found = version(package)
         except PackageNotFoundError:
-            found = "not installed (pip install 'isoconv[report]')"
+            named = f"[{extra}]" if extra else ""
+            found = f"not installed (pip install '{OWN}{named}')"
         if package == "llvmlite":
             found += f" (LLVM {'.'.join(str(part) for part in llvm.llvm_version_info)})"
         rows.append((package, found))
     return rows
+
+
+def _packages() -> dict[str, str]:
+    """The packages that isoconv asks for, each with the extra that it belongs to, "" for none."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    try:
+        asked = requires(OWN) or []
+    except PackageNotFoundError:
+        # Used out of its sources alone.
+        asked = []
+    found: dict[str, str] = {}
+    for each in asked:
+        if match := _REQUIREMENT.fullmatch(each):
+            package, extra = match[1], match[2] or ""
+            if extra != DEVELOPMENT and package != OWN:
+                found.setdefault(package, extra)
+    return found

@@ -33,11 +33,13 @@ class Inputs:
         items: files, and what cannot be read even before they are opened.
         shown: what a file is called, where that is not its path.
         notes: what is left alone, a line each.
+        folders: in which the pictures lie: those that were named, and those of files.
     """
 
     items: list[Path | Skipped] = field(default_factory=list)
     shown: dict[Path, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    folders: list[Path] = field(default_factory=list)
 
     @property
     def files(self) -> list[Path]:
@@ -81,6 +83,7 @@ def named(words: Sequence[str]) -> Iterator[Inputs]:
                 _add_folder(found, Path(word))
             else:
                 found.items.append(Path(word))
+                found.folders.append(Path(word).parent)
         yield found
 
 
@@ -93,6 +96,7 @@ def _add_folder(found: Inputs, folder: Path) -> None:
     failures = Failures(None)
     pictures, notes = pictures_below(folder, failures)
     found.items += pictures
+    found.folders.append(folder)
     found.items += failures.skipped()
     found.notes += [f"{printable(folder)}: {line}" for line in notes]
     if not pictures and not failures.count:

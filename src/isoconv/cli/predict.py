@@ -25,6 +25,8 @@ from isoconv.cli.options import (
     Threads,
 )
 from isoconv.errors import ArgumentError
+from isoconv.files import is_regular
+from isoconv.printable import printable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,7 +47,7 @@ def predict(
         typer.Argument(
             metavar="IMAGE...",
             help="Image files; folders, for all images in them and below; - for standard input. "
-            "With --out Parquet files too, whose rows have images.",
+            "With --out FILE also Parquet files, whose rows have images, and packed data sets.",
             show_default=False,
         ),
     ],
@@ -105,7 +107,8 @@ def predict(
 
     With a model that was trained on masks the share of each class in the pixels that it sees is
     shown, and how much of the picture lies outside; --out writes masks/NAME.png, of the picture's
-    own size and with a palette, and overlays/NAME.png. Nothing is written over.
+    own size and with a palette, and overlays/NAME.png, the picture with the colours of the classes
+    and an outline of each, in the folders in which the pictures lie. Nothing is written over.
 
     Files that cannot be read are named in the end with the reason, and all others are answered for;
     --json has an entry with the reason for each of them, --csv has no row for them, and a table
@@ -120,9 +123,11 @@ def predict(
       isoconv predict pets.safetensors holiday.jpg
       isoconv predict runs/pets photos --out answers.parquet --workers 4
       isoconv predict runs/pets photos --out answers.parquet --cluster auto
+      isoconv predict runs/pets photos.pack --out answers.csv
       isoconv predict runs/roads street.jpg --out found
     """
     from isoconv.cli.bad import cannot_be_read
+    from isoconv.cli.mask_places import mask_places
     from isoconv.cli.named_models import classifier_at, of_places
     from isoconv.cli.predict_masks import mask_answers, print_shares, share_titles
     from isoconv.cli.predict_out import write_table
@@ -150,12 +155,18 @@ def predict(
     for option, given in table.items():
         if given:
             raise ArgumentError(f"{option} is for a table, --out FILE, of a model of classes")
+    for word in images:
+        if word.lower().endswith((".parquet", ".pack")) and is_regular(word):
+            raise ArgumentError(
+                f"the pictures of {printable(word)} are predicted into a table, --out FILE, by a "
+                "model of classes"
+            )
     answers: Iterator[Any]
-    with named(images) as inputs:
+    with named(images) as inputs, mask_places(inputs, out) as places:
         for line in inputs.notes:
             note(line)
         if masks:
-            answers = mask_answers(model, inputs, out, scale, threads, target)
+            answers = mask_answers(model, inputs, places, scale, threads, target)
         else:
             answers = _answers(model, inputs, top or TOP, scale, threads, target)
         titles: Callable[[Any], list[str]] = share_titles if masks else _titles

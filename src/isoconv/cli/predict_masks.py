@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isoconv.cli.errors import note
 from isoconv.cli.inputs import Inputs
-from isoconv.errors import ArgumentError
+from isoconv.cli.mask_places import write_new
 from isoconv.printable import listed
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PlacesFound", "mask_answers", "print_shares", "share_titles"]
 
-MASKS, OVERLAYS = "masks", "overlays"
-"""Folders of what is written."""
+NARROW = 60
+"""Columns of a terminal below which names are short of room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def share_titles(found: PlacesFound) -> list[str]:
 def mask_answers(
     model: Module,
     inputs: Inputs,
-    out: Path | None,
+    places: Mapping[Path, tuple[Path, Path]],
     scale: float | None,
     threads: int | None,
     target: str | None,
@@ -81,20 +81,20 @@ def mask_answers(
     Args:
         model: gives each pixel a class.
         inputs: the images.
-        out: folder to write into; None for none.
+        places: where the mask of each is written, and the picture with its colours; none for none.
         scale: as for `isoconv.nn.each.predict_each`.
         threads: likewise.
         target: likewise.
 
     Raises:
-        ArgumentError: a file that would be written is there already.
+        ArgumentError: a file that would be written is there by now.
+        CheckpointError: it cannot be written.
     """
     from isoconv.cli.named_models import class_names_of
     from isoconv.data import Skipped
     from isoconv.errors import DataFileError
     from isoconv.nn.each import FileResult, predict_each
 
-    places = _places(inputs, out)
     files = inputs.files
     results: Iterator[FileResult] = iter(())
     told: list[str] = []
@@ -104,6 +104,7 @@ def mask_answers(
             finish="none",
         )  # fmt: skip
     cut: list[str] = []
+    written: set[Path] = set()
     for item in inputs.items:
         if isinstance(item, Skipped):
             yield PlacesFound(item.path, lost=item)
@@ -115,11 +116,14 @@ def mask_answers(
             continue
         names = class_names_of(model, result.shape[-1])
         try:
-            found = _found(name, path, result.argmax(axis=-1), names, places.get(path))
+            said, first = result.argmax(axis=-1), path not in written
+            found = _found(name, path, said, names, places.get(path), first)
         except DataFileError as error:
             # It was changed since it was read.
             yield PlacesFound(name, lost=Skipped(name, inputs.as_shown(error.reason)))
             continue
+        # Who names a picture twice gets two answers and one mask.
+        written.add(path)
         if found.outside:
             cut.append(f"{found.outside:.0%} of {name}")
         yield found
@@ -142,19 +146,19 @@ def _found(
     said: NDArray[np.intp],
     names: tuple[str, ...],
     places: tuple[Path, Path] | None,
+    write: bool,
 ) -> PlacesFound:
-    """The shares of the classes in a picture of its own size, and its mask written."""
+    """The shares of the classes in a picture of its own size, and its mask, perhaps written."""
     from PIL import Image
 
     from isoconv.data.decode import look
     from isoconv.data.mask_pictures import found_in, mask_png, nowhere, overlaid, png
-    from isoconv.train.files import write_bytes
 
     found = found_in(said, look(path).size, len(names))
-    if places is not None:
-        write_bytes(places[0], mask_png(found.mask, len(names)))
+    if write and places is not None:
         painted = overlaid(_shown(path), found.mask, nowhere(len(names)))
-        write_bytes(places[1], png(Image.fromarray(painted)))
+        write_new(places[0], mask_png(found.mask, len(names)))
+        write_new(places[1], png(Image.fromarray(painted)))
     shares = tuple(zip(names, found.shares, strict=True))
     return PlacesFound(name, shares, found.outside, *(places or (None, None)))
 
@@ -172,42 +176,15 @@ def _shown(path: Path) -> NDArray[np.uint8]:
     return ((picture - low) * (255.0 / max(high - low, 1e-30))).astype(np.uint8)
 
 
-def _places(inputs: Inputs, out: Path | None) -> dict[Path, tuple[Path, Path]]:
-    """Where the mask of each picture goes, and the picture with its colours.
-
-    Raises:
-        ArgumentError: something is there already: a person's own masks may be of these names.
-    """
-    if out is None:
-        return {}
-    found: dict[Path, tuple[Path, Path]] = {}
-    taken: set[str] = set()
-    for path in dict.fromkeys(inputs.files):
-        stem = Path(inputs.name(path)).stem if inputs.name(path) != "-" else "picture"
-        name, number = stem, 1
-        while name.casefold() in taken:
-            number += 1
-            name = f"{stem}-{number}"
-        taken.add(name.casefold())
-        found[path] = out / MASKS / f"{name}.png", out / OVERLAYS / f"{name}.png"
-    for places in found.values():
-        for place in places:
-            if place.exists():
-                raise ArgumentError(
-                    f"--out must be a folder in which nothing is written over; {place} is there "
-                    "already"
-                )
-    for folder in (MASKS, OVERLAYS):
-        (out / folder).mkdir(parents=True, exist_ok=True)
-    return found
-
-
 def print_shares(known: list[PlacesFound]) -> None:
     """Print the shares of the classes of each image that was read, and what was not looked at."""
-    from isoconv.cli.table import print_table
+    from isoconv.cli.table import print_table, terminal_width
 
     cut = any(answer.outside for answer in known)
-    titles = ("image", "class", "of the pixels seen", *(["outside"] if cut else []))
+    # A title that is longer than what stands below it takes room from the names.
+    narrow = (terminal_width() or NARROW) < NARROW
+    share = "share" if narrow else "of the pixels seen"
+    titles = ("image", "class", share, *(["outside"] if cut else []))
     rows = []
     for answer in known:
         beside = (answer.image, f"{answer.outside:.2%}")

@@ -10,6 +10,7 @@ import typer
 
 from isoconv.cli.errors import UNREAD, WRONG, complain, note
 from isoconv.cli.table import print_json, reading_progress, say
+from isoconv.printable import printable
 
 if TYPE_CHECKING:
     from isoconv.cluster.settings import Cluster
@@ -35,7 +36,7 @@ def write_table(
     """Predict into a table, and say what cannot be read; see `predict`."""
     from isoconv.batch.inputs import gathered
     from isoconv.batch.predicting import predict_into
-    from isoconv.batch.table import shown, table_for
+    from isoconv.batch.table import table_for
     from isoconv.cli.named_models import class_names_of
     from isoconv.data.counting import Counting
     from isoconv.nn import trace_model
@@ -63,12 +64,17 @@ def write_table(
         note(line)
     if done.lost + done.noted > len(done.examples):
         more = done.lost + done.noted - len(done.examples)
-        note(f"{more:,} more: see error and notes in {shown(out)}")
+        note(f"{more:,} more: see error and notes in {printable(out)}")
+    if done.escaped:
+        note(
+            f"the names of {done.escaped:,} pictures have escapes in column path, as in Python "
+            r"(\n, \udcff, \\ for \), for what would end a line or is no text"
+        )
     if done.noted:
         note(f"of {done.noted:,} pictures there is something to tell: column notes")
     if done.lost:
         complain(f"{done.lost:,} of {done.rows:,} pictures cannot be read: column error")
-    say(f"{shown(out)}: {done.rows:,} rows")
+    say(f"{printable(out)}: {done.rows:,} rows")
     if as_json:
         print_json({"file": str(out), "rows": done.rows, "lost": done.lost, "noted": done.noted})
     if done.lost:

@@ -20,6 +20,8 @@ __all__ = ["MaskFound", "colours", "found_in", "mask_png", "nowhere", "overlaid"
 Array = NDArray[Any]
 WIDE = 65535
 """What stands for no label where there are too many classes for a byte."""
+LINE = 500
+"""Pixels of a picture's shorter side for which an outline gets a pixel wider."""
 
 
 @cache
@@ -105,24 +107,70 @@ def mask_png(mask: Array, classes: int) -> bytes:
 
 
 def overlaid(picture: Array, mask: Array, outside: int) -> Array:
-    """A picture with the colours of a mask on it, uint8 ``(H, W, 3)``.
+    """A picture with the colours of a mask on it, and outlines, uint8 ``(H, W, 3)``.
 
     A colour and a pixel become ``(p + c + 1) // 2`` of each channel. Class 0, which is black, is
     left as it is, and where there is no class the picture is dark, ``p // 4``.
+
+    Each region of one of the other classes ends in a line of its colour, and beside that, where
+    there is no such class, in one that is white beside a dark colour and black beside a light one:
+    so that one of both can be seen on any picture. The lines are a pixel wide, and another one
+    for each `LINE` pixels of the picture's shorter side.
 
     Args:
         picture: uint8 ``(H, W, 3)``.
         mask: class numbers ``(H, W)``; of those from 256 on the last eight bits count.
         outside: the number of pixels without a class.
+
+    Raises:
+        NotEnoughMemoryError: there is no memory for so many pixels.
     """
+    height, width = mask.shape
+    needs = {f"outlines in {height} by {width} pixels": 16 * height * width}
+    check_memory("masks", needs, "a smaller picture")
+    coloured = (mask != 0) & (mask != outside)
+    lines = coloured & ~_surrounded(mask)
+    wide = 1 + min(height, width) // LINE
+    for _ in range(wide - 1):
+        lines = (lines | _beside(lines)) & coloured
+    around = np.where(lines, mask, 0)
+    for _ in range(wide):
+        around = np.where(coloured | (around != 0), around, _beside(around))
+    around[coloured] = 0
+    # Of light in a colour, green is most and blue least (ITU-R BT.601, in thousandths).
+    dark = colours().astype(np.uint32) @ np.array([299, 587, 114], np.uint32) < 128_000
     shown = picture.copy()
     # Row by row: sums take two bytes each.
-    for before, line, numbers in zip(picture, shown, mask, strict=True):
-        there = numbers != 0
-        paint = colours()[numbers[there] & 255].astype(np.uint16)
-        line[there] = (line[there] + paint + 1) // 2
-        line[numbers == outside] = before[numbers == outside] // 4
+    for line, numbers, inner, end, beside in zip(shown, mask, coloured, lines, around, strict=True):
+        paint = colours()[numbers[inner] & 255].astype(np.uint16)
+        line[inner] = (line[inner] + paint + 1) // 2
+        line[numbers == outside] //= 4
+        line[end] = colours()[numbers[end] & 255]
+        ring = beside != 0
+        line[ring] = np.where(dark[beside[ring] & 255], 255, 0)[:, None]
     return shown
+
+
+def _surrounded(mask: Array) -> Array:
+    """Whether a pixel has one of its own class above, below, left and right of it."""
+    found = np.zeros(mask.shape, bool)
+    inner = mask[1:-1, 1:-1]
+    found[1:-1, 1:-1] = (
+        (inner == mask[:-2, 1:-1]) & (inner == mask[2:, 1:-1])
+        & (inner == mask[1:-1, :-2]) & (inner == mask[1:-1, 2:])
+    )  # fmt: skip
+    return found
+
+
+def _beside(marks: Array) -> Array:
+    """The greatest of the marks above, below, left and right of each."""
+    found = np.zeros_like(marks)
+    for here, there in (
+        (found[1:], marks[:-1]), (found[:-1], marks[1:]),
+        (found[:, 1:], marks[:, :-1]), (found[:, :-1], marks[:, 1:]),
+    ):  # fmt: skip
+        np.maximum(here, there, out=here)
+    return found
 
 
 def png(image: Image.Image) -> bytes:

@@ -42,7 +42,8 @@ from isoconv.rows import Rows, neighbours
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["ENDING", "PACK", "PackFile", "PackedRows", "check", "open_pack"]
+__all__ = ["ENDING", "PACK", "PackFile", "PackedRows", "bytes_of_paths", "check", "differences",
+           "open_pack"]  # fmt: skip
 __public__ = {"isoconv.data": ["check"], "isoconv.data.formats": ["PACK"]}
 
 Array = NDArray[Any]
@@ -440,7 +441,7 @@ def _read(path: Path, splits: Sequence[Split], request: Request) -> dict[Split, 
     of_places = layout.labels.dtype == "int32" and layout.labels.shape == layout.images.shape[:3]
     labels = None if of_places else file.numbers(layout.labels)
     paths = _paths(file)
-    notes = _differences(request.reading, layout, file)
+    notes = differences(request.reading, layout, file)
     found: dict[Split, Dataset] = {}
     start = 0
     for part in layout.parts:
@@ -470,18 +471,34 @@ def _read(path: Path, splits: Sequence[Split], request: Request) -> dict[Split, 
     return {split: found[split] for split in splits}
 
 
-def _paths(file: PackFile) -> tuple[str, ...]:
+def bytes_of_paths(file: PackFile) -> bytes:
+    """Where each image stood in the source, each with a zero byte behind it; of no bytes if unsaid.
+
+    Raises:
+        DataFileError: a block is damaged, or there are more or fewer than images.
+        NotEnoughMemoryError: there is no memory for them.
+    """
     area = file.layout.paths
-    if area is None:
-        return ()
-    *found, end = file.numbers(area).tobytes().split(b"\0")
-    if end or len(found) != len(file.images):
-        raise file_error(file.path, f"{len(file.images)} paths", f"{len(found)}")
+    content = b"" if area is None else file.numbers(area).tobytes()
+    if area is not None and (found := content.count(b"\0")) != len(file.images):
+        raise file_error(file.path, f"{len(file.images)} paths", f"{found}")
+    if not content.endswith(b"\0"[: len(content)]):
+        raise file_error(file.path, "paths that end", "one that does not")
+    return content
+
+
+def _paths(file: PackFile) -> tuple[str, ...]:
+    found = bytes_of_paths(file).split(b"\0")[:-1]
     return tuple(each.decode("utf-8", "surrogateescape") for each in found)
 
 
-def _differences(wanted: Reading, layout: Layout, file: PackFile) -> tuple[str, ...]:
+def differences(wanted: Reading, layout: Layout, file: PackFile) -> tuple[str, ...]:
     """What is asked of picture files that were read in another way when they were packed.
+
+    Args:
+        wanted: how they are to be read.
+        layout: of the data set.
+        file: the same.
 
     Raises:
         ArgumentError: it is asked for by a person.
