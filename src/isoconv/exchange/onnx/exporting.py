@@ -17,10 +17,12 @@ from isoconv.exchange.onnx.writing import (
 )
 from isoconv.graph.ir import Graph
 from isoconv.nn import Module, Trace
+from isoconv.nn.images import warn_outside
 from isoconv.nn.inference import inference_graph, weights_for
 from isoconv.nn.plain import canonical
 from isoconv.nn.snapshot import whole
 from isoconv.nn.storage import replace_file
+from isoconv.printable import printable
 
 __all__ = ["save_onnx"]
 __public__ = {"isoconv.exchange": ["save_onnx"]}
@@ -62,6 +64,9 @@ def save_onnx(
         MissingExtraError: the package `onnx` is not installed.
         OSError: the file cannot be written; an earlier file of that name stays whole.
 
+    A `DataWarning` names layers that go out in float64, such as quantised ones of which nothing
+    says that their input is bytes, since few programs run these.
+
     Example:
         >>> from isoconv import nn
         >>> from isoconv.exchange import save_onnx
@@ -97,6 +102,23 @@ def save_onnx(
         raise refusal("model", "fit into 2 GB as one ONNX file", model)
     onnx.checker.check_model(made, full_check=True)
     replace_file(place, made.SerializeToString())
+    for told in _told(writer):
+        warn_outside(f"{printable(place)}: {told}")
+
+
+def _told(writer: Writer) -> list[str]:
+    """What a person is to know of a graph that was written."""
+    wide = writer.in_float64()
+    if not wide:
+        return []
+    listed = ", ".join(
+        printable(name or "the model") + f" ({writer.reasons[name]})" * (name in writer.reasons)
+        for name in wide
+    )
+    return [
+        f"ONNX Runtime may not run it: it has no convolutions in float64, and {listed} "
+        "compute so; docs/onnx.md says what a layer needs to go out as an operator of bytes"
+    ]
 
 
 def _package() -> Any:

@@ -132,6 +132,7 @@ class Writer:
         weights: arrays by name.
         values: by position what was written.
         facts: by the name of a value what is known of it.
+        reasons: by layer why its whole numbers are not those of ONNX's quantised operators.
         places: by the name of places of maxima that of ONNX's own, and the sides they count in.
     """
 
@@ -142,6 +143,8 @@ class Writer:
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self.values: dict[int, Written] = {}
         self.facts: dict[str, object] = {}
+        self.reasons: dict[str, str] = {}
+        self._wide: dict[str, str] = {}
         self.places: dict[str, tuple[str, tuple[int, ...]]] = {}
         self._arrays = arrays
         self._direct = {i: _direct(graph, i) for i in range(len(graph))}
@@ -229,6 +232,14 @@ class Writer:
         """Write an operation as always."""
         return _TABLE[node.op](self, node)
 
+    def moved(self, node: Node, x: Written) -> Written:
+        """What an operation that moves its operand makes of another value, of any dtype."""
+        (source,), dtype = node.inputs, self._dtype
+        own, self.values[source], self._dtype = self.values[source], x, ""
+        y = self.plain(node)
+        self.values[source], self._dtype = own, dtype
+        return y
+
     def _keep(self, node: Node, name: str) -> None:
         """Note that what was moved alone is of the kind that it was."""
         names = [self.values[i].name if i in self.values else "" for i in node.inputs]
@@ -285,7 +296,21 @@ class Writer:
         place = f"{self._layer}/" if self._layer else ""
         results = [f"{place}{op}_{number}" + (f":{i}" if i else "") for i in range(count)]
         self.nodes.append((op, list(inputs), results, f"{place}{op}_{number}", settings))
+        if self._dtype == "float64":
+            self._wide[results[0]] = self._layer
         return results
+
+    def because(self, reason: str) -> None:
+        """Note why the layer that is written is not one of ONNX's quantised operators."""
+        self.reasons[self._layer] = reason
+
+    def in_float64(self) -> list[str]:
+        """Layers whose nodes compute in float64; those with sums in int32 are not among them."""
+        exact = {results[0] for op, _, results, _, _ in self.nodes if op == "ConvInteger"}
+        counted = {self._wide[name] for name in exact if name in self._wide}
+        kept = (results[0] for _, _, results, _, _ in self.nodes)
+        layers = dict.fromkeys(self._wide[name] for name in kept if name in self._wide)
+        return [layer for layer in layers if layer not in counted]
 
     def one(self, op: str, *inputs: str, **settings: Any) -> str:
         """Add a node of one result; gives its name."""
