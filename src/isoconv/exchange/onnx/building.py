@@ -12,6 +12,7 @@ import numpy as np
 
 from isoconv.exchange.onnx.layouts import Layout, Row, flat, of_shape, row
 from isoconv.exchange.onnx.reader import Node, OnnxFile
+from isoconv.exchange.onnx.writing import RECORD
 from isoconv.graph.operation import Array
 from isoconv.nn import Constant, Flatten, Module, Reshape, Transpose
 from isoconv.nn.network import Step
@@ -72,6 +73,7 @@ class Building:
 
     Attributes:
         opset: version of the operators.
+        own: the file was written here, where each array that is learned has a name.
         values: what stands for each value of the graph.
         steps: of the network.
         weights: its arrays by name.
@@ -86,6 +88,7 @@ class Building:
         self, file: OnnxFile, inputs: Mapping[str, Layout], *, fold_batch_norm: bool = False
     ) -> None:
         self.opset = file.opset
+        self.own = RECORD in file.metadata
         self.fold_batch_norm = fold_batch_norm
         self.values: dict[str, Given] = {name: Fixed(a, name) for name, a in file.arrays.items()}
         self.values |= {name: Value(name, layout) for name, layout in inputs.items()}

@@ -108,17 +108,23 @@ def save_onnx(
 
 def _told(writer: Writer) -> list[str]:
     """What a person is to know of a graph that was written."""
-    wide = writer.in_float64()
-    if not wide:
-        return []
-    listed = ", ".join(
-        printable(name or "the model") + f" ({writer.reasons[name]})" * (name in writer.reasons)
-        for name in wide
-    )
-    return [
-        f"ONNX Runtime may not run it: it has no convolutions in float64, and {listed} "
-        "compute so; docs/onnx.md says what a layer needs to go out as an operator of bytes"
-    ]
+    told = []
+    if wide := writer.in_float64():
+        listed = ", ".join(
+            printable(name or "the model") + f" ({writer.reasons[name]})" * (name in writer.reasons)
+            for name in wide
+        )
+        told.append(
+            f"ONNX Runtime may not run it: it has no convolutions in float64, and {listed} "
+            "compute so; docs/onnx.md says what a layer needs to go out as an operator of bytes"
+        )
+    if computed := writer.computed():
+        listed = ", ".join(f"{printable(', '.join(of))}" for of in computed.values())
+        told.append(
+            "what is computed of weights alone goes out as numbers, and training from the file "
+            f"would train these numbers: those of {listed}"
+        )
+    return told
 
 
 def _package() -> Any:
@@ -168,18 +174,22 @@ def _message(
         order = channels_first(len(sides)) if sides else ()
         return helper.make_tensor_value_info(name, kind, ["N", *(sides[a] for a in order)])
 
+    made = {n: onnx.numpy_helper.from_array(array, n) for n, array in writer.weights.items()}
+    # What is no weight of the model must not be learned by whoever reads the file.
+    fixed = [name for name in made if name in writer.constants]
     graph = helper.make_graph(
-        [helper.make_node(op, inputs, outputs, name, **settings)
-         for op, inputs, outputs, name, settings in writer.nodes],
+        [*(helper.make_node("Constant", [], [name], name, value=made[name]) for name in fixed),
+         *(helper.make_node(op, inputs, outputs, name, **settings)
+           for op, inputs, outputs, name, settings in writer.nodes)],
         "isoconv",
         [info("images", shape)],
         [info("result", result.shape)],
-        [onnx.numpy_helper.from_array(array, name) for name, array in writer.weights.items()],
+        [array for name, array in made.items() if name not in fixed],
     )  # fmt: skip
     versions = [helper.make_opsetid("", writer.opset)]
-    made = helper.make_model(
+    file = helper.make_model(
         graph, opset_imports=versions, producer_name="isoconv",
         ir_version=helper.find_min_ir_version_for(versions),
     )  # fmt: skip
-    helper.set_model_props(made, metadata)
-    return made
+    helper.set_model_props(file, metadata)
+    return file

@@ -214,12 +214,15 @@ def _record(file: OnnxFile) -> Facts | None:
 def _without(file: OnnxFile, normalisation: tuple[Array, Array]) -> OnnxFile | None:
     """The file without the nodes that normalise its images; None where it begins otherwise."""
     value, nodes = file.inputs[0].name, list(file.nodes)
+    constants = {node.outputs[0]: node for node in nodes if node.operator == "Constant"}
     for operator, array in zip(("Mul", "Add"), normalisation, strict=True):
         reading = [node for node in nodes if value in node.inputs]
         if len(reading) != 1 or reading[0].operator != operator or reading[0].inputs[0] != value:
             return None
         (node,) = reading
         held = file.arrays.get(node.inputs[1])
+        if held is None and node.inputs[1] in constants:
+            held = constants[node.inputs[1]].attributes.get("value")
         if held is None or not np.array_equal(held.reshape(-1), array.reshape(-1)):
             return None
         nodes.remove(node)

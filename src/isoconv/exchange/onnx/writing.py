@@ -17,7 +17,14 @@ from isoconv.errors import ArgumentError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import Graph, Node
 from isoconv.graph.operation import Array, operation
-from isoconv.ops import Broadcast, ConvGeometry, ConvGradInput, CountAttrs, Shape
+from isoconv.ops import (
+    Broadcast,
+    ConvGeometry,
+    ConvGradInput,
+    CountAttrs,
+    Permutation,
+    Shape,
+)
 from isoconv.ops.interpret import interpret
 
 __all__ = [
@@ -32,6 +39,9 @@ INTEGERS = {"uint8": 2, "int8": 3}
 
 RECORD, PREPROCESSING = "isoconv", "isoconv.preprocessing"
 """Keys of a file's metadata: the model's record as `Module.describe` has it; what normalises."""
+
+COMPUTED = ":computed"
+"""What the name of an array that is computed of a weight has behind that of the weight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +155,7 @@ class Writer:
         self.facts: dict[str, object] = {}
         self.reasons: dict[str, str] = {}
         self._wide: dict[str, str] = {}
+        self._computed: dict[str, dict[str, None]] = {}
         self.places: dict[str, tuple[str, tuple[int, ...]]] = {}
         self._arrays = arrays
         self._direct = {i: _direct(graph, i) for i in range(len(graph))}
@@ -316,6 +327,11 @@ class Writer:
         """Add a node of one result; gives its name."""
         return self.node(op, inputs, **settings)[0]
 
+    @property
+    def constants(self) -> set[str]:
+        """Names of the arrays that are no weights of the model."""
+        return {*self._constants.values()}
+
     def array(self, values: Any, name: str = "") -> str:
         """The name of an array; equal ones without names are there once."""
         array = np.asarray(values)
@@ -334,14 +350,39 @@ class Writer:
         return wanted
 
     def name_of(self, index: int) -> str:
-        """The name of a weight, also reshaped or once for each image; "" for what is none."""
+        """The name of a weight, also reshaped, its axes moved or once for each image.
+
+        What is computed of weights that are learned has a name of its own, and all else none, "".
+        """
         node = self.graph[index]
-        while isinstance(node.attrs, (Broadcast, Shape)):
+        while isinstance(node.attrs, (Broadcast, Permutation, Shape)):
             source = self.graph[node.inputs[0]]
             if source.spec.size != node.spec.size:
-                return ""
+                break
             node = source
-        return str(node.attrs.name) if node.op == "input" else ""
+        if node.op == "input":
+            return str(node.attrs.name)
+        learned = self._learned(index)
+        if not learned:
+            return ""
+        name = learned[0] + COMPUTED
+        self._computed.setdefault(name, {}).update(dict.fromkeys(learned))
+        return name
+
+    def _learned(self, index: int) -> list[str]:
+        """The parameters that a value is computed of, in the order of the graph."""
+        seen, waiting = {index}, [index]
+        while waiting:
+            more = {*self.graph[waiting.pop()].inputs} - seen
+            seen |= more
+            waiting.extend(more)
+        nodes = (self.graph[place] for place in sorted(seen))
+        return [n.attrs.name for n in nodes if n.op == "input" and n.attrs.kind == "parameter"]
+
+    def computed(self) -> dict[str, list[str]]:
+        """Parameters of which only what is computed of them is written, by its name in the file."""
+        kept = {name.rstrip("'") for name in self.weights}
+        return {name: [*of] for name, of in self._computed.items() if name in kept}
 
     def number(self, value: float) -> str:
         """The name of one number, in the dtype of what is written."""
