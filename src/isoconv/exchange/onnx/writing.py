@@ -360,8 +360,9 @@ class Writer:
             if source.spec.size != node.spec.size:
                 break
             node = source
+        given: Any = node.attrs
         if node.op == "input":
-            return str(node.attrs.name)
+            return str(given.name)
         learned = self._learned(index)
         if not learned:
             return ""
