@@ -39,7 +39,7 @@ OPERATORS = (
     "GroupNormalization", "HardSigmoid", "HardSwish", "Hardmax", "Identity",
     "InstanceNormalization", "IsInf", "IsNaN", "LRN", "LayerNormalization", "LeakyRelu", "Less",
     "LessOrEqual", "Log", "LogSoftmax", "LpNormalization", "LpPool", "MatMul", "MatMulInteger",
-    "Max", "MaxPool", "MaxUnpool", "Mean", "MeanVarianceNormalization", "Min", "Mish", "Mul", "Neg",
+    "Max", "MaxPool", "MaxUnpool", "Mean", "MeanVarianceNormalization", "Min", "Mish", "Mod", "Mul", "Neg",
     "Or", "PRelu", "Pad", "Pow", "QLinearConv", "QLinearMatMul", "QuantizeLinear",
     "RMSNormalization", "Reciprocal", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp",
     "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare", "Relu",
@@ -56,6 +56,7 @@ REASONS = (
     ("arrays without elements", r"has no elements|something must be left"),
     ("other equations than products of two", r"equation must be a product of two"),
     ("operators of before version 6", r"must be of a version from 6"),
+    ("remainders of floats", r"left of a quotient of floats"),
     ("numbers beyond float32", r"numbers beyond float32"),
     ("no layer yet", r"there are no layers for|its results . are not known"),
 )

@@ -18,9 +18,11 @@ from isoconv.exchange.onnx.ends import (
     channels_last_in,
     for_batch,
     image_of,
+    needed_for,
     result_of,
 )
 from isoconv.exchange.onnx.folding import folded, is_folded
+from isoconv.exchange.onnx.kinds import kinds_given
 from isoconv.exchange.onnx.layouts import Layout
 from isoconv.exchange.onnx.reader import Node, OnnxFile, open_onnx, refused
 from isoconv.exchange.onnx.sharing import apart, tied
@@ -95,7 +97,7 @@ directory
     """
     if output is not None:
         check_text("output", output)
-    file = open_onnx(check_path("path", path))
+    file = needed_for(open_onnx(check_path("path", path)), output)
     network = _network(file, input_shape, output, check_flag("fold_batch_norm", fold_batch_norm))
     if class_names is not None:
         with as_given(class_names=class_names):
@@ -110,7 +112,7 @@ directory
 def _network(
     file: OnnxFile, input_shape: Sequence[int] | None, output: str | None, fold: bool
 ) -> Network:
-    name, layout = image_of(file, input_shape, output)
+    name, layout = image_of(file, input_shape)
     facts = _record(file)
     if facts is not None and facts.input_shape != layout.shape:
         raise refused(file.path, ["the record of a model in it must be of its images"])
@@ -147,7 +149,7 @@ def load_onnx(path: str | Path, *, normalise: str | None = None) -> Network:
     Raises:
         ArgumentError, CheckpointError, NotEnoughMemoryError: as `from_onnx`.
     """
-    file = open_onnx(check_path("path", path))
+    file = needed_for(open_onnx(check_path("path", path)), None)
     sides = usual_shape(file)
     network = _network(file, sides, None, False)
     if sides is not None:
@@ -279,6 +281,7 @@ def converted(
             faults.append(f"{node.title}: its inputs or settings do not fit it ({error})")
             continue
         made.values.update(zip(node.outputs, found, strict=False))
+        made.kinds.update(kinds_given(node, made.kind_of))
     if faults:
         batch = batch_of(file)
         faults[:0] = [for_batch(batch)] if batch > 1 else made.split[:1]
