@@ -78,6 +78,7 @@ def test_functions_of_one_value(tmp_path: Path) -> None:
     model = nn.Sequential(
         lambda x: f.asin(x) + f.acos(x) * f.atanh(x * 0.9) + f.acosh(f.cosh(x) + 1.0),
         lambda x: f.asinh(f.sinh(x)) + f.atan(x),
+        lambda x: f.sin(x * 3.0) + f.cos(x) * f.tan(x * 0.3),
     ).build((4, 5, 3))
     check(model, tmp_path / "model.onnx")
     images = np.random.default_rng(0).random((2, 4, 5, 3)).astype(np.float32)

@@ -20,10 +20,10 @@ __all__ = ["cut_off", "joined"]
 
 _UNARY: dict[str, Callable[..., Tensor]] = {
     "Abs": f.abs, "Acos": f.acos, "Acosh": f.acosh, "Asin": f.asin, "Asinh": f.asinh,
-    "Atan": f.atan, "Atanh": f.atanh, "Ceil": f.ceil, "Cosh": f.cosh, "Erf": f.erf,
+    "Atan": f.atan, "Atanh": f.atanh, "Ceil": f.ceil, "Cos": f.cos, "Cosh": f.cosh, "Erf": f.erf,
     "Exp": f.exp, "Floor": f.floor, "IsInf": f.isinf, "IsNaN": f.isnan, "Log": f.log, "Neg": f.neg,
     "Not": f.logical_not, "Reciprocal": f.reciprocal, "Round": f.round, "Sign": f.sign,
-    "Sinh": f.sinh, "Sqrt": f.sqrt,
+    "Sin": f.sin, "Sinh": f.sinh, "Sqrt": f.sqrt, "Tan": f.tan,
 }  # fmt: skip
 _BINARY: dict[str, Callable[..., Tensor]] = {
     "Add": f.add, "And": f.logical_and, "Div": f.divide, "Equal": f.equal, "Greater": f.greater,

@@ -375,7 +375,7 @@ def _remainder(settings: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
 
 
 def _angles(compute: Callable[[Array], Any]) -> Fold:
-    """Of arrays of the file alone, as codes of places are made: no kernel reduces an angle."""
+    """Of arrays of the file alone, as codes of places are made: they are no weights to learn."""
 
     def computed(_: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
         return [np.asarray(compute(arrays[0].astype(np.float32)), arrays[0].dtype)]
@@ -385,3 +385,4 @@ def _angles(compute: Callable[[Array], Any]) -> Fold:
 
 fold("Sin", count=_as_many)(_angles(elementary.sin))
 fold("Cos", count=_as_many)(_angles(elementary.cos))
+fold("Tan", count=_as_many)(_angles(elementary.tan))

@@ -43,7 +43,8 @@ _SAME = {
     "exp": "Exp", "log": "Log", "erf": "Erf", "relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh",
     "softsign": "Softsign", "sign": "Sign", "floor": "Floor", "round": "Round",
     "copy": "Identity", "acos": "Acos", "acosh": "Acosh", "asin": "Asin", "asinh": "Asinh",
-    "atan": "Atan", "atanh": "Atanh", "cosh": "Cosh", "sinh": "Sinh",
+    "atan": "Atan", "atanh": "Atanh", "cos": "Cos", "cosh": "Cosh", "sin": "Sin",
+    "sinh": "Sinh", "tan": "Tan",
 }  # fmt: skip
 
 
