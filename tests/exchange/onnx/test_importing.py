@@ -147,6 +147,29 @@ def test_what_a_file_leaves_open_is_settled_for_pictures(tmp_path: Path) -> None
     assert "its 1,000 results are taken for those of ImageNet's classes" in texts
 
 
+def test_a_file_of_bytes_takes_brightness_as_it_is(tmp_path: Path) -> None:
+    """Images of uint8 are not normalised before the graph, and nothing else may be asked for."""
+    nodes = [
+        node("Cast", "x", "f", to=1),
+        node("Conv", "f w", "c"),
+        node("GlobalAveragePool", "c", "p"),
+        node("Flatten", "p", "y"),
+    ]
+    given = made(nodes, (1, 3, 5, 4), {"w": random(1, 7, 3, 1, 1)})
+    given.graph.input[0].type.tensor_type.elem_type = 2
+    path = written(tmp_path, given)
+    images = np.random.default_rng(1).integers(0, 256, (1, 5, 4, 3)).astype(np.uint8)
+    model = ic.load(path)
+    wanted = witness(path, np.ascontiguousarray(np.moveaxis(images, -1, 1)))
+    found = model.predict(images, finish="none")
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-4)
+    assert model.trained_on is not None
+    assert model.trained_on.dtype == "uint8"
+    for read in (ic.load, from_onnx):
+        with pytest.raises(ArgumentError, match="normalise must be none, or left out: the file t"):
+            read(path, normalise="half")
+
+
 def test_all_unknown_operators_are_told_at_once(tmp_path: Path) -> None:
     """One error names every operator that there is no layer for, with its nodes and a way out."""
     nodes = [

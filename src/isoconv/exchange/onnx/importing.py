@@ -105,7 +105,7 @@ directory
     if normalise is not None:
         if _said(network):
             raise _said_already(normalise)
-        prepared(network, normalise)
+        prepared(network, _rule_for(file, network, normalise) or normalise)
     return network
 
 
@@ -143,8 +143,8 @@ def load_onnx(path: str | Path, *, normalise: str | None = None) -> Network:
 
     Args:
         path: of the file.
-        normalise: see `from_onnx`; None for ``"imagenet"`` for coloured pictures, ``"unit"`` for
-            gray ones.
+        normalise: see `from_onnx`; None for ``"none"`` where the file takes uint8, ``"imagenet"``
+            for coloured pictures otherwise, ``"unit"`` for gray ones.
 
     Raises:
         ArgumentError, CheckpointError, NotEnoughMemoryError: as `from_onnx`.
@@ -156,7 +156,7 @@ def load_onnx(path: str | Path, *, normalise: str | None = None) -> Network:
         told = "x".join(map(str, sides))
         warn_outside(f"{printable(path)} leaves the sides of its images free: {told} is taken")
     if not _said(network):
-        prepared_as_said(network, path, normalise)
+        prepared_as_said(network, path, _rule_for(file, network, normalise))
     elif normalise is not None:
         raise _said_already(normalise)
     shape = network.input_shape or ()
@@ -183,6 +183,21 @@ def usual_shape(file: OnnxFile) -> tuple[int, ...] | None:
     if not isinstance(channels, int) or channels < 1 or None not in known:
         return None
     return (*(side or USUAL_SIDE for side in known), channels)
+
+
+def _rule_for(file: OnnxFile, network: Network, normalise: str | None) -> str | None:
+    """How pictures are prepared for a file: as a person says, unless it takes bytes as they are.
+
+    Raises:
+        ArgumentError: a person says otherwise than the file.
+    """
+    if file.inputs[0].kind != "uint8":
+        return normalise
+    if normalise not in (None, "none"):
+        rule = "be none, or left out: the file takes bytes, brightness from 0 to 255"
+        raise refusal("normalise", rule, normalise)
+    shape = network.input_shape or ()
+    return "none" if len(shape) == 3 and shape[2] in (1, 3) else normalise
 
 
 def _said_already(normalise: str) -> ArgumentError:
