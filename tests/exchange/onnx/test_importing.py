@@ -211,6 +211,8 @@ def test_what_a_result_does_not_need_is_left_out(tmp_path: Path) -> None:
     later = written(tmp_path, model, "later.onnx")
     with pytest.raises(CheckpointError, match=r"NonZero .*; give an earlier result with output=…"):
         from_onnx(later)
+    with pytest.raises(ArgumentError, match=r"output must be the result of a layer of .*; got 'q'"):
+        from_onnx(later, output="q")
     early = from_onnx(later, output="r").predict(images, finish="none")
     whole = network.predict(images, finish="none")
     np.testing.assert_array_equal(np.moveaxis(early, -1, 1).reshape(2, -1), whole)

@@ -107,3 +107,21 @@ def test_kinds_are_known_through_a_graph(tmp_path: Path) -> None:
     images = np.random.default_rng(2).random((1, 6, 2, 3)).astype(np.float32)
     found = from_onnx(path).predict(np.moveaxis(images, 1, -1), finish="none")
     np.testing.assert_array_equal(np.moveaxis(found, -1, 1), witness(path, images))
+
+
+@pytest.mark.parametrize(("step", "kind"), [(1.0, np.float32), (-2.0, np.float32), (3, np.int32)])
+def test_ranges_of_whole_numbers_are_known(step: float, kind: Any, tmp_path: Path) -> None:
+    """Places of a grid, as detectors make them, whatever their kind is called."""
+    ends = (0, 12) if step > 0 else (9, -3)
+    arrays = {
+        name: np.array(number, kind) for name, number in zip("abs", (*ends, step), strict=True)
+    }
+    nodes = [node("Range", "a b s", "r"), node("Cast", "r", "f", to=1), node("Add", "x f", "y")]
+    count = len(range(*ends, int(step)))
+    path = written(tmp_path, made(nodes, (1, count), arrays))
+    images = np.ones((1, count), np.float32)
+    found = from_onnx(path).predict(images, finish="none")
+    np.testing.assert_array_equal(found, witness(path, images))
+    half = made(nodes, (1, count), arrays | {"s": np.array(0.1, np.float32)})
+    with pytest.raises(CheckpointError, match="Range 'of r': no layer computes it"):
+        from_onnx(written(tmp_path, half))

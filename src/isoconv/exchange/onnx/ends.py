@@ -25,7 +25,12 @@ def needed_for(file: OnnxFile, output: str | None) -> OnnxFile:
     Args:
         file: that was read.
         output: name of the result; None for all that the file has.
+
+    Raises:
+        ArgumentError: nothing has that name.
     """
+    if output is not None and not any(output in node.outputs for node in file.nodes):
+        raise _no_result(file, output)
     wanted = {given.name for given in file.outputs} if output is None else {output}
     nodes = []
     for node in reversed(file.nodes):
@@ -185,19 +190,23 @@ def result_of(file: OnnxFile, made: Building, output: str | None) -> Value:
         )
     found = made.values.get(names[0] if output is None else output)
     if not isinstance(found, Value):
-        listed = ", ".join(map(printable, names))
-        raise ArgumentError(
-            f"output must be the result of a layer of {file.path}, such as {listed}; got "
-            f"{shown(output or names[0])}",
-            argument="output",
-            value=output,
-        )
+        raise _no_result(file, output or names[0])
     if (batch := batch_of(file)) > 1 and found.sizes[:1] == (batch,):
         raise refused(file.path, [for_batch(batch)])
     ours = output is None and RECORD in file.metadata
     last = not ours and _transposed_last(file, names[0] if output is None else output)
     order = _order(found.sizes, len(made.values[file.inputs[0].name].sizes), ours=ours, last=last)
     return made.lying(found, found.layout.lying(order))
+
+
+def _no_result(file: OnnxFile, output: str) -> ArgumentError:
+    listed = ", ".join(printable(given.name) for given in file.outputs)
+    return ArgumentError(
+        f"output must be the result of a layer of {file.path}, such as {listed}; got "
+        f"{shown(output)}",
+        argument="output",
+        value=output,
+    )
 
 
 def batch_of(file: OnnxFile) -> int:
