@@ -304,10 +304,26 @@ def test_kernels_that_are_computed_of_weights(name: str, tmp_path: Path) -> None
 
 def test_what_no_training_changes_stays_so(tmp_path: Path) -> None:
     """A file's numbers that are no weights of the model are not learned when it comes back."""
-    model = nn.Sequential(nn.Conv2d(4, 3), nn.Upsample(scale_factor=2, mode="bilinear"))
+    large = nn.Upsample(scale_factor=2, mode="bilinear")
+    steps = (
+        ("conv", nn.Conv2d(4, 3), "images"), ("large", large, "conv"),
+        ("plane", nn.Constant((8, 1, 4), learned=False), "images"),
+        ("shift", nn.Constant((4,)), "images"), ("norm", nn.BatchNorm2d(), "large"),
+        ("sum", nn.Add(), "norm", "plane"), ("end", nn.Add(), "sum", "shift"),
+    )  # fmt: skip
+    model = nn.Network(steps, ("images",), "end").build((6, 7, 2), seed=1)
+    drawn = np.random.default_rng(1)
+    arrays = {name: drawn.random(a.shape).astype(np.float32) for name, a in model.weights.items()}
+    model.load_weights(arrays)
     path = tmp_path / "model.onnx"
-    check(model.build((6, 7, 2), seed=1), path)
-    assert sorted(from_onnx(path).parameters()) == ["0.bias", "0.weight"]
+    check(model, path)
+    back = from_onnx(path)
+    assert {name.removesuffix(".value") for name in back.parameters()} == {
+        name.removesuffix(".value") for name in model.parameters()
+    }
+    again = tmp_path / "again.onnx"
+    back.to_onnx(again)
+    assert from_onnx(again).parameters().keys() == back.parameters().keys()
 
 
 @pytest.mark.parametrize("name", BESIDE)

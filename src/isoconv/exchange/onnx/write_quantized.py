@@ -163,7 +163,7 @@ def _weight_name(w: Writer, index: int) -> str:
     """The name of the weight that an array is made of."""
     while w.graph[index].inputs:
         index = w.graph[index].inputs[0]
-    return w.name_of(index)
+    return w.name_of(index, state=True)
 
 
 @attempts("reshape")

@@ -349,10 +349,15 @@ class Writer:
         self.weights[wanted] = array.copy(order="C")
         return wanted
 
-    def name_of(self, index: int) -> str:
+    def name_of(self, index: int, *, state: bool = False) -> str:
         """The name of a weight, also reshaped, its axes moved or once for each image.
 
-        What is computed of weights that are learned has a name of its own, and all else none, "".
+        What is computed of weights that are learned has a name of its own, and all else none, "":
+        whoever reads the file learns what has a name.
+
+        Args:
+            index: of a value that follows from weights alone.
+            state: for an operand that no training changes, which keeps its name, too.
         """
         node = self.graph[index]
         while isinstance(node.attrs, (Broadcast, Permutation, Shape)):
@@ -362,7 +367,7 @@ class Writer:
             node = source
         given: Any = node.attrs
         if node.op == "input":
-            return str(given.name)
+            return str(given.name) if state or given.kind == "parameter" else ""
         learned = self._learned(index)
         if not learned:
             return ""
