@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -236,7 +237,7 @@ def test_resume_and_verify_after_files_were_added(
     _, run, said = trained
     end_epoch = Reporter.end_epoch
 
-    def interrupted(self: Reporter, row: dict[str, float], epochs: int, *more: str) -> None:
+    def interrupted(self: Reporter, row: dict[str, float], epochs: int, *more: Any) -> None:
         end_epoch(self, row, epochs, *more)
         if row["epoch"] == 2:
             raise KeyboardInterrupt

@@ -129,7 +129,7 @@ def test_printed_commands_can_be_pasted(
     run = tmp_path / RUN
     end_epoch = Reporter.end_epoch
 
-    def interrupted(self: Reporter, row: Mapping[str, Any], epochs: int, *more: str) -> None:
+    def interrupted(self: Reporter, row: Mapping[str, Any], epochs: int, *more: Any) -> None:
         end_epoch(self, row, epochs, *more)
         raise KeyboardInterrupt
 

@@ -103,6 +103,27 @@ def test_fetching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         exchange.pretrained("squeezenet1_1", kept)
 
 
+def test_files_of_equal_names_are_told_apart_by_their_digits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorFlow's MobileNetV3 in a file of timm's names gets its constant and its padding."""
+    name = "tf_mobilenetv3_small_100.in1k"
+    entry = published.PUBLISHED[name]
+    model = nn.models.mobilenet_v3_small(1000, SHAPE, eps=1e-3, same=True).build(SHAPE)
+    file = tmp_path / "x.safetensors"
+    exchange.save_torch(model, file, "timm")
+    digits = hashlib.sha256(file.read_bytes()).hexdigest()[:8]
+    file = file.rename(tmp_path / "x.pth")
+    known = replace(entry, file=RemoteFile(file.name, digits, ()))
+    monkeypatch.setitem(published.PUBLISHED, name, known)
+    for found in (ic.load(file), exchange.pretrained(name, tmp_path)):
+        assert found.digest() == model.digest()
+        lines = [each.line() for _, each in found.named_modules()]
+        assert lines == [each.line() for _, each in model.named_modules()]
+        assert "BatchNorm(eps=0.001, momentum=0.01)" in lines
+        assert sum("padding='same'" in line for line in lines) == 12
+
+
 def test_a_file_tells_which_model_it_is_of(tmp_path: Path) -> None:
     """A published file is known with all else; of another one a warning says what is assumed."""
     file = exchange.fetch_pretrained("efficientnet_lite0")

@@ -60,6 +60,9 @@ CASES: dict[str, tuple[Callable[[Any, Any], nn.Tensor], Callable[[Array, Array],
     "expm1": (lambda x, _: F.expm1(x), lambda x, _: np.expm1(x)),
     "log": (lambda x, _: F.log(x), lambda x, _: np.log(x)),
     "log1p": (lambda x, _: F.log1p(x), lambda x, _: np.log1p(x)),
+    "sin": (lambda x, _: F.sin(x), lambda x, _: np.sin(x)),
+    "cos": (lambda x, _: F.cos(x), lambda x, _: np.cos(x)),
+    "tan": (lambda x, _: F.tan(x), lambda x, _: np.tan(x)),
     "sinh": (lambda x, _: F.sinh(x), lambda x, _: np.sinh(x)),
     "cosh": (lambda x, _: F.cosh(x), lambda x, _: np.cosh(x)),
     "asinh": (lambda x, _: F.asinh(x), lambda x, _: np.arcsinh(x)),
@@ -69,8 +72,8 @@ CASES: dict[str, tuple[Callable[[Any, Any], nn.Tensor], Callable[[Array, Array],
     "acos": (lambda x, _: F.acos(x), lambda x, _: np.arccos(x)),
     "atan": (lambda x, _: F.atan(x), lambda x, _: np.arctan(x)),
 }  # fmt: skip
-INEXACT = ("power of a number", "exp", "expm1", "log", "log1p", "sinh", "cosh", "asinh", "acosh",
-           "atanh", "asin", "acos", "atan")  # fmt: skip
+INEXACT = ("power of a number", "exp", "expm1", "log", "log1p", "sin", "cos", "tan", "sinh",
+           "cosh", "asinh", "acosh", "atanh", "asin", "acos", "atan")  # fmt: skip
 
 
 def test_values() -> None:

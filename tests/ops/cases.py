@@ -169,8 +169,8 @@ def _binary_cases() -> list[Case]:
 
 def _unary_cases() -> list[Case]:
     plain = ["neg", "square", "exp", "relu", "sigmoid", "tanh", "erf", "gelu", "silu", "abs",
-             "hardswish", "gelu_tanh", "mish", "softsign", "expm1", "sinh", "cosh",
-             "asinh", "atan"]  # fmt: skip
+             "hardswish", "gelu_tanh", "mish", "softsign", "expm1", "sin", "cos",
+             "sinh", "cosh", "asinh", "atan"]  # fmt: skip
     cases = [Case(op, (X,)) for op in plain]
     cases += [Case(op, (X,), constants=(0,)) for op in ("sign", "floor", "round")]
     cases += [Case("full_like", (X,), ops.Constant(0.3), constants=(0,))]
@@ -191,8 +191,10 @@ def _unary_cases() -> list[Case]:
         Case("clip_grad", (X, Y), ops.Bounds(-0.7, 0.4), constants=(0,)),
         Case("hardswish_grad", (X, Y)),
         *(Case(f"{op}_grad", (X, Y)) for op in ("gelu", "gelu_tanh", "mish", "silu", "softsign")),
-        *(Case(f"{op}_grad", (X, Y)) for op in ("sinh", "cosh", "asinh", "atan")),
+        *(Case(f"{op}_grad", (X, Y)) for op in ("sin", "cos", "sinh", "cosh", "asinh", "atan")),
         *(Case(op, (given(7, values="part"),)) for op in ("asin", "acos", "atanh")),
+        Case("tan", (given(7, values="part"),)),
+        Case("tan_grad", (given(7, values="part"), given(7))),
         *(
             Case(f"{op}_grad", (given(7, values="part"), given(7)))
             for op in ("asin", "acos", "atanh")

@@ -260,6 +260,10 @@ SLOPES: dict[str, tuple[Any, Callable[[Array, Array, Array], Array]]] = {
         1 / ((1 + abs(x.astype(float))) * (1 + abs(x.astype(float))))).astype(np.float32) * dy),
     "elu": (ops.Elu(1.3, 0.8, 0.6), lambda x, y, dy: np.where(
         x > 0, 1.3, elementary.exp(x.astype(float) * 0.6) * (0.8 * 0.6)).astype(np.float32) * dy),
+    "sin": (None, lambda x, y, dy: wide(elementary.cos, x) * dy),
+    "cos": (None, lambda x, y, dy: wide(lambda v: -elementary.sin(v), x) * dy),
+    "tan": (None, lambda x, y, dy: wide(
+        lambda v: 1 + elementary.tan(v) * elementary.tan(v), x) * dy),
     "sinh": (None, lambda x, y, dy: wide(
         lambda v: 0.5 * (elementary.exp(abs(v)) + 1 / elementary.exp(abs(v))), x) * dy),
     "cosh": (None, lambda x, y, dy: wide(

@@ -42,6 +42,9 @@ ORACLES = {
     "gelu_tanh": lambda x: x * special.expit(2 * np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)),
     "mish": lambda x: x * np.tanh(np.log1p(np.exp(x))),
     "softsign": lambda x: x / (1 + np.abs(x)),
+    "sin": np.sin,
+    "cos": np.cos,
+    "tan": np.tan,
     "sinh": np.sinh,
     "cosh": np.cosh,
     "asinh": np.arcsinh,
@@ -83,13 +86,14 @@ def test_values(op: str, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_hyperbolic_functions_and_inverses(dtype: str) -> None:
+def test_trigonometric_and_hyperbolic_functions(dtype: str) -> None:
     """Near 0 and at the ends of what they take they are accurate, and beyond NaN."""
     small, most = np.finfo(dtype).tiny, np.finfo(dtype).max
     both = np.array([-INF, -most, -3, -1e-5, -small, -0.0, 0, small, 1e-5, 3, most, INF, NAN])
     inside = np.array([-1.5, -1, -0.9, -1e-6, -0.0, 0, 1e-6, 0.5, 1 - 1e-6, 1, 1.5, NAN])
     above = np.array([-2, 0, 1 - 1e-6, 1, 1 + 1e-6, 1.5, 3e8, most, INF, NAN])
     cases: dict[str, tuple[Any, Array]] = {
+        "sin": (np.sin, both), "cos": (np.cos, both), "tan": (np.tan, both),
         "sinh": (np.sinh, both), "cosh": (np.cosh, both), "asinh": (np.arcsinh, both),
         "atan": (np.arctan, both), "asin": (np.arcsin, inside), "acos": (np.arccos, inside),
         "atanh": (np.arctanh, inside), "acosh": (np.arccosh, above),

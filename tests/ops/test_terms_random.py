@@ -209,11 +209,11 @@ def test_winograd(
 
 UNARY = ("neg", "square", "exp", "log", "sqrt", "reciprocal", "relu", "sigmoid", "tanh", "erf",
          "gelu", "silu", "abs", "clip", "hardswish", "gelu_tanh", "mish", "softsign", "softplus",
-         "elu", "expm1", "floor", "full_like", "log1p", "round", "sign", "sinh", "cosh", "asinh",
-         "acosh", "atanh", "asin", "acos", "atan")  # fmt: skip
+         "elu", "expm1", "floor", "full_like", "log1p", "round", "sign", "sin", "cos", "tan",
+         "sinh", "cosh", "asinh", "acosh", "atanh", "asin", "acos", "atan")  # fmt: skip
 GRADIENTS = ("relu", "gelu", "silu", "clip", "hardswish", "gelu_tanh", "mish", "softsign",
-             "softplus", "elu", "sinh", "cosh", "asinh", "acosh", "atanh", "asin", "acos",
-             "atan")  # fmt: skip
+             "softplus", "elu", "sin", "cos", "tan", "sinh", "cosh", "asinh", "acosh", "atanh",
+             "asin", "acos", "atan")  # fmt: skip
 BINARY = ("add", "sub", "mul", "div", "maximum", "minimum", "power", "greater",
           "greater_equal", "equal",
           *(f"{name}_grad" for name in GRADIENTS))  # fmt: skip

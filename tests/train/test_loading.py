@@ -135,6 +135,21 @@ def test_all_that_belongs_to_a_model_comes_back(tmp_path: Path) -> None:
     assert make(model).fit(data, epochs=1).receipt["start"] == "given"
 
 
+def test_arrays_of_no_axes_come_back(tmp_path: Path) -> None:
+    """A number that is learned has the shape () in a file, too, and a run with one goes on."""
+    steps = (
+        ("shift", nn.Constant(()), "images"), ("moved", nn.Add(), "images", "shift"),
+        ("flat", nn.Flatten(), "moved"), ("head", nn.Linear(2), "flat"),
+    )  # fmt: skip
+    model = nn.Network(steps, ("images",), "head")
+    run = make(model, augmentation=None).fit(TRAIN, HELD, epochs=1, out=tmp_path / "run")
+    assert run.model.weights["shift.value"].shape == ()
+    for path in (tmp_path / "run", tmp_path / "run" / "weights.safetensors"):
+        found = ic.load(path)
+        assert found.digest() == run.model.digest()
+    assert make(model, augmentation=None).resume(tmp_path / "run", TRAIN, HELD).digest == run.digest
+
+
 @pytest.mark.parametrize("name", models.MODELS)
 def test_ready_models_come_back(name: str) -> None:
     """Each is made again of what would stand in a file."""

@@ -14,12 +14,15 @@ __all__ = [
     "COSINE_MODERATE",
     "HALF_PI",
     "HALF_PI_PARTS",
+    "NEAR",
     "SIN",
     "TWO_OVER_PI",
+    "TWO_OVER_PI_NEAREST",
     "cos_core",
     "cos_turns_core",
     "sin_core",
     "sin_turns_core",
+    "tan_core",
 ]
 
 Array = NDArray[Any]
@@ -53,6 +56,8 @@ HALF_PI_PARTS = (
 """π/2 in three parts; the first two have 33 bits (Cody and Waite)."""
 COSINE_MODERATE = 2.0**20
 """Below, three parts of π/2 suffice for the reduction."""
+NEAR = 2.0**-20
+"""From a multiple of π/2; nearer, they do not."""
 _LOW = np.uint64(0xFFFF_FFFF)
 
 
@@ -85,6 +90,12 @@ def cos_core(x: Array) -> Array:
     return _wave(r, quarter + 1)
 
 
+def tan_core(x: Array) -> Array:
+    """sin(x) / cos(x) in float64."""
+    r, quarter = _quarters(x)
+    return np.where(x == 0, x, _wave(r, quarter)) / _wave(r, quarter + 1)
+
+
 def sin_turns_core(x: Array) -> Array:
     """sin(2π x) in float64."""
     r, quarter = _turns(x)
@@ -113,7 +124,7 @@ def _quarters(x: Array) -> tuple[Array, Array]:
     first, second, third = HALF_PI_PARTS
     r = ((moderate - whole * first) - whole * second) - whole * third
     # Near a multiple of π/2 the three parts do not hold enough bits.
-    hard = (np.abs(x) >= COSINE_MODERATE) | ((np.abs(r) < 2.0**-20) & (whole != 0))
+    hard = (np.abs(x) >= COSINE_MODERATE) | ((np.abs(r) < NEAR) & (whole != 0))
     if hard.any():
         r, quarter = np.array(r), np.array(quarter)
         r[hard], quarter[hard] = _quarters_exact(x[hard])

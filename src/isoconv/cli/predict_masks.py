@@ -188,8 +188,8 @@ def print_shares(known: list[PlacesFound]) -> None:
     rows = []
     for answer in known:
         beside = (answer.image, f"{answer.outside:.2%}")
-        for name, share in answer.shares:
+        for name, part in answer.shares:
             image, outside = beside
-            rows.append((image, name, f"{share:.2%}", *([outside] if cut else [])))
+            rows.append((image, name, f"{part:.2%}", *([outside] if cut else [])))
             beside = "", ""
     print_table(titles, rows, numbers=(2, 3), shorten=(0, 1))

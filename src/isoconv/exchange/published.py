@@ -66,11 +66,17 @@ def pretrained(name: str | Path, folder: str | Path | None = None) -> Module:
             f"{entry.file.sha256}; it is {found}",
             path=path,
         )
+    model = _of_published(entry, content, path)
+    prepared_by(model, entry.mean, entry.deviation)
+    return model
+
+
+def _of_published(entry: Published, content: bytes, path: Path) -> Module:
+    """The ready model that a published file is of, with its weights and classes."""
     sides = (entry.size, entry.size, 3)
-    model = models.create(entry.model, 1000, sides)
+    model = models.ALL_MODELS[entry.model](1000, sides, **entry.settings)
     with in_file(path):
         load_into(model, weights_in(content, path), entry.layout, input_shape=sides)
-    prepared_by(model, entry.mean, entry.deviation)
     model.class_names = imagenet_names()
     return model
 
@@ -93,17 +99,18 @@ def load_weights(path: str | Path, *, normalise: str | None = None) -> Module:
     """
     path = check_path("path", path)
     content = whole_file(path)
-    with in_file(path):
-        model = ready_model(weights_in(content, path))
     found = hashlib.sha256(content).hexdigest()
     entry = next((e for e in PUBLISHED.values() if found.startswith(e.file.sha256)), None)
+    if entry is not None:
+        model = _of_published(entry, content, path)
+    else:
+        with in_file(path):
+            model = ready_model(weights_in(content, path))
     if entry is not None and normalise is None:
         prepared_by(model, entry.mean, entry.deviation)
     else:
         prepared_as_said(model, path, normalise)
-    if entry is not None:
-        model.class_names = imagenet_names()
-    else:
+    if entry is None:
         classes_as_imagenet(model, path)
     return model
 

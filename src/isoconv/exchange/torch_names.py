@@ -11,6 +11,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from isoconv.exchange.torch_settings import (
+    Settings,
+    constructor,
+    in_words,
+    kinds_of,
+    settings_of,
+)
 from isoconv.nn import Conv2d, Linear, Module, SqueezeExcitation, models
 from isoconv.nn.models import (
     convnext,
@@ -21,7 +28,7 @@ from isoconv.nn.models import (
     shufflenet,
 )
 
-__all__ = ["LAYOUTS", "OWN", "Place", "layouts_of", "older_spelling", "otherwise"]
+__all__ = ["LAYOUTS", "OWN", "Place", "layouts_of", "older_spelling", "otherwise", "ready_names"]
 
 OWN = "own"
 LAYOUTS = ("torchvision", "timm", "efficientnet_pytorch", OWN)
@@ -85,8 +92,8 @@ def layouts_of(model: Module) -> dict[str, Sequence[Place] | None]:
         >>> [place.name for place in names["torchvision"]][:3]
         ['conv1', 'bn1', 'layer1.0.conv1']
     """
-    name = _ready(model)
-    rules = {} if name is None else _RULES[name]
+    ready = _ready(model)
+    rules = {} if ready is None else _RULES[ready[0]]
     found: dict[str, Sequence[Place] | None] = {
         layout: [each if isinstance(each, Place) else Place(each) for each in rule()]
         for layout, rule in rules.items()
@@ -100,9 +107,21 @@ def otherwise(model: Module, layout: str) -> str:
     Example:
         >>> from isoconv import nn
         >>> otherwise(nn.models.create("mobilenet_v3_small"), "timm")
-        'adds 1e-05 to variances where this model adds 0.001'
+        'adds 1e-05 to variances, and this model adds 0.001 to variances: nn.models.\
+mobilenet_v3_small(…, eps=1e-05) is that network'
     """
-    return _OTHERWISE.get((_ready(model) or "", layout), "")
+    found = _ready(model)
+    if found is None:
+        return ""
+    (name, own), known = found, settings_of(found[0], layout)
+    if own in known:
+        return ""
+    wanted = {key: value for key, value in known[0].items() if own.get(key) != value}
+    there = {key: value for key, value in own.items() if key in wanted}
+    return (
+        f"{in_words(wanted)}, and this model {in_words(there)}: "
+        f"{constructor(name, wanted)} is that network"
+    )
 
 
 def ready_names(names: Collection[str]) -> Iterator[tuple[str, str, str]]:
@@ -139,15 +158,17 @@ def older_spelling(name: str) -> str:
     return _OLDER.sub(r".\1\2.", name)
 
 
-def _ready(model: Module) -> str | None:
-    """The ready model that has the same layers, but for the number of classes."""
+def _ready(model: Module) -> tuple[str, Settings] | None:
+    """The ready model, with its settings, that has the same layers but the number of classes."""
     own = _lines(model)
     shape = model.input_shape
     images = shape if shape is not None and len(shape) == 3 else None
     sizes = [images, None] if images is not None else [None, (32, 32, 3)]
     for name in _RULES:
-        if any(_lines(models.create(name, 1, size)) == own for size in sizes):
-            return name
+        for settings in kinds_of(name):
+            made = models.ALL_MODELS[name]
+            if any(_lines(made(1, size, **settings)) == own for size in sizes):
+                return name, settings
     return None
 
 
@@ -392,12 +413,3 @@ _RULES: Mapping[str, Mapping[str, Rule]] = {
     "convnext_tiny": {"torchvision": _convnext, "timm": _timm_convnext},
 }
 """Ready model → layout → the names of its layers."""
-
-_TIMM_V3 = "adds 1e-05 to variances where this model adds 0.001"
-_OTHERWISE = {
-    ("mobilenet_v3_large", "timm"): _TIMM_V3,
-    ("mobilenet_v3_small", "timm"): _TIMM_V3,
-    ("efficientnet_b0", "efficientnet_pytorch"): "adds 0.001 to variances where this model adds "
-    "1e-05, and pads as TensorFlow does",
-}
-"""What the network of a layout does otherwise than the ready model of the same arrays."""

@@ -22,6 +22,7 @@ from isoconv.exchange.torch_names import (
     otherwise,
     ready_names,
 )
+from isoconv.exchange.torch_settings import constructor, in_words, settings_of
 from isoconv.graph.operation import Array
 from isoconv.nn import BatchNorm, Module, Traced, models, trace_model
 from isoconv.nn.images import warn_outside
@@ -137,8 +138,8 @@ def _warn_otherwise(model: Module, layout: str) -> None:
     difference = otherwise(model, layout)
     if difference:
         warn_outside(
-            f"the network whose names these are ({layout}'s) {difference}: with the same weights "
-            "its results are others"
+            f"the network whose names these are ({layout}'s) {difference}; with these weights the "
+            "results of both differ"
         )
 
 
@@ -203,6 +204,8 @@ def save_torch(model: Module, path: str | Path, layout: str | None = None) -> No
 def ready_model(weights: Mapping[str, Array]) -> Module:
     """The ready model that has PyTorch's names and shapes, with the weights.
 
+    Where several networks have them, it is that of the usual one, which a `DataWarning` tells.
+
     Args:
         weights: arrays by name.
 
@@ -215,10 +218,19 @@ def ready_model(weights: Mapping[str, Array]) -> Module:
         classes = weights[head].shape[0] if weights[head].ndim else 0
         if classes:
             try:
-                model = models.create(name, classes, USUAL)
-                return load_into(model, weights, layout, input_shape=USUAL)
+                usual, *others = settings_of(name, layout)
+                model = models.ALL_MODELS[name](classes, USUAL, **usual)
+                load_into(model, weights, layout, input_shape=USUAL)
             except CheckpointError as error:
                 failure = failure or error
+                continue
+            for other in others:
+                warn_outside(
+                    f"the names do not tell which of {layout}'s networks it is: it is taken for "
+                    f"the one that {in_words(usual)}; another one {in_words(other)}: "
+                    f"{constructor(name, other)} takes the weights of that one"
+                )
+            return model
     if failure is not None:
         raise failure
     raise CheckpointError(

@@ -15,6 +15,7 @@ __all__ = [
     "atan",
     "atanh",
     "ceil",
+    "cos",
     "cosh",
     "divide",
     "erf",
@@ -31,10 +32,12 @@ __all__ = [
     "reciprocal",
     "round",
     "sign",
+    "sin",
     "sinh",
     "sqrt",
     "square",
     "subtract",
+    "tan",
 ]
 __public__ = {"isoconv.nn.functional": ["[a-z]*"]}
 
@@ -109,6 +112,12 @@ def atanh(x: Tensor) -> Tensor:
 def ceil(x: Tensor) -> Tensor:
     """The least whole number that is at least x; no gradient flows."""
     return neg(floor(neg(x)))
+
+
+@like(abs)
+def cos(x: Tensor) -> Tensor:
+    """``cos(x)`` of radians, however large."""
+    return apply("cos", x=x)
 
 
 @like(abs)
@@ -221,6 +230,12 @@ def sign(x: Tensor) -> Tensor:
 
 
 @like(abs)
+def sin(x: Tensor) -> Tensor:
+    """``sin(x)`` of radians, however large."""
+    return apply("sin", x=x)
+
+
+@like(abs)
 def sinh(x: Tensor) -> Tensor:
     """``(e^x - e^-x) / 2``."""
     return apply("sinh", x=x)
@@ -242,3 +257,9 @@ def square(x: Tensor) -> Tensor:
 def subtract(x: Tensor | float, y: Tensor | float) -> Tensor:
     """``x - y``."""
     return joined("sub", x=x, y=y)
+
+
+@like(abs)
+def tan(x: Tensor) -> Tensor:
+    """``sin(x) / cos(x)`` of radians, however large."""
+    return apply("tan", x=x)

@@ -48,6 +48,7 @@ from isoconv.nn.elementwise import (
     atan,
     atanh,
     ceil,
+    cos,
     cosh,
     divide,
     erf,
@@ -64,10 +65,12 @@ from isoconv.nn.elementwise import (
     reciprocal,
     round,
     sign,
+    sin,
     sinh,
     sqrt,
     square,
     subtract,
+    tan,
 )
 from isoconv.nn.fractional_pooling import (
     fractional_max_pool2d,
@@ -116,9 +119,9 @@ __all__ = [
     "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d", "add", "argmax", "argmin",
     "asin", "asinh", "atan", "atanh", "avg_pool1d", "avg_pool2d", "avg_pool3d", "batch_norm",
     "bce_with_logits", "ceil", "celu", "channel_shuffle", "clip", "concatenate", "conv1d", "conv2d",
-    "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cosh", "cross_entropy",
-    "dice", "divide", "dropout", "dropout1d", "dropout2d", "dropout3d", "elu", "equal", "erf",
-    "exp", "expm1", "flatten", "flip", "floor", "focal", "fractional_max_pool2d",
+    "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "cos", "cosh",
+    "cross_entropy", "dice", "divide", "dropout", "dropout1d", "dropout2d", "dropout3d", "elu",
+    "equal", "erf", "exp", "expm1", "flatten", "flip", "floor", "focal", "fractional_max_pool2d",
     "fractional_max_pool2d_with_indices", "fractional_max_pool3d",
     "fractional_max_pool3d_with_indices", "gelu", "global_avg_pool", "global_max_pool", "glu",
     "greater", "greater_equal", "group_norm", "hardsigmoid", "hardswish", "hardtanh",
@@ -129,10 +132,10 @@ __all__ = [
     "max_pool3d_with_indices", "max_unpool1d", "max_unpool2d", "max_unpool3d", "maximum", "minimum",
     "mish", "moments", "mse", "multiply", "neg", "not_equal", "one_hot", "pad", "pixel_shuffle",
     "pixel_unshuffle", "power", "prelu", "reciprocal", "reduce", "relu", "relu6", "resize",
-    "rms_norm", "round", "selu", "sigmoid", "sign", "silu", "sinh", "slice_axes", "slice_channels",
-    "smooth_l1", "softmax", "softplus", "softsign", "split", "sqrt", "square", "squeeze",
-    "stochastic_depth", "subtract", "take", "tanh", "threshold", "top_k", "transpose", "unsqueeze",
-    "upsample", "where", "zero_pad",
+    "rms_norm", "round", "selu", "sigmoid", "sign", "silu", "sin", "sinh", "slice_axes",
+    "slice_channels", "smooth_l1", "softmax", "softplus", "softsign", "split", "sqrt", "square",
+    "squeeze", "stochastic_depth", "subtract", "take", "tan", "tanh", "threshold", "top_k",
+    "transpose", "unsqueeze", "upsample", "where", "zero_pad",
 ]  # fmt: skip
 # end of names
 

@@ -18,7 +18,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``y(o) = bias(o) + Σ_c x(c) · weight(c, o)``: a convolution with nowhere to slide.
 
     Args:
-        x: ``(C,)``.
+        x: ``(C,)``; one without an image axis, such as a state that a network begins with, is the
+            same for each image.
         weight: ``(C, O)``.
         bias: ``(O,)`` or None.
 
@@ -35,6 +36,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         (5,)
     """
     check_rank("linear", 0, x)
+    x = x.for_each_image()
     return with_bias("linear", apply("conv", x=x, weight=weight, attrs=ConvGeometry.linear()), bias)
 
 

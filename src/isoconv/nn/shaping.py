@@ -10,7 +10,7 @@ from isoconv.errors import ShapeError
 from isoconv.nn.module import Module
 from isoconv.nn.settings import PaddingSetting, axis_of, check_rank, padding_pairs
 from isoconv.nn.tensor import Tensor, apply, check_tensors
-from isoconv.ops import Broadcast, Padding, Slice
+from isoconv.ops import Padding, Slice
 
 __all__ = [
     "Flatten",
@@ -92,7 +92,7 @@ def concatenate(*parts: Tensor, axis: int = -1) -> Tensor:
     named = entries("parts", parts)
     check_tensors("concatenate", **named)
     if len({part.batched for part in parts}) > 1:
-        parts = tuple(part if part.batched else _for_each_image(part) for part in parts)
+        parts = tuple(part if part.batched else part.for_each_image() for part in parts)
         named = entries("parts", parts)
     first = parts[0].shape
     place = axis_of("axis", axis, len(first)) if first else 0
@@ -107,10 +107,6 @@ def concatenate(*parts: Tensor, axis: int = -1) -> Tensor:
             raise refusal(name, rule, part, ShapeError, got=f"{part.shape}")
     flat = {name: part.reshape(*part.shape[:place], -1) for name, part in named.items()}
     return apply("concat", **flat).reshape(*first[:place], -1, *first[place + 1 :])
-
-
-def _for_each_image(x: Tensor) -> Tensor:
-    return x.trace.add("broadcast", x, attrs=Broadcast(x.shape, True, False))
 
 
 def slice_channels(x: Tensor, start: int, stop: int) -> Tensor:

@@ -149,7 +149,8 @@ def content_of(arrays: Mapping[str, Array], record: Mapping[str, Any]) -> bytes:
         )
     # One entry: several would be written in an order that changes from process to process.
     metadata = {"isoconv": text}
-    return save({name: np.ascontiguousarray(a) for name, a in arrays.items()}, metadata)
+    # An array of no axes stays one, which `ascontiguousarray` would give an axis.
+    return save({name: np.asarray(a, order="C") for name, a in arrays.items()}, metadata)
 
 
 def write(path: Path, arrays: Mapping[str, Array], record: Mapping[str, Any]) -> None:

@@ -11,7 +11,7 @@ from isoconv.checks import entries, plain, shown, whole
 from isoconv.errors import ArgumentError, IsoconvError, ShapeError
 from isoconv.graph.ir import DType
 from isoconv.graph.operation import operation
-from isoconv.ops import Constant, Shape
+from isoconv.ops import Broadcast, Constant, Shape
 
 if TYPE_CHECKING:
     from isoconv.nn.trace import Trace
@@ -125,6 +125,18 @@ class Tensor:
             (4, 4, 2)
         """
         return raised(self, exponent, "exponent")
+
+    def for_each_image(self) -> Tensor:
+        """The same, once for each image; what has an image axis as it is.
+
+        Example:
+            >>> from isoconv.nn import Trace
+            >>> Trace().input("parameter", "start", (4,)).for_each_image().batched
+            True
+        """
+        if self.batched:
+            return self
+        return self.trace.add("broadcast", self, attrs=Broadcast(self.shape, True, False))
 
     def _binary(self, op: str, other: object, argument: str = "other") -> Tensor:
         if not isinstance(other, Tensor):

@@ -254,7 +254,7 @@ _register(
 )
 
 
-# -- hyperbolic functions, and inverses of them and of the trigonometric ones ----------------
+# -- trigonometric and hyperbolic functions, and inverses of both ---------------------------
 
 
 def _sinh(_: None, x: Array) -> Any:
@@ -318,6 +318,27 @@ def _acos_slope(_: None, x: Array) -> Any:
     return -1.0 / np.sqrt((1.0 - x) * (1.0 + x))
 
 
+def _sin(_: None, x: Array) -> Any:
+    return elementary.sin(x)
+
+
+def _cos(_: None, x: Array) -> Any:
+    return elementary.cos(x)
+
+
+def _cos_slope(_: None, x: Array) -> Any:
+    return -elementary.sin(x)
+
+
+def _tan(_: None, x: Array) -> Any:
+    return elementary.tan(x)
+
+
+def _tan_slope(_: None, x: Array) -> Any:
+    t = elementary.tan(x)
+    return 1.0 + t * t
+
+
 def _atan(_: None, x: Array) -> Any:
     return elementary.atan(x)
 
@@ -326,6 +347,9 @@ def _atan_slope(_: None, x: Array) -> Any:
     return 1.0 / (1.0 + x * x)
 
 
+_register("sin", "sin(x)", _sin, "cos(x)", _cos)
+_register("cos", "cos(x)", _cos, "-sin(x)", _cos_slope)
+_register("tan", "sin(x) / cos(x)", _tan, "1 + tan(x)^2", _tan_slope)
 _register("sinh", "(e^x - e^-x) / 2", _sinh, "cosh(x)", _cosh)
 _register("cosh", "(e^x + e^-x) / 2", _cosh, "sinh(x)", _sinh)
 _register("asinh", "log(x + sqrt(x^2 + 1))", _asinh, "1 / sqrt(1 + x^2)", _asinh_slope)

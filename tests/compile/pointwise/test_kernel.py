@@ -28,7 +28,7 @@ from isoconv.ops.interpret import interpret
 from isoconv.run.inference import Predictor
 
 CHANNELS = 37
-SMOOTH = ("sinh", "cosh", "asinh", "acosh", "atanh", "asin", "acos", "atan")
+SMOOTH = ("sin", "cos", "tan", "sinh", "cosh", "asinh", "acosh", "atanh", "asin", "acos", "atan")
 # Settings and number of float operands that are alike, for every pointwise operation of floats.
 ALIKE = {
     "abs": (1, None), "copy": (1, None), "erf": (1, None), "exp": (1, None), "gelu": (1, None),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from tests.nn.layers import alone, layer_of, public_layers, takes_several
 
 import isoconv as ic
 from isoconv import nn
-from isoconv.errors import ArgumentError
+from isoconv.errors import ArgumentError, DataWarning
 from isoconv.exchange import from_onnx, save_onnx
 from isoconv.graph.operation import Array
 from isoconv.nn import models
@@ -76,6 +78,7 @@ def test_functions_of_one_value(tmp_path: Path) -> None:
     model = nn.Sequential(
         lambda x: f.asin(x) + f.acos(x) * f.atanh(x * 0.9) + f.acosh(f.cosh(x) + 1.0),
         lambda x: f.asinh(f.sinh(x)) + f.atan(x),
+        lambda x: f.sin(x * 3.0) + f.cos(x) * f.tan(x * 0.3),
     ).build((4, 5, 3))
     check(model, tmp_path / "model.onnx")
     images = np.random.default_rng(0).random((2, 4, 5, 3)).astype(np.float32)
@@ -259,6 +262,83 @@ BESIDE: dict[str, tuple[tuple[int, ...], Callable[..., nn.Tensor], tuple[tuple[i
 }  # fmt: skip
 
 
+class _Standardised(nn.Module):
+    """A convolution whose kernel has mean 0 and variance 1 for each filter, times a gain."""
+
+    def forward(self, x: nn.Tensor) -> nn.Tensor:
+        """Qiao et al. 2019, "Weight standardization"."""
+        weight = x.trace.parameter(self, "weight", (18, 4))
+        gain = x.trace.parameter(self, "gain", (4,), "ones")
+        ones = x.trace.parameter(self, "average", (1, 18), 1 / 18)
+        centred = weight - _F.matmul(ones, weight)
+        kernel = centred / _F.sqrt(_F.matmul(ones, _F.square(centred)) + 1e-5) * gain
+        return _F.conv2d(x, kernel.reshape(3, 3, 2, 4))
+
+
+class _Made(nn.Module):
+    """A convolution whose kernel is made of a weight of some shape."""
+
+    def __init__(self, shape: tuple[int, ...], made: Callable[..., nn.Tensor]) -> None:
+        self.shape, self.made = shape, made
+
+    def forward(self, x: nn.Tensor) -> nn.Tensor:
+        """``(H, W, 2)`` to four channels."""
+        weight = x.trace.parameter(self, "weight", self.shape)
+        return _F.conv2d(x, self.made(weight))
+
+
+COMPUTED: dict[str, tuple[nn.Module, str]] = {
+    "standardised": (_Standardised(), "0.weight, 0.gain, 0.average"),
+    "halved": (_Made((3, 3, 2, 4), lambda w: w * 0.5), "0.weight"),
+    "reshaped": (_Made((18, 4), lambda w: w.reshape(3, 3, 2, 4)), ""),
+    "moved": (_Made((4, 3, 3, 2), lambda w: _F.transpose(w, (1, 2, 3, 0))), ""),
+}
+"""A convolution, and the weights of which only what is computed of them is in a file."""
+
+
+@pytest.mark.parametrize("name", COMPUTED)
+def test_kernels_that_are_computed_of_weights(name: str, tmp_path: Path) -> None:
+    """They go out as numbers, which is told, and come back as weights of the same bits."""
+    layer, told = COMPUTED[name]
+    model = nn.Sequential(layer, nn.Flatten(), nn.Linear(2)).build((5, 6, 2), seed=3)
+    path = tmp_path / "model.onnx"
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always", DataWarning)
+        check(model, path)
+    ends = [str(each.message).rpartition("numbers: ")[2] for each in seen]
+    assert ends == [f"those of {told}"] * bool(told)
+    back = from_onnx(path)
+    learned = {own: array.shape for own, array in back.parameters().items()}
+    own = "0/Conv_0.weight" if told else "0.weight"
+    assert learned == {own: (3, 3, 2, 4), "2.weight": (48, 2), "2.bias": (2,)}
+    images = np.random.default_rng(5).random((3, 5, 6, 2)).astype(np.float32)
+    np.testing.assert_array_equal(back.predict(images), model.predict(images))
+
+
+def test_what_no_training_changes_stays_so(tmp_path: Path) -> None:
+    """A file's numbers that are no weights of the model are not learned when it comes back."""
+    large = nn.Upsample(scale_factor=2, mode="bilinear")
+    steps = (
+        ("conv", nn.Conv2d(4, 3), "images"), ("large", large, "conv"),
+        ("plane", nn.Constant((8, 1, 4), learned=False), "images"),
+        ("shift", nn.Constant((4,)), "images"), ("norm", nn.BatchNorm2d(), "large"),
+        ("sum", nn.Add(), "norm", "plane"), ("end", nn.Add(), "sum", "shift"),
+    )  # fmt: skip
+    model = nn.Network(steps, ("images",), "end").build((6, 7, 2), seed=1)
+    drawn = np.random.default_rng(1)
+    arrays = {name: drawn.random(a.shape).astype(np.float32) for name, a in model.weights.items()}
+    model.load_weights(arrays)
+    path = tmp_path / "model.onnx"
+    check(model, path)
+    back = from_onnx(path)
+    assert {name.removesuffix(".value") for name in back.parameters()} == {
+        name.removesuffix(".value") for name in model.parameters()
+    }
+    again = tmp_path / "again.onnx"
+    back.to_onnx(again)
+    assert from_onnx(again).parameters().keys() == back.parameters().keys()
+
+
 @pytest.mark.parametrize("name", BESIDE)
 def test_weights_beside_images(name: str, tmp_path: Path) -> None:
     """They go out for any number of images, are learned when they come back, and keep the bits."""
@@ -268,7 +348,9 @@ def test_weights_beside_images(name: str, tmp_path: Path) -> None:
     sides = {own: array.shape for own, array in model.parameters().items()}
     model.place(shape, {n: random.random(side).astype(np.float32) for n, side in sides.items()})
     path = tmp_path / "model.onnx"
-    check(model, path)
+    told = pytest.warns(DataWarning, match="numbers: those of 0.fixed.0.value$")
+    with told if name == "tokens and places" else nullcontext():
+        check(model, path)
     back = from_onnx(path)
     learned = {own for own, side in sides.items() if np.prod(side) > 1}
     assert learned <= set(back.parameters())

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import helper, numpy_helper
 from tests.exchange.onnx.graphs import (
     Array,
     attentive,
@@ -85,10 +86,12 @@ def test_batch_normalisation_is_folded_when_asked(tmp_path: Path) -> None:
     first, second = (model.predict(images) for model in (whole, folded))
     assert 0 < np.abs(first - second).max() < 1e-4
     model = classifier()
-    model.graph.node.append(node("Flatten", "c", "again"))
-    model.graph.output.extend([type(model.graph.output[0])(name="again")])
-    kept = from_onnx(written(tmp_path, model), fold_batch_norm=True, output="y")
+    again = [node("Flatten", "c", "again"), node("Concat", "y again", "both", axis=1)]
+    model.graph.node.extend(again)
+    path = written(tmp_path, model)
+    kept = from_onnx(path, fold_batch_norm=True, output="both")
     assert "features.1.weight" in kept.weights
+    assert "features.1.weight" not in from_onnx(path, fold_batch_norm=True).weights
 
 
 def test_an_imported_network_is_a_model(tmp_path: Path) -> None:
@@ -144,6 +147,29 @@ def test_what_a_file_leaves_open_is_settled_for_pictures(tmp_path: Path) -> None
     assert "its 1,000 results are taken for those of ImageNet's classes" in texts
 
 
+def test_a_file_of_bytes_takes_brightness_as_it_is(tmp_path: Path) -> None:
+    """Images of uint8 are not normalised before the graph, and nothing else may be asked for."""
+    nodes = [
+        node("Cast", "x", "f", to=1),
+        node("Conv", "f w", "c"),
+        node("GlobalAveragePool", "c", "p"),
+        node("Flatten", "p", "y"),
+    ]
+    given = made(nodes, (1, 3, 5, 4), {"w": random(1, 7, 3, 1, 1)})
+    given.graph.input[0].type.tensor_type.elem_type = 2
+    path = written(tmp_path, given)
+    images = np.random.default_rng(1).integers(0, 256, (1, 5, 4, 3)).astype(np.uint8)
+    model = ic.load(path)
+    wanted = witness(path, np.ascontiguousarray(np.moveaxis(images, -1, 1)))
+    found = model.predict(images, finish="none")
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-4)
+    assert model.trained_on is not None
+    assert model.trained_on.dtype == "uint8"
+    for read in (ic.load, from_onnx):
+        with pytest.raises(ArgumentError, match="normalise must be none, or left out: the file t"):
+            read(path, normalise="half")
+
+
 def test_all_unknown_operators_are_told_at_once(tmp_path: Path) -> None:
     """One error names every operator that there is no layer for, with its nodes and a way out."""
     nodes = [
@@ -154,7 +180,7 @@ def test_all_unknown_operators_are_told_at_once(tmp_path: Path) -> None:
         node("FancyAttention", "y", "z", domain="com.example"),
         node("QGemm", "y", "z2", domain="com.microsoft"),
     ]
-    path = written(tmp_path, made(nodes, (1, 3), {}))
+    path = written(tmp_path, made(nodes, (1, 3), {}, outputs="z z2"))
     with pytest.raises(CheckpointError) as caught:
         from_onnx(path)
     text = str(caught.value)
@@ -165,6 +191,65 @@ def test_all_unknown_operators_are_told_at_once(tmp_path: Path) -> None:
     assert text.endswith("ONNX Runtime quantises to ONNX's own with QuantFormat.QDQ")
     assert "give an earlier result with output=…" in text
     assert caught.value.path == path
+
+
+def test_what_a_result_does_not_need_is_left_out(tmp_path: Path) -> None:
+    """Operators without layers and other inputs stand in no one's way behind the result."""
+    nodes = [
+        node("Conv", "x w", "c"),
+        node("Relu", "c", "r"),
+        node("Flatten", "r", "y"),
+        node("NonZero", "r", "places"),
+        node("Mul", "keep keep", "unused"),
+    ]
+    model = made(nodes, (1, 3, 6, 5), {"w": random(1, 4, 3, 3, 3)})
+    model.graph.input.extend([helper.make_tensor_value_info("keep", 1, [1])])
+    path, images = written(tmp_path, model), random(2, 2, 6, 5, 3)
+    network = from_onnx(path)
+    assert {name.partition(".")[0] for name, *_ in network.steps} == {"c", "r"}
+    model.graph.node[2].CopyFrom(node("NonZero", "r", "y"))
+    later = written(tmp_path, model, "later.onnx")
+    with pytest.raises(CheckpointError, match=r"NonZero .*; give an earlier result with output=…"):
+        from_onnx(later)
+    with pytest.raises(ArgumentError, match=r"output must be the result of a layer of .*; got 'q'"):
+        from_onnx(later, output="q")
+    early = from_onnx(later, output="r").predict(images, finish="none")
+    whole = network.predict(images, finish="none")
+    np.testing.assert_array_equal(np.moveaxis(early, -1, 1).reshape(2, -1), whole)
+
+
+def test_a_cell_that_begins_with_an_array(tmp_path: Path) -> None:
+    """A recurrence written out, whose first state is an array; its matrix is one layer."""
+    nodes, state = [node("MatMul", "x w", "i")], "start"
+    for step in range(3):
+        nodes += [
+            node("MatMul", f"{state} u", f"h{step}"),
+            node("Add", f"i h{step}", f"a{step}"),
+            node("Tanh", f"a{step}", f"s{step}"),
+        ]
+        state = f"s{step}"
+    arrays = {"start": random(1, 1, 4), "u": random(2, 4, 4), "w": random(4, 6, 4)}
+    model = made(nodes, (1, 6), arrays, outputs=state)
+    path, images = written(tmp_path, model), random(5, 3, 6)
+    network = from_onnx(path)
+    found = network.predict(images, finish="none")
+    np.testing.assert_allclose(found, taken(path, images), rtol=1e-5, atol=1e-6)
+    shapes = {name: array.shape for name, array in network.parameters().items()}
+    assert sorted(shapes.values()) == [(1, 4), (4, 4), (6, 4)]
+
+
+def test_arrays_of_nodes_are_shared_by_nobody(tmp_path: Path) -> None:
+    """Exporters that write weights as nodes name none of them: nothing is told of what is apart."""
+    arrays = {"w": random(1, 4, 3, 1, 1), "v": random(2, 4, 4, 1, 1)}
+    shifts = {"b": random(3, 1, 4, 1, 1), "c": random(4, 1, 4, 1, 1)}
+    nodes = [
+        *(node("Constant", "", name, value=numpy_helper.from_array(array, name))
+          for name, array in shifts.items()),
+        node("Conv", "x w", "o"), node("Add", "o b", "p"),
+        node("Conv", "p v", "q"), node("Add", "q c", "y"),
+    ]  # fmt: skip
+    network = from_onnx(written(tmp_path, made(nodes, (1, 3, 4, 5), arrays)))
+    assert sorted(network.parameters()) == ["o.bias", "o.weight", "q.bias", "q.weight"]
 
 
 def test_all_misfits_are_told_at_once(tmp_path: Path) -> None:
@@ -178,7 +263,8 @@ def test_all_misfits_are_told_at_once(tmp_path: Path) -> None:
         node("Reshape", "x four", "e"),
     ]
     arrays = {"w": random(1, 4, 3, 2, 2), "odd": random(1, 2), "wide": random(1, 4, 5, 2, 2)}
-    path = written(tmp_path, made(nodes, (1, 3, 5, 5), {**arrays, "four": np.array([4, 75])}))
+    arrays["four"] = np.array([4, 75])
+    path = written(tmp_path, made(nodes, (1, 3, 5, 5), arrays, outputs="y d e"))
     with pytest.raises(CheckpointError) as caught:
         from_onnx(path)
     text = str(caught.value)

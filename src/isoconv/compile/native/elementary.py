@@ -16,6 +16,7 @@ from llvmlite import ir
 from isoconv.arithmetic import bits, trigonometric
 from isoconv.arithmetic import elementary as definition
 from isoconv.arithmetic.philox import KEY_STEPS, MULTIPLIERS, ROUNDS
+from isoconv.compile.native.trigonometric import cosine, sine, tangent
 from isoconv.errors import CompileError
 
 __all__ = ["FUNCTIONS", "Lanes", "emit", "emit_power", "philox_words"]
@@ -436,12 +437,15 @@ def _atan(v: Lanes, x: ir.Value) -> ir.Value:
 
 _CORES: dict[str, Callable[[Lanes, ir.Value], ir.Value]] = {
     "atan": _atan,
+    "cos": cosine,
     "erf": _erf,
     "exp": _exp,
     "expm1": _expm1,
     "log": _log,
     "log1p": _log1p,
     "sigmoid": _sigmoid,
+    "sin": sine,
+    "tan": tangent,
     "tanh": _tanh,
 }
 

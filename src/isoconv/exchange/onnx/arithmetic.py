@@ -12,17 +12,18 @@ from isoconv.checks import LARGEST_SINGLE
 from isoconv.exchange.onnx.alignment import aligned
 from isoconv.exchange.onnx.building import Fixed, Given, NodeError, Use, Value
 from isoconv.exchange.onnx.converting import converts
+from isoconv.exchange.onnx.kinds import NARROW, is_whole
 from isoconv.nn import Add, Apply, Conv1d, Conv2d, Conv3d, Linear, Module, Multiply, Tensor
 from isoconv.nn import functional as f
 
-__all__ = ["joined"]
+__all__ = ["cut_off", "joined"]
 
 _UNARY: dict[str, Callable[..., Tensor]] = {
     "Abs": f.abs, "Acos": f.acos, "Acosh": f.acosh, "Asin": f.asin, "Asinh": f.asinh,
-    "Atan": f.atan, "Atanh": f.atanh, "Ceil": f.ceil, "Cosh": f.cosh, "Erf": f.erf,
+    "Atan": f.atan, "Atanh": f.atanh, "Ceil": f.ceil, "Cos": f.cos, "Cosh": f.cosh, "Erf": f.erf,
     "Exp": f.exp, "Floor": f.floor, "IsInf": f.isinf, "IsNaN": f.isnan, "Log": f.log, "Neg": f.neg,
     "Not": f.logical_not, "Reciprocal": f.reciprocal, "Round": f.round, "Sign": f.sign,
-    "Sinh": f.sinh, "Sqrt": f.sqrt,
+    "Sin": f.sin, "Sinh": f.sinh, "Sqrt": f.sqrt, "Tan": f.tan,
 }  # fmt: skip
 _BINARY: dict[str, Callable[..., Tensor]] = {
     "Add": f.add, "And": f.logical_and, "Div": f.divide, "Equal": f.equal, "Greater": f.greater,
@@ -36,6 +37,8 @@ _EXACT = ("Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Where")
 """Operators that give the same of whole numbers and of the floats that are as large."""
 _TENSORS = ("And", "Or", "Xor")
 """Operators that take no number."""
+_WRAPPING = ("Add", "Sub", "Mul", "Sum")
+"""Operators whose result may lie beyond what few bits hold."""
 
 
 @converts(*_UNARY)
@@ -86,6 +89,14 @@ def pair(use: Use) -> tuple[Given | None, Given | None]:
 def combined(use: Use, first: Given | None, second: Given | None) -> Value:
     """The layer of an operator for two values that broadcast."""
     operator = use.node.operator
+    kind = use.kind()
+    if operator in _WRAPPING and kind in NARROW:
+        if operator == "Mul" and NARROW[kind] > 8:
+            raise NodeError(f"products must be of floats, or of 8 or 32 bits; got {kind}")
+        layer = _LAYERS[operator]() if operator in _LAYERS else Apply(_BINARY[operator])
+        return _wrapped(use, joined(use, (first, second), layer), kind)
+    if operator == "Div" and is_whole(kind):
+        return cut_off(use, joined(use, (first, second), Apply(f.divide)))
     number = None if operator in _TENSORS else _number(use, second)
     if number is not None and operator == "Div":
         # Only a power of two has a reciprocal that divides exactly.
@@ -97,8 +108,40 @@ def combined(use: Use, first: Given | None, second: Given | None) -> Value:
 
 
 def _takes_whole(use: Use, place: int) -> bool:
-    """Whether an input may be whole numbers, as an exponent may."""
-    return use.node.operator in _EXACT or (use.node.operator == "Pow" and place == 1)
+    """Whether an input may be whole numbers, as an exponent may, and what stands beside others."""
+    operator = use.node.operator
+    beside = operator in (*_BINARY, "Mod") and is_whole(use.kind())
+    return operator in _EXACT or (operator == "Pow" and place == 1) or beside
+
+
+def cut_off(use: Use, x: Value) -> Value:
+    """Numbers without what is behind the point."""
+    down = _of(use, _of(use, x, f.abs), f.floor)
+    return use.layer(Multiply(), [_of(use, x, f.sign), down], x.layout)
+
+
+@converts("Mod", since=10)
+def _mod(use: Use) -> Sequence[Given]:
+    """What is left of a division of whole numbers, with the sign of the divisor or the dividend."""
+    first, second = pair(use)
+    if not is_whole(use.kind()):
+        text = "it must be of whole numbers: no layer computes what is left of a quotient of floats"
+        raise NodeError(text)
+    over = joined(use, (first, second), Apply(f.divide))
+    whole = cut_off(use, over) if use.setting("fmod", 0) else _of(use, over, f.floor)
+    return [joined(use, (first, joined(use, (whole, second), Multiply())), Apply(f.subtract))]
+
+
+def _wrapped(use: Use, x: Value, kind: str) -> Value:
+    """Whole numbers as few bits hold them: what goes beyond one end comes back at the other."""
+    size = 2.0 ** NARROW[kind]
+    least = 0.0 if kind.startswith("u") else -size / 2
+    turns = _of(use, _of(use, _of(use, x, f.subtract, least), f.multiply, 1 / size), f.floor)
+    return joined(use, (x, _of(use, turns, f.multiply, size)), Apply(f.subtract))
+
+
+def _of(use: Use, x: Value, function: Callable[..., Tensor], *settings: float) -> Value:
+    return use.layer(Apply(function, settings), [x], x.layout)
 
 
 def _number(use: Use, given: Given | None) -> float | None:
@@ -130,6 +173,8 @@ def joined(use: Use, parts: Sequence[Given | None], layer: Module) -> Value:
 @converts("Sum", "Mean", "Max", "Min", since=6)
 def _several(use: Use) -> Sequence[Given]:
     total: Given | None = use.value()
+    if use.node.operator == "Mean" and is_whole(use.kind()):
+        raise NodeError(f"it must average floats; got {use.kind()}")
     for part in use.inputs[1:]:
         total = combined(use, total, part)
     if use.node.operator == "Mean" and isinstance(total, Value):
@@ -170,7 +215,8 @@ def _as_bias(use: Use) -> Value | None:
     if sizes != wanted:
         return None
     layer.bias = True
-    use.into.origins[x.name] += (shift.name,)
+    if shift.name:
+        use.into.origins[x.name] += (shift.name,)
     use.into.weights[f"{x.name}.bias"] = shift.array.reshape(-1).astype(np.float32)
     return x
 

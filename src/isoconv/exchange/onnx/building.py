@@ -12,6 +12,7 @@ import numpy as np
 
 from isoconv.exchange.onnx.layouts import Layout, Row, flat, of_shape, row
 from isoconv.exchange.onnx.reader import Node, OnnxFile
+from isoconv.exchange.onnx.writing import RECORD
 from isoconv.graph.operation import Array
 from isoconv.nn import Constant, Flatten, Module, Reshape, Transpose
 from isoconv.nn.network import Step
@@ -72,12 +73,14 @@ class Building:
 
     Attributes:
         opset: version of the operators.
+        own: the file was written here, where each array that is learned has a name.
         values: what stands for each value of the graph.
         steps: of the network.
         weights: its arrays by name.
         shapes: of what each step gives, as its layout has it.
         origins: which of the file's arrays are in the weights of a step.
         split: nodes that make several rows of one image, in words.
+        kinds: of the elements of values of the graph; float32 where nothing is said.
         readers: how often each value of the graph is read, as a result too.
         makers: which node gives each value of the graph.
     """
@@ -86,9 +89,11 @@ class Building:
         self, file: OnnxFile, inputs: Mapping[str, Layout], *, fold_batch_norm: bool = False
     ) -> None:
         self.opset = file.opset
+        self.own = RECORD in file.metadata
         self.fold_batch_norm = fold_batch_norm
         self.values: dict[str, Given] = {name: Fixed(a, name) for name, a in file.arrays.items()}
         self.values |= {name: Value(name, layout) for name, layout in inputs.items()}
+        self.kinds = {given.name: given.kind or "float32" for given in file.inputs}
         self.readers = Counter(name for node in file.nodes for name in node.inputs)
         self.readers.update(given.name for given in file.outputs)
         self.makers = {name: node for node in file.nodes for name in node.outputs if name}
@@ -143,6 +148,13 @@ class Building:
             )
         self.shapes[free] = layout.shape
         return Value(free, layout)
+
+    def kind_of(self, name: str) -> str:
+        """The kind of a value's elements in the file."""
+        found = self.values.get(name)
+        if isinstance(found, Fixed):
+            return found.array.dtype.name
+        return self.kinds.get(name, "float32")
 
     def hold(self, size: int, *, kept: bool = True) -> None:
         """Count bytes before they are taken: a small file can double an array again and again.
@@ -280,6 +292,11 @@ class Use:
         """An input, or None where it is left out."""
         return self.inputs[place] if place < len(self.inputs) else None
 
+    def kind(self, place: int = 0) -> str:
+        """The kind of an input's elements; layers compute with floats all the same."""
+        names = self.node.inputs
+        return self.into.kind_of(names[place]) if place < len(names) else "float32"
+
     def value(self, place: int = 0) -> Value:
         """An input that a layer can read; an array becomes a layer.
 
@@ -288,7 +305,9 @@ class Use:
         """
         found = self.given(place)
         if isinstance(found, Fixed):
-            return self.into.constant(self.floats(found, place), self.name())
+            # Its array is that layer's, and none of those that the node's own layer holds.
+            made = self.inputs[place] = self.into.constant(self.floats(found, place), self.name())
+            return made
         if found is None:
             raise NodeError(f"input {place} must be there")
         return found

@@ -273,9 +273,10 @@ def _shifted(use: Use, y: Value, shift: Given | None, share: float) -> Value:
 
 @converts("MatMul")
 def _matmul(use: Use) -> Sequence[Given]:
-    """A product with a matrix of the file is a linear layer."""
+    """A product with a matrix of the file is a linear layer, if training is to change it."""
     x, other = use.value(), use.given(1)
-    if isinstance(other, Fixed) and other.array.ndim == 2:
+    learned = isinstance(other, Fixed) and (bool(other.name) or not use.into.own)
+    if isinstance(other, Fixed) and other.array.ndim == 2 and learned:
         return [product(use, x, other.array, None)]
     return [of_both(use, x, use.value(1))]
 

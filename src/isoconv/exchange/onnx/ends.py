@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import prod
 
 from isoconv.checks import check_shape, shown
@@ -14,18 +15,38 @@ from isoconv.exchange.onnx.writing import RECORD
 from isoconv.printable import printable
 from isoconv.wording import either
 
-__all__ = ["batch_of", "channels_last_in", "for_batch", "image_of", "result_of"]
+__all__ = ["batch_of", "channels_last_in", "for_batch", "image_of", "needed_for",
+           "result_of"]  # fmt: skip
 
 
-def image_of(
-    file: OnnxFile, input_shape: Sequence[int] | None, output: str | None = None
-) -> tuple[str, Layout]:
-    """The input for images: its name, and how images lie.
+def needed_for(file: OnnxFile, output: str | None) -> OnnxFile:
+    """A file without nodes and inputs that a result does not need.
 
     Args:
         file: that was read.
-        input_shape: of one image, where the file leaves sides free.
         output: name of the result; None for all that the file has.
+
+    Raises:
+        ArgumentError: nothing has that name.
+    """
+    if output is not None and not any(output in node.outputs for node in file.nodes):
+        raise _no_result(file, output)
+    wanted = {given.name for given in file.outputs} if output is None else {output}
+    nodes = []
+    for node in reversed(file.nodes):
+        if wanted.intersection(node.outputs) - {""}:
+            wanted.update(node.inputs)
+            nodes.append(node)
+    inputs = tuple(given for given in file.inputs if given.name in wanted)
+    return replace(file, nodes=tuple(nodes[::-1]), inputs=inputs or file.inputs)
+
+
+def image_of(file: OnnxFile, input_shape: Sequence[int] | None) -> tuple[str, Layout]:
+    """The input for images: its name, and how images lie.
+
+    Args:
+        file: of what the result needs.
+        input_shape: of one image, where the file leaves sides free.
 
     Raises:
         CheckpointError: there are several.
@@ -41,7 +62,7 @@ def image_of(
         sides = ("N", *("?" for _ in shape or ()))
     rank = len(sides)
     order = list(range(1, rank))
-    if rank >= 3 and not channels_last_in(file, output):
+    if rank >= 3 and not channels_last_in(file):
         order = order[1:] + order[:1]
     known = [side if isinstance(side, int) and side > 0 else None for side in sides]
     wanted = [known[axis] for axis in order]
@@ -78,22 +99,20 @@ _NO_MATTER = ("Shape", "Size", "Constant")
 """Operators that say nothing of how the axes of a value are meant."""
 
 
-def channels_last_in(file: OnnxFile, output: str | None = None) -> bool:
+def channels_last_in(file: OnnxFile) -> bool:
     """Whether images have their channels last in the file, and are transposed there at once.
 
-    So it is where all nodes that look at their axes, and that the result needs, are transpositions
-    that bring the last axis to the channels' place.
+    So it is where all nodes that look at their axes are transpositions that bring the last axis to
+    the channels' place.
 
     Args:
-        file: with one input.
-        output: name of the result; None for all that the file has.
+        file: with one input, of what the result needs.
     """
     if RECORD in file.metadata:
         # Written here, where images have their channels first, also where they are moved at once.
         return False
-    needed = _needed(file, [given.name for given in file.outputs] if output is None else [output])
     readers: dict[str, list[Node]] = {}
-    for node in needed:
+    for node in file.nodes:
         for name in node.inputs:
             readers.setdefault(name, []).append(node)
     looking = _looking(file.inputs[0].name, lambda name: readers.get(name, ()), _given_by)
@@ -117,17 +136,6 @@ def _transposed_last(file: OnnxFile, output: str) -> bool:
 
 def _given_by(node: Node) -> Sequence[str]:
     return node.outputs
-
-
-def _needed(file: OnnxFile, outputs: Sequence[str]) -> list[Node]:
-    """The nodes that some results need."""
-    wanted = set(outputs)
-    found = []
-    for node in reversed(file.nodes):
-        if wanted.intersection(node.outputs) - {""}:
-            wanted.update(node.inputs)
-            found.append(node)
-    return found[::-1]
 
 
 def _looking(
@@ -182,19 +190,23 @@ def result_of(file: OnnxFile, made: Building, output: str | None) -> Value:
         )
     found = made.values.get(names[0] if output is None else output)
     if not isinstance(found, Value):
-        listed = ", ".join(map(printable, names))
-        raise ArgumentError(
-            f"output must be the result of a layer of {file.path}, such as {listed}; got "
-            f"{shown(output or names[0])}",
-            argument="output",
-            value=output,
-        )
+        raise _no_result(file, output or names[0])
     if (batch := batch_of(file)) > 1 and found.sizes[:1] == (batch,):
         raise refused(file.path, [for_batch(batch)])
     ours = output is None and RECORD in file.metadata
     last = not ours and _transposed_last(file, names[0] if output is None else output)
     order = _order(found.sizes, len(made.values[file.inputs[0].name].sizes), ours=ours, last=last)
     return made.lying(found, found.layout.lying(order))
+
+
+def _no_result(file: OnnxFile, output: str) -> ArgumentError:
+    listed = ", ".join(printable(given.name) for given in file.outputs)
+    return ArgumentError(
+        f"output must be the result of a layer of {file.path}, such as {listed}; got "
+        f"{shown(output)}",
+        argument="output",
+        value=output,
+    )
 
 
 def batch_of(file: OnnxFile) -> int:

@@ -17,10 +17,12 @@ from isoconv.exchange.onnx.writing import (
 )
 from isoconv.graph.ir import Graph
 from isoconv.nn import Module, Trace
+from isoconv.nn.images import warn_outside
 from isoconv.nn.inference import inference_graph, weights_for
 from isoconv.nn.plain import canonical
 from isoconv.nn.snapshot import whole
 from isoconv.nn.storage import replace_file
+from isoconv.printable import printable
 
 __all__ = ["save_onnx"]
 __public__ = {"isoconv.exchange": ["save_onnx"]}
@@ -62,6 +64,9 @@ def save_onnx(
         MissingExtraError: the package `onnx` is not installed.
         OSError: the file cannot be written; an earlier file of that name stays whole.
 
+    A `DataWarning` names layers that go out in float64, such as quantised ones of which nothing
+    says that their input is bytes, since few programs run these.
+
     Example:
         >>> from isoconv import nn
         >>> from isoconv.exchange import save_onnx
@@ -97,6 +102,29 @@ def save_onnx(
         raise refusal("model", "fit into 2 GB as one ONNX file", model)
     onnx.checker.check_model(made, full_check=True)
     replace_file(place, made.SerializeToString())
+    for told in _told(writer):
+        warn_outside(f"{printable(place)}: {told}")
+
+
+def _told(writer: Writer) -> list[str]:
+    """What a person is to know of a graph that was written."""
+    told = []
+    if wide := writer.in_float64():
+        listed = ", ".join(
+            printable(name or "the model") + f" ({writer.reasons[name]})" * (name in writer.reasons)
+            for name in wide
+        )
+        told.append(
+            f"ONNX Runtime may not run it: it has no convolutions in float64, and {listed} "
+            "compute so; docs/onnx.md says what a layer needs to go out as an operator of bytes"
+        )
+    if computed := writer.computed():
+        listed = ", ".join(f"{printable(', '.join(of))}" for of in computed.values())
+        told.append(
+            "what is computed of weights alone goes out as numbers, and training from the file "
+            f"would train these numbers: those of {listed}"
+        )
+    return told
 
 
 def _package() -> Any:
@@ -146,18 +174,22 @@ def _message(
         order = channels_first(len(sides)) if sides else ()
         return helper.make_tensor_value_info(name, kind, ["N", *(sides[a] for a in order)])
 
+    made = {n: onnx.numpy_helper.from_array(array, n) for n, array in writer.weights.items()}
+    # What is no weight of the model must not be learned by whoever reads the file.
+    fixed = [name for name in made if name in writer.constants]
     graph = helper.make_graph(
-        [helper.make_node(op, inputs, outputs, name, **settings)
-         for op, inputs, outputs, name, settings in writer.nodes],
+        [*(helper.make_node("Constant", [], [name], name, value=made[name]) for name in fixed),
+         *(helper.make_node(op, inputs, outputs, name, **settings)
+           for op, inputs, outputs, name, settings in writer.nodes)],
         "isoconv",
         [info("images", shape)],
         [info("result", result.shape)],
-        [onnx.numpy_helper.from_array(array, name) for name, array in writer.weights.items()],
+        [array for name, array in made.items() if name not in fixed],
     )  # fmt: skip
     versions = [helper.make_opsetid("", writer.opset)]
-    made = helper.make_model(
+    file = helper.make_model(
         graph, opset_imports=versions, producer_name="isoconv",
         ir_version=helper.find_min_ir_version_for(versions),
     )  # fmt: skip
-    helper.set_model_props(made, metadata)
-    return made
+    helper.set_model_props(file, metadata)
+    return file

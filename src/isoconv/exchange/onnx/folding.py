@@ -159,17 +159,25 @@ def _filled(settings: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
     return [np.broadcast_to(value.reshape(-1)[0], sides)]
 
 
-def _steps(_: Settings, arrays: Sequence[Array]) -> int:
-    start, limit, step = (array.reshape(-1)[0] for array in arrays)
-    if start.dtype.kind != "i":
+def _numbers(arrays: Sequence[Array]) -> list[int]:
+    """Start, limit and step of a range: whole numbers, of floats too, since a sum would round."""
+    found = [array.reshape(-1)[0] for array in arrays]
+    if not all(
+        abs(number) <= 2**24 and number == int(number)
+        for number in found
+        if number.dtype.kind == "f"
+    ):
         raise _NotExactError
-    return len(range(int(start), int(limit), int(step)))
+    return [int(number) for number in found]
+
+
+def _steps(_: Settings, arrays: Sequence[Array]) -> int:
+    return len(range(*_numbers(arrays)))
 
 
 @fold("Range", count=_steps)
 def _range(_: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
-    start, limit, step = (array.reshape(-1)[0] for array in arrays)
-    return [np.arange(int(start), int(limit), int(step)).astype(start.dtype)]
+    return [np.arange(*_numbers(arrays)).astype(arrays[0].dtype)]
 
 
 @fold("Cast", count=_as_many)
@@ -375,7 +383,7 @@ def _remainder(settings: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
 
 
 def _angles(compute: Callable[[Array], Any]) -> Fold:
-    """Of arrays of the file alone, as codes of places are made: no kernel reduces an angle."""
+    """Of arrays of the file alone, as codes of places are made: they are no weights to learn."""
 
     def computed(_: Settings, arrays: Sequence[Array]) -> Sequence[Any]:
         return [np.asarray(compute(arrays[0].astype(np.float32)), arrays[0].dtype)]
@@ -385,3 +393,4 @@ def _angles(compute: Callable[[Array], Any]) -> Fold:
 
 fold("Sin", count=_as_many)(_angles(elementary.sin))
 fold("Cos", count=_as_many)(_angles(elementary.cos))
+fold("Tan", count=_as_many)(_angles(elementary.tan))

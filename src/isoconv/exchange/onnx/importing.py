@@ -18,9 +18,11 @@ from isoconv.exchange.onnx.ends import (
     channels_last_in,
     for_batch,
     image_of,
+    needed_for,
     result_of,
 )
 from isoconv.exchange.onnx.folding import folded, is_folded
+from isoconv.exchange.onnx.kinds import kinds_given
 from isoconv.exchange.onnx.layouts import Layout
 from isoconv.exchange.onnx.reader import Node, OnnxFile, open_onnx, refused
 from isoconv.exchange.onnx.sharing import apart, tied
@@ -95,7 +97,7 @@ directory
     """
     if output is not None:
         check_text("output", output)
-    file = open_onnx(check_path("path", path))
+    file = needed_for(open_onnx(check_path("path", path)), output)
     network = _network(file, input_shape, output, check_flag("fold_batch_norm", fold_batch_norm))
     if class_names is not None:
         with as_given(class_names=class_names):
@@ -103,14 +105,14 @@ directory
     if normalise is not None:
         if _said(network):
             raise _said_already(normalise)
-        prepared(network, normalise)
+        prepared(network, _rule_for(file, network, normalise) or normalise)
     return network
 
 
 def _network(
     file: OnnxFile, input_shape: Sequence[int] | None, output: str | None, fold: bool
 ) -> Network:
-    name, layout = image_of(file, input_shape, output)
+    name, layout = image_of(file, input_shape)
     facts = _record(file)
     if facts is not None and facts.input_shape != layout.shape:
         raise refused(file.path, ["the record of a model in it must be of its images"])
@@ -141,20 +143,20 @@ def load_onnx(path: str | Path, *, normalise: str | None = None) -> Network:
 
     Args:
         path: of the file.
-        normalise: see `from_onnx`; None for ``"imagenet"`` for coloured pictures, ``"unit"`` for
-            gray ones.
+        normalise: see `from_onnx`; None for ``"none"`` where the file takes uint8, ``"imagenet"``
+            for coloured pictures otherwise, ``"unit"`` for gray ones.
 
     Raises:
         ArgumentError, CheckpointError, NotEnoughMemoryError: as `from_onnx`.
     """
-    file = open_onnx(check_path("path", path))
+    file = needed_for(open_onnx(check_path("path", path)), None)
     sides = usual_shape(file)
     network = _network(file, sides, None, False)
     if sides is not None:
         told = "x".join(map(str, sides))
         warn_outside(f"{printable(path)} leaves the sides of its images free: {told} is taken")
     if not _said(network):
-        prepared_as_said(network, path, normalise)
+        prepared_as_said(network, path, _rule_for(file, network, normalise))
     elif normalise is not None:
         raise _said_already(normalise)
     shape = network.input_shape or ()
@@ -181,6 +183,21 @@ def usual_shape(file: OnnxFile) -> tuple[int, ...] | None:
     if not isinstance(channels, int) or channels < 1 or None not in known:
         return None
     return (*(side or USUAL_SIDE for side in known), channels)
+
+
+def _rule_for(file: OnnxFile, network: Network, normalise: str | None) -> str | None:
+    """How pictures are prepared for a file: as a person says, unless it takes bytes as they are.
+
+    Raises:
+        ArgumentError: a person says otherwise than the file.
+    """
+    if file.inputs[0].kind != "uint8":
+        return normalise
+    if normalise not in (None, "none"):
+        rule = "be none, or left out: the file takes bytes, brightness from 0 to 255"
+        raise refusal("normalise", rule, normalise)
+    shape = network.input_shape or ()
+    return "none" if len(shape) == 3 and shape[2] in (1, 3) else normalise
 
 
 def _said_already(normalise: str) -> ArgumentError:
@@ -214,12 +231,15 @@ def _record(file: OnnxFile) -> Facts | None:
 def _without(file: OnnxFile, normalisation: tuple[Array, Array]) -> OnnxFile | None:
     """The file without the nodes that normalise its images; None where it begins otherwise."""
     value, nodes = file.inputs[0].name, list(file.nodes)
+    constants = {node.outputs[0]: node for node in nodes if node.operator == "Constant"}
     for operator, array in zip(("Mul", "Add"), normalisation, strict=True):
         reading = [node for node in nodes if value in node.inputs]
         if len(reading) != 1 or reading[0].operator != operator or reading[0].inputs[0] != value:
             return None
         (node,) = reading
         held = file.arrays.get(node.inputs[1])
+        if held is None and node.inputs[1] in constants:
+            held = constants[node.inputs[1]].attributes.get("value")
         if held is None or not np.array_equal(held.reshape(-1), array.reshape(-1)):
             return None
         nodes.remove(node)
@@ -276,6 +296,7 @@ def converted(
             faults.append(f"{node.title}: its inputs or settings do not fit it ({error})")
             continue
         made.values.update(zip(node.outputs, found, strict=False))
+        made.kinds.update(kinds_given(node, made.kind_of))
     if faults:
         batch = batch_of(file)
         faults[:0] = [for_batch(batch)] if batch > 1 else made.split[:1]

@@ -7,6 +7,7 @@ from math import isfinite, prod
 
 import numpy as np
 
+from isoconv.exchange.onnx.arithmetic import cut_off
 from isoconv.exchange.onnx.building import Fixed, Given, NodeError, Use, Value
 from isoconv.exchange.onnx.converting import converts
 from isoconv.exchange.onnx.convolution import channels_last
@@ -16,7 +17,6 @@ from isoconv.exchange.onnx.tensors import FLOATS, KINDS
 from isoconv.nn import (
     Apply,
     Concatenate,
-    Multiply,
     Pad,
     PixelShuffle,
     PixelUnshuffle,
@@ -46,10 +46,7 @@ def _cast(use: Use) -> Sequence[Given]:
         return [use.layer(Apply(functional.not_equal, (0.0,)), [x], x.layout)]
     if not kind.startswith(("int", "uint")):
         raise NodeError(f"it must give floats, whole numbers or conditions; got {kind}")
-    size = use.layer(Apply(functional.abs), [x], x.layout)
-    down = use.layer(Apply(functional.floor), [size], x.layout)
-    sign = use.layer(Apply(functional.sign), [x], x.layout)
-    return [use.layer(Multiply(), [sign, down], x.layout)]
+    return [cut_off(use, x)]
 
 
 @converts("Shape")

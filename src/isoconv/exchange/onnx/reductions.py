@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from isoconv.exchange.onnx.building import Given, Use
+from isoconv.exchange.onnx.building import Given, NodeError, Use
 from isoconv.exchange.onnx.converting import converts
 from isoconv.exchange.onnx.folding import normal_axes
+from isoconv.exchange.onnx.kinds import is_whole
 from isoconv.exchange.onnx.layouts import Layout
 from isoconv.nn import Reduce
 
@@ -23,6 +24,8 @@ _KINDS = {
 def _reduced(use: Use, axes: Sequence[int] | None) -> list[Given]:
     x = use.value()
     rank = len(x.sizes)
+    if use.node.operator == "ReduceMean" and is_whole(use.kind()):
+        raise NodeError(f"it must average floats; got {use.kind()}")
     if not axes and use.setting("noop_with_empty_axes", 0):
         return [x]
     gone = normal_axes(axes or range(rank), rank)

@@ -43,7 +43,8 @@ _SAME = {
     "exp": "Exp", "log": "Log", "erf": "Erf", "relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh",
     "softsign": "Softsign", "sign": "Sign", "floor": "Floor", "round": "Round",
     "copy": "Identity", "acos": "Acos", "acosh": "Acosh", "asin": "Asin", "asinh": "Asinh",
-    "atan": "Atan", "atanh": "Atanh", "cosh": "Cosh", "sinh": "Sinh",
+    "atan": "Atan", "atanh": "Atanh", "cos": "Cos", "cosh": "Cosh", "sin": "Sin",
+    "sinh": "Sinh", "tan": "Tan",
 }  # fmt: skip
 
 
@@ -91,7 +92,7 @@ def _batch_norm(w: Writer, node: Node) -> Written:
     if plain and x.order[0] == len(x.shape) - 1:
         mean, _, gamma, beta = node.inputs[1:]
         indices = (gamma, beta, mean, inverse.inputs[0])
-        names = [w.array(w.fixed(i), w.name_of(i)) for i in indices]
+        names = [w.array(w.fixed(i), w.name_of(i, state=True)) for i in indices]
         y = w.one("BatchNormalization", x.name, *names, epsilon=float(inverse.attrs.eps))
         return w.like(y, x)
     middle, inv, factor, more = (w.beside(i, x) for i in node.inputs[1:])

@@ -115,13 +115,21 @@ def _convolution(w: Writer, node: Node) -> Written | None:
     x = w.value(source)
     known = w.facts.get(x.name)
     held = _held(array)
-    if not isinstance(known, _Shifted) or held is None:
+    if not isinstance(known, _Shifted):
+        w.because("its input is not known to be bytes")
+        return None
+    if held is None:
+        w.because("its weights do not fit into 8 bits")
         return None
     kind, shift = held
     low, high = KINDS[known.integers.kind]
     furthest = max(abs(low - known.zero), abs(high - known.zero))
     most = furthest * int(abs(array).max()) * prod(array.shape[:-1])
-    if most >= _WHOLE or (known.integers.kind, kind) == ("int8", "uint8"):
+    if most >= _WHOLE:
+        w.because("int32 may not hold its sums")
+        return None
+    if (known.integers.kind, kind) == ("int8", "uint8"):
+        w.because("its weights go beyond 127, and its input is of int8")
         return None
     axes = (geometry.rank + 1, geometry.rank, *range(geometry.rank))
     if geometry.flip:
@@ -155,7 +163,7 @@ def _weight_name(w: Writer, index: int) -> str:
     """The name of the weight that an array is made of."""
     while w.graph[index].inputs:
         index = w.graph[index].inputs[0]
-    return w.name_of(index)
+    return w.name_of(index, state=True)
 
 
 @attempts("reshape")
@@ -166,20 +174,10 @@ def _reshape(w: Writer, node: Node) -> Written | None:
     known, shape = w.facts.get(x.name), node.spec.shape
     y = w.plain(node)
     if isinstance(known, _Shifted):
-        own = _moved(w, node, replace(x, name=known.integers.name))
+        own = w.moved(node, replace(x, name=known.integers.name))
         w.facts[y.name] = replace(known, integers=replace(known.integers, name=own.name))
     elif isinstance(known, _Sums) and shape[-1:] == x.shape[-1:]:
         w.facts[y.name] = replace(known, moved=(*known.moved, node))
-    return y
-
-
-def _moved(w: Writer, node: Node, x: Written) -> Written:
-    """What an operation makes of another value than its own."""
-    source = node.inputs[0]
-    own = w.values[source]
-    w.values[source] = x
-    y = w.plain(node)
-    w.values[source] = own
     return y
 
 
@@ -223,7 +221,7 @@ def _biased(w: Writer, name: str, bias: Array) -> Written | None:
 def _as_moved(w: Writer, known: _Sums, y: Written) -> Written:
     """What is as the sums were at first, as they are now."""
     for node in known.moved:
-        y = _moved(w, node, y)
+        y = w.moved(node, y)
     return y
 
 

@@ -17,7 +17,14 @@ from isoconv.errors import ArgumentError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import Graph, Node
 from isoconv.graph.operation import Array, operation
-from isoconv.ops import Broadcast, ConvGeometry, ConvGradInput, CountAttrs, Shape
+from isoconv.ops import (
+    Broadcast,
+    ConvGeometry,
+    ConvGradInput,
+    CountAttrs,
+    Permutation,
+    Shape,
+)
 from isoconv.ops.interpret import interpret
 
 __all__ = [
@@ -32,6 +39,9 @@ INTEGERS = {"uint8": 2, "int8": 3}
 
 RECORD, PREPROCESSING = "isoconv", "isoconv.preprocessing"
 """Keys of a file's metadata: the model's record as `Module.describe` has it; what normalises."""
+
+COMPUTED = ":computed"
+"""What the name of an array that is computed of a weight has behind that of the weight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +142,7 @@ class Writer:
         weights: arrays by name.
         values: by position what was written.
         facts: by the name of a value what is known of it.
+        reasons: by layer why its whole numbers are not those of ONNX's quantised operators.
         places: by the name of places of maxima that of ONNX's own, and the sides they count in.
     """
 
@@ -142,6 +153,9 @@ class Writer:
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self.values: dict[int, Written] = {}
         self.facts: dict[str, object] = {}
+        self.reasons: dict[str, str] = {}
+        self._wide: dict[str, str] = {}
+        self._computed: dict[str, dict[str, None]] = {}
         self.places: dict[str, tuple[str, tuple[int, ...]]] = {}
         self._arrays = arrays
         self._direct = {i: _direct(graph, i) for i in range(len(graph))}
@@ -229,6 +243,14 @@ class Writer:
         """Write an operation as always."""
         return _TABLE[node.op](self, node)
 
+    def moved(self, node: Node, x: Written) -> Written:
+        """What an operation that moves its operand makes of another value, of any dtype."""
+        (source,), dtype = node.inputs, self._dtype
+        own, self.values[source], self._dtype = self.values[source], x, ""
+        y = self.plain(node)
+        self.values[source], self._dtype = own, dtype
+        return y
+
     def _keep(self, node: Node, name: str) -> None:
         """Note that what was moved alone is of the kind that it was."""
         names = [self.values[i].name if i in self.values else "" for i in node.inputs]
@@ -285,11 +307,30 @@ class Writer:
         place = f"{self._layer}/" if self._layer else ""
         results = [f"{place}{op}_{number}" + (f":{i}" if i else "") for i in range(count)]
         self.nodes.append((op, list(inputs), results, f"{place}{op}_{number}", settings))
+        if self._dtype == "float64":
+            self._wide[results[0]] = self._layer
         return results
+
+    def because(self, reason: str) -> None:
+        """Note why the layer that is written is not one of ONNX's quantised operators."""
+        self.reasons[self._layer] = reason
+
+    def in_float64(self) -> list[str]:
+        """Layers whose nodes compute in float64; those with sums in int32 are not among them."""
+        exact = {results[0] for op, _, results, _, _ in self.nodes if op == "ConvInteger"}
+        counted = {self._wide[name] for name in exact if name in self._wide}
+        kept = (results[0] for _, _, results, _, _ in self.nodes)
+        layers = dict.fromkeys(self._wide[name] for name in kept if name in self._wide)
+        return [layer for layer in layers if layer not in counted]
 
     def one(self, op: str, *inputs: str, **settings: Any) -> str:
         """Add a node of one result; gives its name."""
         return self.node(op, inputs, **settings)[0]
+
+    @property
+    def constants(self) -> set[str]:
+        """Names of the arrays that are no weights of the model."""
+        return {*self._constants.values()}
 
     def array(self, values: Any, name: str = "") -> str:
         """The name of an array; equal ones without names are there once."""
@@ -308,15 +349,46 @@ class Writer:
         self.weights[wanted] = array.copy(order="C")
         return wanted
 
-    def name_of(self, index: int) -> str:
-        """The name of a weight, also reshaped or once for each image; "" for what is none."""
+    def name_of(self, index: int, *, state: bool = False) -> str:
+        """The name of a weight, also reshaped, its axes moved or once for each image.
+
+        What is computed of weights that are learned has a name of its own, and all else none, "":
+        whoever reads the file learns what has a name.
+
+        Args:
+            index: of a value that follows from weights alone.
+            state: for an operand that no training changes, which keeps its name, too.
+        """
         node = self.graph[index]
-        while isinstance(node.attrs, (Broadcast, Shape)):
+        while isinstance(node.attrs, (Broadcast, Permutation, Shape)):
             source = self.graph[node.inputs[0]]
             if source.spec.size != node.spec.size:
-                return ""
+                break
             node = source
-        return str(node.attrs.name) if node.op == "input" else ""
+        given: Any = node.attrs
+        if node.op == "input":
+            return str(given.name) if state or given.kind == "parameter" else ""
+        learned = self._learned(index)
+        if not learned:
+            return ""
+        name = learned[0] + COMPUTED
+        self._computed.setdefault(name, {}).update(dict.fromkeys(learned))
+        return name
+
+    def _learned(self, index: int) -> list[str]:
+        """The parameters that a value is computed of, in the order of the graph."""
+        seen, waiting = {index}, [index]
+        while waiting:
+            more = {*self.graph[waiting.pop()].inputs} - seen
+            seen |= more
+            waiting.extend(more)
+        nodes = (self.graph[place] for place in sorted(seen))
+        return [n.attrs.name for n in nodes if n.op == "input" and n.attrs.kind == "parameter"]
+
+    def computed(self) -> dict[str, list[str]]:
+        """Parameters of which only what is computed of them is written, by its name in the file."""
+        kept = {name.rstrip("'") for name in self.weights}
+        return {name: [*of] for name, of in self._computed.items() if name in kept}
 
     def number(self, value: float) -> str:
         """The name of one number, in the dtype of what is written."""

@@ -46,7 +46,8 @@ __public__ = {
     "isoconv.nn.models": ["ALL_MODELS", "MAP_MODELS", "MODELS", "create"],
 }
 
-Make = Callable[[int, tuple[int, ...] | None], Sequential]
+Make = Callable[..., Sequential]
+"""``make(classes, input_shape, **settings)``, where a model has any."""
 _NO_MODELS = ("ALL_MODELS", "MAP_MODELS", "MODELS", "create")
 MAP_MODELS: dict[str, Make] = {"small_unet": small_unet, "unet": unet}
 """All models that give each place of a picture a class, the usual one first."""

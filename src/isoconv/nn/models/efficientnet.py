@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from isoconv.checks import LARGEST, check_count
+from isoconv.checks import LARGEST, check_count, check_flag, check_number
 from isoconv.nn.activations import SiLU
 from isoconv.nn.combining import Residual, Sequential
 from isoconv.nn.convolution import Conv2d, DepthwiseConv2d
@@ -38,41 +38,64 @@ LEFT_OUT = 0.2
 the 16 is n/16 of it."""
 
 
-def efficientnet_b0(classes: int = 10, input_shape: tuple[int, ...] | None = None) -> Sequential:
+def efficientnet_b0(
+    classes: int = 10,
+    input_shape: tuple[int, ...] | None = None,
+    *,
+    eps: float = 1e-5,
+    same: bool = False,
+) -> Sequential:
     """Tan and Le 2019, "EfficientNet: rethinking model scaling", table 1.
 
     Blocks of a 1×1 convolution that widens, a depthwise one of 3×3 or 5×5, squeeze-and-excitation
     and a 1×1 convolution that narrows, with SiLU, and with a residual connection where the shape
-    stays; in training a block is now and then left out. Zeros on both sides alike, as in PyTorch's
-    versions. Images of up to 64×64 take the first two strides of 2 as 1.
+    stays; in training a block is now and then left out. Images of up to 64×64 take the first two
+    strides of 2 as 1.
 
     Args:
         classes: number of outputs.
         input_shape: ``(H, W, C)``; None for ``(224, 224, 3)``.
+        eps: added to the variances of batch normalisation: PyTorch's constant; the authors' is
+            1e-3.
+        same: pad as TensorFlow does, the odd zero behind, as its authors do, in place of both sides
+            alike, as torchvision does.
+
+    Raises:
+        ArgumentError: a setting outside its allowed values.
 
     Example:
         >>> efficientnet_b0(1000).summary((224, 224, 3)).parameters
         5288548
     """
-    kind = _Kind(SiLU, BatchNorm2d, lambda kernel: kernel // 2, excited=True)
+    kind = _Kind(SiLU, eps, 0.1, same, excited=True)
     return _efficientnet(kind, classes, input_shape)
 
 
-def efficientnet_lite0(classes: int = 10, input_shape: tuple[int, ...] | None = None) -> Sequential:
+def efficientnet_lite0(
+    classes: int = 10,
+    input_shape: tuple[int, ...] | None = None,
+    *,
+    eps: float = 1e-3,
+    same: bool = True,
+) -> Sequential:
     """EfficientNet-Lite0, 2020: `efficientnet_b0` for small machines, by its authors.
 
-    No squeeze-and-excitation, ReLU6 in place of SiLU, TensorFlow's padding ``"same"``, which has
-    the odd zero behind.
+    No squeeze-and-excitation, ReLU6 in place of SiLU.
 
     Args:
         classes: number of outputs.
         input_shape: ``(H, W, C)``; None for ``(224, 224, 3)``.
+        eps: added to the variances of batch normalisation.
+        same: pad as TensorFlow does, the odd zero behind, in place of both sides alike.
+
+    Raises:
+        ArgumentError: a setting outside its allowed values.
 
     Example:
         >>> efficientnet_lite0(1000).summary((224, 224, 3)).parameters
         4652008
     """
-    kind = _Kind(ReLU6, lambda: BatchNorm2d(eps=1e-3, momentum=0.01), lambda _: "same", False)
+    kind = _Kind(ReLU6, eps, 0.01, same, excited=False)
     return _efficientnet(kind, classes, input_shape)
 
 
@@ -82,15 +105,25 @@ class _Kind:
 
     Attributes:
         activation: behind each normalisation but a block's last.
-        norm: behind each convolution.
-        padding: of a convolution, by its kernel.
+        eps: added to variances.
+        momentum: share of the newest statistics in those of batch normalisation.
+        same: whether padding is TensorFlow's.
         excited: whether channels are weighed.
     """
 
     activation: Callable[[], Module]
-    norm: Callable[[], Module]
-    padding: Callable[[int], PaddingSetting]
+    eps: float
+    momentum: float
+    same: bool
     excited: bool
+
+    def padding(self, kernel: int) -> PaddingSetting:
+        """Of a convolution with this kernel."""
+        return "same" if self.same else kernel // 2
+
+    def norm(self) -> Module:
+        """What stands behind each convolution."""
+        return BatchNorm2d(eps=self.eps, momentum=self.momentum)
 
     def normalised(self, convolution: Module) -> list[Module]:
         """A convolution with what follows it."""
@@ -98,6 +131,8 @@ class _Kind:
 
 
 def _efficientnet(kind: _Kind, classes: int, input_shape: tuple[int, ...] | None) -> Sequential:
+    check_number("eps", kind.eps, least=0)
+    check_flag("same", kind.same)
     small = is_small(input_shape)
     stem = Conv2d(STEM, 3, 1 if small else 2, kind.padding(3), bias=False)
     steps = kind.normalised(stem)

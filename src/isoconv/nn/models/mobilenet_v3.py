@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from isoconv.checks import LARGEST, check_count
+from isoconv.checks import LARGEST, check_count, check_flag, check_number
 from isoconv.nn.activations import ReLU
 from isoconv.nn.combining import Residual, Sequential
 from isoconv.nn.convolution import Conv2d, DepthwiseConv2d
@@ -16,7 +16,7 @@ from isoconv.nn.module import Module
 from isoconv.nn.normalization import BatchNorm2d
 from isoconv.nn.piecewise import Hardsigmoid, Hardswish
 from isoconv.nn.regularization import Dropout
-from isoconv.nn.settings import is_small
+from isoconv.nn.settings import PaddingSetting, is_small
 
 __all__ = ["mobilenet_v3_large", "mobilenet_v3_small"]
 __public__ = {"isoconv.nn.models": ["*"]}
@@ -79,7 +79,13 @@ LITTLE = (
 )
 
 
-def mobilenet_v3_large(classes: int = 10, input_shape: tuple[int, ...] | None = None) -> Sequential:
+def mobilenet_v3_large(
+    classes: int = 10,
+    input_shape: tuple[int, ...] | None = None,
+    *,
+    eps: float = 1e-3,
+    same: bool = False,
+) -> Sequential:
     """Howard et al. 2019, "Searching for MobileNetV3", table 1.
 
     Blocks of a 1×1 convolution that widens, a depthwise one, squeeze-and-excitation in some and a
@@ -89,70 +95,106 @@ def mobilenet_v3_large(classes: int = 10, input_shape: tuple[int, ...] | None = 
     Args:
         classes: number of outputs.
         input_shape: ``(H, W, C)``; None for ``(224, 224, 3)``.
+        eps: added to the variances of batch normalisation: torchvision's constant; timm's is 1e-5.
+        same: pad as TensorFlow does, the odd zero behind, in place of both sides alike.
+
+    Raises:
+        ArgumentError: a setting outside its allowed values.
 
     Example:
         >>> mobilenet_v3_large(1000).summary((224, 224, 3)).parameters
         5483032
     """
-    return _mobilenet_v3(LARGE, 1280, classes, input_shape)
+    return _mobilenet_v3(_Kind(LARGE, 1280, eps, same), classes, input_shape)
 
 
-def mobilenet_v3_small(classes: int = 10, input_shape: tuple[int, ...] | None = None) -> Sequential:
+def mobilenet_v3_small(
+    classes: int = 10,
+    input_shape: tuple[int, ...] | None = None,
+    *,
+    eps: float = 1e-3,
+    same: bool = False,
+) -> Sequential:
     """Howard et al. 2019, "Searching for MobileNetV3", table 2; see `mobilenet_v3_large`.
 
     Args:
         classes: number of outputs.
         input_shape: ``(H, W, C)``; None for ``(224, 224, 3)``.
+        eps: added to the variances of batch normalisation: torchvision's constant; timm's is 1e-5.
+        same: pad as TensorFlow does, the odd zero behind, in place of both sides alike.
+
+    Raises:
+        ArgumentError: a setting outside its allowed values.
 
     Example:
         >>> mobilenet_v3_small(1000).summary((224, 224, 3)).parameters
         2542856
     """
-    return _mobilenet_v3(LITTLE, 1024, classes, input_shape)
+    return _mobilenet_v3(_Kind(LITTLE, 1024, eps, same), classes, input_shape)
 
 
-def _mobilenet_v3(
-    blocks: Sequence[Block], features: int, classes: int, input_shape: tuple[int, ...] | None
-) -> Sequential:
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What networks do not share.
+
+    Attributes:
+        blocks: rows of the paper's table.
+        features: outputs of the last layer but one.
+        eps: added to variances.
+        same: whether padding is TensorFlow's.
+    """
+
+    blocks: Sequence[Block]
+    features: int
+    eps: float
+    same: bool
+
+    def padding(self, kernel: int) -> PaddingSetting:
+        """Of a convolution with this kernel."""
+        return "same" if self.same else kernel // 2
+
+    def normalised(self, convolution: Module, *activation: Module) -> list[Module]:
+        """A convolution with what follows it."""
+        return [convolution, BatchNorm2d(eps=self.eps, momentum=0.01), *activation]
+
+
+def _mobilenet_v3(kind: _Kind, classes: int, input_shape: tuple[int, ...] | None) -> Sequential:
+    check_number("eps", kind.eps, least=0)
+    check_flag("same", kind.same)
     halvings = 2 if is_small(input_shape) else 0
-    stem = Conv2d(STEM, 3, 1 if halvings else 2, padding=1, bias=False)
-    steps = _normalised(stem, Hardswish)
+    stem = Conv2d(STEM, 3, 1 if halvings else 2, kind.padding(3), bias=False)
+    steps = kind.normalised(stem, Hardswish())
     channels, halvings = STEM, max(halvings - 1, 0)
-    for block in blocks:
+    for block in kind.blocks:
         stride = block.stride
         if stride > 1 and halvings:
             stride, halvings = 1, halvings - 1
-        body = _body(block, channels, stride)
+        body = _body(kind, block, channels, stride)
         kept = stride == 1 and channels == block.filters
         steps.append(Residual(body) if kept else body)
         channels = block.filters
-    steps += _normalised(Conv2d(6 * channels, 1, bias=False), Hardswish)
+    steps += kind.normalised(Conv2d(6 * channels, 1, bias=False), Hardswish())
     return Sequential(
         *steps,
         GlobalAvgPool2d(),
-        Linear(features),
+        Linear(kind.features),
         Hardswish(),
         Dropout(0.2),
         Linear(check_count("classes", classes, most=LARGEST)),
     )
 
 
-def _normalised(convolution: Module, activation: Callable[[], Module]) -> list[Module]:
-    return [convolution, BatchNorm2d(eps=1e-3, momentum=0.01), activation()]
-
-
-def _body(block: Block, channels: int, stride: int) -> Sequential:
+def _body(kind: _Kind, block: Block, channels: int, stride: int) -> Sequential:
     """An inverted residual; its last convolution is linear."""
     activation = Hardswish if block.hard else ReLU
-    wide = _normalised(Conv2d(block.wide, 1, bias=False), activation)
-    deep = DepthwiseConv2d(block.kernel, stride, block.kernel // 2, bias=False)
+    wide = kind.normalised(Conv2d(block.wide, 1, bias=False), activation())
+    deep = DepthwiseConv2d(block.kernel, stride, kind.padding(block.kernel), bias=False)
     squeezed = _eighths(block.wide / 4)
     return Sequential(
         *(wide if block.wide != channels else []),
-        *_normalised(deep, activation),
+        *kind.normalised(deep, activation()),
         *([SqueezeExcitation(squeezed, ReLU(), Hardsigmoid())] if block.excited else []),
-        Conv2d(block.filters, 1, bias=False),
-        BatchNorm2d(eps=1e-3, momentum=0.01),
+        *kind.normalised(Conv2d(block.filters, 1, bias=False)),
     )
 
 

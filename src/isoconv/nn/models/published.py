@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from isoconv.data.names import RemoteFile
 
@@ -25,6 +26,7 @@ class Published:
         size: height and width of the images that they were measured on.
         mean: of each channel's brightness from 0 to 1, which is taken away.
         deviation: likewise, which is divided by.
+        settings: of the ready model, where they are not its usual ones.
         package: that carries the file, in its folder ``models``; "" for none.
     """
 
@@ -35,6 +37,7 @@ class Published:
     size: int = 224
     mean: tuple[float, ...] = IMAGENET[0]
     deviation: tuple[float, ...] = IMAGENET[1]
+    settings: Mapping[str, float] = field(default_factory=dict)
     package: str = ""
 
 
@@ -46,12 +49,11 @@ def _torchvision(model: str, name: str) -> Published:
 
 
 def _timm(
-    model: str, folder: str, name: str, *, owner: str = "rwightman", like_imagenet: bool = True
+    model: str, folder: str, name: str, *, owner: str = "rwightman", **more: Any
 ) -> Published:
-    """A file of timm's, of images normalised as ImageNet's are, or else from -1 to 1."""
+    """A file of timm's; ``more`` is what it has besides, see `Published`."""
     server = f"https://github.com/{owner}/pytorch-image-models/releases/download/{folder}"
-    found = _named_by_digits(model, server, name, "timm", "Apache-2.0")
-    return found if like_imagenet else replace(found, mean=(0.5,) * 3, deviation=(0.5,) * 3)
+    return replace(_named_by_digits(model, server, name, "timm", "Apache-2.0"), **more)
 
 
 def _named_by_digits(model: str, server: str, name: str, layout: str, licence: str) -> Published:
@@ -59,6 +61,9 @@ def _named_by_digits(model: str, server: str, name: str, layout: str, licence: s
     digits = name.removesuffix(".pth").rpartition("-")[2]
     return Published(model, RemoteFile(name, digits, (server,)), layout, licence)
 
+
+_FROM_MINUS_ONE: dict[str, Any] = {"mean": (0.5,) * 3, "deviation": (0.5,) * 3}
+"""Of networks whose images are normalised to -1 to 1."""
 
 PUBLISHED: Mapping[str, Published] = {
     "convnext_tiny": _torchvision("convnext_tiny", "convnext_tiny-983f1562.pth"),
@@ -91,8 +96,34 @@ PUBLISHED: Mapping[str, Published] = {
     "efficientnet_b0.ra_in1k": _timm(
         "efficientnet_b0", "v0.1-weights", "efficientnet_b0_ra-3dd342df.pth"
     ),
+    "efficientnet_lite0.ra_in1k": _timm(
+        "efficientnet_lite0",
+        "v0.1-weights",
+        "efficientnet_lite0_ra-37913777.pth",
+        settings={"eps": 1e-5, "same": False},
+    ),
     "mobilenetv2_100.ra_in1k": _timm(
         "mobilenet_v2", "v0.1-weights", "mobilenetv2_100_ra-b33bc2c4.pth"
+    ),
+    "mobilenetv3_large_100.miil_in21k_ft_in1k": _timm(
+        "mobilenet_v3_large",
+        "v0.1-tresnet",
+        "mobilenetv3_large_100_1k_miil_78_0-66471c13.pth",
+        settings={"eps": 1e-5},
+        mean=(0.0,) * 3,
+        deviation=(1.0,) * 3,
+    ),
+    "mobilenetv3_large_100.ra_in1k": _timm(
+        "mobilenet_v3_large",
+        "v0.1-weights",
+        "mobilenetv3_large_100_ra-f55367f5.pth",
+        settings={"eps": 1e-5},
+    ),
+    "mobilenetv3_small_100.lamb_in1k": _timm(
+        "mobilenet_v3_small",
+        "v0.1-weights",
+        "mobilenetv3_small_100_lamb-266a294c.pth",
+        settings={"eps": 1e-5},
     ),
     "resnet18.a1_in1k": _timm(
         "resnet18", "v0.1-rsb-weights", "resnet18_a1_0-d63eafa0.pth", owner="huggingface"
@@ -104,11 +135,31 @@ PUBLISHED: Mapping[str, Published] = {
     "resnext50_32x4d.a1h_in1k": _timm(
         "resnext50_32x4d", "v0.1-rsb-weights", "resnext50_32x4d_a1h-0146ab0a.pth"
     ),
+    "tf_efficientnet_b0.ns_jft_in1k": _timm(
+        "efficientnet_b0",
+        "v0.1-weights",
+        "tf_efficientnet_b0_ns-c0e6a31c.pth",
+        settings={"eps": 1e-3, "same": True},
+    ),
     "tf_efficientnet_lite0.in1k": _timm(
         "efficientnet_lite0",
         "v0.1-weights",
         "tf_efficientnet_lite0-0aa007d2.pth",
-        like_imagenet=False,
+        **_FROM_MINUS_ONE,
+    ),
+    "tf_mobilenetv3_large_100.in1k": _timm(
+        "mobilenet_v3_large",
+        "v0.1-weights",
+        "tf_mobilenetv3_large_100-427764d5.pth",
+        settings={"eps": 1e-3, "same": True},
+        **_FROM_MINUS_ONE,
+    ),
+    "tf_mobilenetv3_small_100.in1k": _timm(
+        "mobilenet_v3_small",
+        "v0.1-weights",
+        "tf_mobilenetv3_small_100-37f49e2b.pth",
+        settings={"eps": 1e-3, "same": True},
+        **_FROM_MINUS_ONE,
     ),
 }
 """Those of one publisher by the ready model's name, timm's by what timm calls them."""

@@ -306,6 +306,27 @@ def _acos_slope(v: Lanes, _: Any, x: Value) -> Value:
     return v.div(v.number(-1.0), _root(v, _around(v, x)))
 
 
+def _sin(v: Lanes, _: Any, x: Value) -> Value:
+    return v.function("sin", x)
+
+
+def _cos(v: Lanes, _: Any, x: Value) -> Value:
+    return v.function("cos", x)
+
+
+def _cos_slope(v: Lanes, _: Any, x: Value) -> Value:
+    return v.b.fneg(v.function("sin", x))
+
+
+def _tan(v: Lanes, _: Any, x: Value) -> Value:
+    return v.function("tan", x)
+
+
+def _tan_slope(v: Lanes, _: Any, x: Value) -> Value:
+    t = v.function("tan", x)
+    return v.add(v.mul(t, t), 1.0)
+
+
 def _atan(v: Lanes, _: Any, x: Value) -> Value:
     return v.function("atan", x)
 
@@ -320,15 +341,18 @@ _register_wide("asin", _asin, _asin_slope)
 _register_wide("asinh", _asinh, _asinh_slope)
 _register_wide("atan", _atan, _atan_slope)
 _register_wide("atanh", _atanh, _atanh_slope)
+_register_wide("cos", _cos, _cos_slope)
 _register_wide("cosh", _cosh, _sinh)
 _register_wide("elu", _elu, _elu_slope)
 _register_wide("gelu", _gelu, _gelu_slope)
 _register_wide("gelu_tanh", _gelu_tanh, _gelu_tanh_slope)
 _register_wide("mish", _mish, _mish_slope)
 _register_wide("silu", _silu, _silu_slope)
+_register_wide("sin", _sin, _cos)
 _register_wide("sinh", _sinh, _cosh)
 _register_wide("softplus", _softplus, _softplus_slope)
 _register_wide("softsign", _softsign, _softsign_slope)
+_register_wide("tan", _tan, _tan_slope)
 
 
 @emits("bce_with_logits")
