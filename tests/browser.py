@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from tests.left_out import BROWSER
 
 WEB = Path(__file__).parents[1] / "src/isoconv/explain/web"
 
@@ -37,7 +38,6 @@ LOOKS = [
 """Widths and whether colours are dark: each of either, and in the exhaustive tests all pairs."""
 
 LOOPBACK = {"127.0.0.1", "localhost", "[::1]", "::1"}
-MISSING = "no browser to look with: "
 
 
 class Remote:
@@ -81,10 +81,10 @@ def browser() -> Iterator[Remote]:
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        pytest.skip(f"{MISSING}Python's playwright is not installed")
+        pytest.skip(f"{BROWSER}Python's playwright is not installed")
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
-        pytest.skip(f"{MISSING}no chromium on PATH")
+        pytest.skip(f"{BROWSER}no chromium on PATH")
     with ThreadPoolExecutor(1, "browser") as thread, _origin() as port:
         playwright = thread.submit(sync_playwright().start).result()
         # No name but `ORIGIN` leads anywhere. Requests go their own way, as each that is looked at
@@ -243,33 +243,12 @@ def _origin() -> Iterator[int]:
             thread.join()
 
 
-# -- what was left out -----------------------------------------------------------------------
-
-
-def left_out(reports: list[Any]) -> str | None:
-    """One line on the tests that had no browser, from the reports of skipped tests."""
-    reasons: set[str] = set()
-    files: dict[str, int] = {}
-    for report in reports:
-        reason = str(report.longrepr[-1]) if isinstance(report.longrepr, tuple) else ""
-        if MISSING in reason:
-            reasons.add(reason.partition(MISSING)[2])
-            file = report.nodeid.partition("::")[0]
-            files[file] = files.get(file, 0) + 1
-    if not files:
-        return None
-    counted = ", ".join(f"{name} ({number})" for name, number in sorted(files.items()))
-    tests = sum(files.values())
-    why = ", ".join(sorted(reasons))
-    return f"left out {tests} tests that need a browser ({why}): {counted}"
-
-
 # -- accessibility ---------------------------------------------------------------------------
 
 
 def accessibility_faults(page: Remote) -> list[str]:
     """What axe-core finds wrong with a page as it is: the rule, how bad it is, and where."""
-    package = pytest.importorskip("axe_playwright_python", reason=f"{MISSING}no axe-core")
+    package = pytest.importorskip("axe_playwright_python", reason=f"{BROWSER}no axe-core")
     source = (Path(package.__file__).parent / "axe.min.js").read_text("utf-8")
     page.evaluate(source)
     found = page.evaluate("axe.run(document, {resultTypes: ['violations']})")

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import llvmlite.binding as llvm
 import pytest
-from tests.browser import browser, kept, left_out, new_page, page
+from tests.browser import browser, kept, new_page, page
+from tests.left_out import left_out
 
 from isoconv.compile.native import build, jit, kernels, worker
 from isoconv.compile.target import Target
@@ -103,7 +104,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """One line that says which tests had no browser, and why."""
-    line = left_out(terminalreporter.stats.get("skipped", []))
-    if line is not None:
+    """Lines that say which tests had no browser or no networks of their own, and why."""
+    for line in left_out(terminalreporter.stats.get("skipped", [])):
         terminalreporter.write_line(line, yellow=True)

@@ -6,6 +6,7 @@ import inspect
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import numpy as np
@@ -119,6 +120,35 @@ def test_standard_output_is_one_document(place: Path, name: str) -> None:
     assert values
     # What JSON does not have is not in it either.
     json.loads(result.stdout, parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize(
+    ("words", "work"),
+    [
+        (("train", "data.npz", "--model", "lenet5", "--epochs", 1, "--no-report", "--out", "talk"),
+         "isoconv.train.Trainer.fit"),
+        (("verify", "run"), "isoconv.train.verify"),
+        (("predict", "run", "a.png", "--out", "a.csv"), "isoconv.batch.predicting.predict_into"),
+    ],
+    ids=["train", "verify", "predict"],
+)  # fmt: skip
+def test_a_library_that_talks(
+    place: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[Any, ...], work: str
+) -> None:
+    """As Ray does of a node that is lost: that is not in the document."""
+    owner, _, name = work.rpartition(".")
+    real = getattr(resolve_name(owner), name)
+
+    def talking(*given: Any, **named: Any) -> Any:
+        print("(raylet) a node is dead")  # noqa: T201
+        return real(*given, **named)
+
+    monkeypatch.setattr(work, talking)
+    monkeypatch.chdir(place)
+    result = call(*words, "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)
+    assert "(raylet) a node is dead\n" in result.stderr
 
 
 def test_a_training(place: Path) -> None:

@@ -18,7 +18,7 @@ from isoconv.train import EarlyStopping, Trainer, optim, verify
 from isoconv.train.learning_rate import Constant, Cosine, OneCycle, Step, WarmUp
 from isoconv.train.losses import Loss
 from isoconv.train.optim import SGD, Adam, AdamW
-from isoconv.train.plain_settings import check_stored, from_plain, to_plain
+from isoconv.train.plain_settings import _versions, check_stored, from_plain, to_plain
 
 
 @dataclass(frozen=True)
@@ -291,3 +291,9 @@ def test_public_names_are_the_same() -> None:
     """What settings are called in files is what they are called in Python."""
     for name in ("SGD", "Adam", "AdamW"):
         assert to_plain(getattr(optim, name)(0.1))["type"] == name
+
+
+def test_the_version_is_that_of_the_code_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever was installed: a copy that comes first on the path has a version of its own."""
+    monkeypatch.setattr("isoconv.__version__", "9.9")
+    assert _versions.__wrapped__()["isoconv"] == "9.9"

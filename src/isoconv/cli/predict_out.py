@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from isoconv.cli.errors import UNREAD, WRONG, complain, note
-from isoconv.cli.table import print_json, reading_progress, say
+from isoconv.cli.table import json_alone, print_json, reading_progress, say
 from isoconv.printable import printable
 
 if TYPE_CHECKING:
@@ -47,19 +47,20 @@ def write_table(
     for line in inputs.notes:
         note(line)
     shape = trace_model(model, model.input_shape or (), training=False).output_tensor.shape
-    done = predict_into(
-        out,
-        model,
-        class_names_of(model, shape[-1]),
-        inputs,
-        scale=scale,
-        workers=workers,
-        cluster=cluster,
-        threads=threads,
-        target=target,
-        counting=Counting(reading_progress()),
-        told=note,
-    )
+    with json_alone():
+        done = predict_into(
+            out,
+            model,
+            class_names_of(model, shape[-1]),
+            inputs,
+            scale=scale,
+            workers=workers,
+            cluster=cluster,
+            threads=threads,
+            target=target,
+            counting=Counting(reading_progress()),
+            told=note,
+        )
     for line in done.examples:
         note(line)
     if done.lost + done.noted > len(done.examples):

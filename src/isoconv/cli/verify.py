@@ -13,7 +13,7 @@ import typer
 from isoconv.cli.errors import DIFFERENT
 from isoconv.cli.on_cluster import ClusterAddress, cluster_at
 from isoconv.cli.options import AsJson, RunPath, TargetName, Threads
-from isoconv.cli.table import print_json, reading_progress, say
+from isoconv.cli.table import json_alone, print_json, reading_progress, say
 from isoconv.errors import ArgumentError, CheckpointError
 
 if TYPE_CHECKING:
@@ -81,17 +81,18 @@ def verify(
     splits = parts_of_run(run, place, receipt.content, as_now=True)
     # The answer alone is for standard output.
     shown = reading_progress()
-    found = verify_run(
-        run,
-        None,
-        splits,
-        epochs=span,
-        workers=workers,
-        cluster=cluster_at(cluster),
-        threads=threads,
-        target=target,
-        progress=shown if workers > 1 or cluster or shown.is_terminal else False,
-    )
+    with json_alone():
+        found = verify_run(
+            run,
+            None,
+            splits,
+            epochs=span,
+            workers=workers,
+            cluster=cluster_at(cluster),
+            threads=threads,
+            target=target,
+            progress=shown if workers > 1 or cluster or shown.is_terminal else False,
+        )
     say(str(found))
     if as_json:
         print_json(_plain(found))

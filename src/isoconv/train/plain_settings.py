@@ -209,8 +209,15 @@ def versions() -> dict[str, Any]:
 def _versions() -> Mapping[str, Any]:
     from importlib.metadata import PackageNotFoundError, version
 
-    found: dict[str, Any] = {"arithmetic": ARITHMETIC_VERSION, "python": platform.python_version()}
-    for package in ("isoconv", "numpy", "llvmlite", "safetensors"):
+    from isoconv import __version__
+
+    found: dict[str, Any] = {
+        "arithmetic": ARITHMETIC_VERSION,
+        "python": platform.python_version(),
+        # Of the code that runs: another copy than the one that was installed may come first.
+        "isoconv": __version__,
+    }
+    for package in ("numpy", "llvmlite", "safetensors"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
