@@ -33,7 +33,7 @@ def test_npz_round_trip(tmp_path: Path) -> None:
     assert one.class_names == ("a", "b", "c", "d")
     assert (load(tmp_path / "two.npz").labels == LABELS).all()
     assert load(tmp_path / "two.npz", "test").images.dtype == np.float32
-    with pytest.raises(DataError, match=r"all uint8 or all floats.*uint8 to train on and float32"):
+    with pytest.raises(DataError, match=r"all uint8 or all floats.*uint8 in .* and float32"):
         load_splits(tmp_path / "two.npz")
 
 

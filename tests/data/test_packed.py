@@ -164,15 +164,49 @@ def test_a_file_must_stay_as_it_was_opened(tmp_path: Path) -> None:
         rows = rows_behind(data.images)
         assert rows is not None
         rows.ready()
+        held = data.images[1:3]
+        kept = held.copy()
         spoil()
-        for use in (rows.ready, data.digest):
-            with pytest.raises(DataFileError, match=told):
+        uses: tuple[Callable[[], object], ...] = (
+            rows.ready, rows.used, data.digest, lambda: data.images[0], lambda: data.images[[4, 1]],  # noqa: B023
+            lambda: np.asarray(data.images), lambda: data.images == 1,  # noqa: B023
+        )  # fmt: skip
+        for use in uses:
+            with pytest.raises(DataFileError, match=f"two.pack: {told}"):
                 use()
+        # What somebody holds is not the file's.
+        assert np.array_equal(held, kept)
     for size in (0, 100, PAGE, PAGE + 5000):
         shutil.copy(tmp_path / "kept", out)
         os.truncate(out, size)
         with pytest.raises(DataFileError, match=r"first page"):
             load(out)
+
+
+def test_a_file_that_was_only_touched_is_checked_anew(tmp_path: Path) -> None:
+    """Of another name it is the same; written to, with its time set back, it is not."""
+    out = two_blocks(tmp_path)
+    data = load(out)
+    wanted = data.images[:].copy()
+    out.rename(tmp_path / "other.pack")
+    assert np.array_equal(data.images, wanted)
+    rows = rows_behind(data.images)
+    assert rows is not None
+    rows.used()
+    state = (tmp_path / "other.pack").stat()
+    with (tmp_path / "other.pack").open("r+b") as file:
+        file.seek(PAGE + BLOCK + 5)
+        byte = file.read(1)
+        file.seek(PAGE + BLOCK + 5)
+        file.write(bytes([byte[0] ^ 1]))
+    os.utime(tmp_path / "other.pack", ns=(state.st_atime_ns, state.st_mtime_ns))
+    uses: tuple[Callable[[], object], ...] = (
+        rows.used, rows.ready, lambda: data.images[3], lambda: np.asarray(data.images)
+    )  # fmt: skip
+    for use in uses:
+        with pytest.raises(DataFileError, match=r"two.pack: block 1 .* is damaged"):
+            use()
+    assert np.array_equal(data.images[0], wanted[0])
 
 
 def test_images_go_to_other_processes_by_their_place(tmp_path: Path) -> None:

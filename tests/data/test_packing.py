@@ -214,8 +214,27 @@ def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for path, told in ((tmp_path / "a.npz", "ends in .pack"), (tmp_path / "no" / "a.pack", "No")):
         with pytest.raises(DataFileError, match=told):
             pack(source, path, progress=False)
-    with pack_writer.Writer(out).held(), pytest.raises(DataFileError, match="by another process"):
+    with pack_writer.Writer(out).held():
+        for given in (source, tmp_path / "not looked at"):
+            with pytest.raises(
+                DataFileError, match=r"a.pack: is being written by another"
+            ) as caught:
+                pack(given, out, progress=False)
+            assert not getattr(caught.value, "__notes__", [])
+    pictures = tmp_path / "pictures"
+    write_photographs(pictures, 4, (9, 9))
+    classes = next(each for each in pictures.iterdir() if each.is_dir())
+    with pytest.raises(DataFileError, match="must not lie in a folder of its source"):
+        pack(pictures, classes / "a.pack", progress=False)
+    pack(pictures, pictures / "a.pack", progress=False)
+    pack(pictures, tmp_path / "b.pack", progress=False)
+    assert (pictures / "a.pack").read_bytes() == (tmp_path / "b.pack").read_bytes()
+    shutil.rmtree(pictures)
+    (tmp_path / "b.pack").unlink()
+    (tmp_path / "a.pack.part.log").mkdir()
+    with pytest.raises(DataFileError, match="cannot be written: Is a directory"):
         pack(source, out, progress=False)
+    (tmp_path / "a.pack.part.log").rmdir()
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 8, 1))
         with pytest.raises(DataError, match=r"needs \d+ bytes of disk, of which .*; there are 1 b"):

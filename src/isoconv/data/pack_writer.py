@@ -122,14 +122,16 @@ class Writer:
         Raises:
             DataFileError: another one does.
         """
-        with self._own() as self._file, open_to_write(self._log_path) as self._log:
+        with self._own() as self._file:
             try:
-                yield self
+                with open_to_write(self._log_path) as self._log:
+                    yield self
             finally:
                 # Nobody wants what was never begun.
                 if os.fstat(self._file.fileno()).st_size <= PAGE:
-                    self._part.unlink(missing_ok=True)
-                    self._log_path.unlink(missing_ok=True)
+                    for path in (self._part, self._log_path):
+                        with suppress(OSError):
+                            path.unlink()
                 if fcntl is not None:
                     # Whoever keeps an error keeps the mapped file, and the lock with it.
                     with suppress(OSError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,7 +65,8 @@ def pack(
     Raises:
         ArgumentError: as `isoconv.data.load`.
         DataError: likewise, or the disk has no room.
-        DataFileError: likewise, or the file is there already or cannot be written.
+        DataFileError: likewise, or the file is there already, is being written by another process,
+            would lie in a folder of its source, or cannot be written.
         MissingExtraError: as `isoconv.data.load`.
 
     Example:
@@ -85,6 +86,7 @@ def pack(
         raise file_error(path, expected, found).within(argument="out", value=out)
     if os.path.lexists(path):
         raise bad_file(path, IS_THERE)
+    _check_beside(source, path)
     counting = Counting(check_progress(progress))
     try:
         # Before the source is looked through, which may take a while.
@@ -100,6 +102,25 @@ def pack(
         for line in getattr(error, "__notes__", ()):
             refused.add_note(line)
         raise refused from error
+
+
+def _check_beside(source: Source, path: Path) -> None:
+    """See that the file does not lie among the files of its source, which it would be one of.
+
+    Raises:
+        DataFileError: it does.
+    """
+    if not isinstance(source, str | Path):
+        return
+    folder = Path(source)
+    inside = False
+    # What is wrong with the source itself is told by whoever reads it.
+    with suppress(OSError, RuntimeError):
+        whole = folder.expanduser().resolve()
+        inside = whole.is_dir() and whole in path.absolute().parent.resolve().parents
+    if inside:
+        within = f"must not lie in a folder of its source, {printable(folder)}: among its pictures"
+        raise bad_file(path, f"{within} it would be a file that is left out")
 
 
 @contextmanager

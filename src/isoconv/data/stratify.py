@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,9 +61,8 @@ def held_out(
         )
     place = np.zeros(samples, np.int64)
     classes = np.zeros(samples, np.int64) if labels is None else labels
-    for number in np.unique(classes).tolist():
-        members = np.flatnonzero(classes == number)
-        order = members[permutation(len(members), seed, Purpose.SPLITS, 0, int(number))]
+    for number, members in _by_class(classes):
+        order = members[permutation(len(members), seed, Purpose.SPLITS, 0, number)]
         left = _groups(order.tolist(), pictures)
         for part, count in enumerate(_counts(len(members), fractions), 1):
             taken, left = _taken(left, count)
@@ -106,9 +105,8 @@ def dealt(
     place = np.zeros(samples, np.int64)
     classes = np.zeros(samples, np.int64) if labels is None else labels
     sizes = [0] * folds
-    for number in np.unique(classes).tolist():
-        members = np.flatnonzero(classes == number)
-        order = members[permutation(len(members), seed, Purpose.SPLITS, 0, int(number))]
+    for number, members in _by_class(classes):
+        order = members[permutation(len(members), seed, Purpose.SPLITS, 0, number)]
         own = [0] * folds
         for group in _groups(order.tolist(), pictures):
             fold = min(range(folds), key=lambda fold: (own[fold], sizes[fold], fold))
@@ -116,6 +114,16 @@ def dealt(
             own[fold] += len(group)
             sizes[fold] += len(group)
     return place
+
+
+def _by_class(classes: Array) -> Iterator[tuple[int, Array]]:
+    """The samples of each class that there is, both in ascending order.
+
+    In one pass, for there may be as many classes as samples.
+    """
+    order = np.argsort(classes, kind="stable")
+    numbers, first = np.unique(classes[order], return_index=True)
+    yield from zip(numbers.tolist(), np.split(order, first[1:]), strict=True)
 
 
 def _groups(order: Sequence[int], pictures: Sequence[str] | None) -> list[list[int]]:
