@@ -48,6 +48,7 @@ def test_what_is_said(words: tuple[str, ...], tmp_path: Path) -> None:
     assert call("predict", words[0], bad, *words[2:], "--out", tmp_path / "b.csv").exit_code == 2
     for more, text in (
         (("--out", "x.txt"), "end in .parquet, .csv or .jsonl"),
+        (("--out", f"{bad}/x.csv"), f"{bad}/x.csv.parts must be a folder; it is a file or"),
         (("--out", "x.csv", "--top", "2"), "--top bounds what is shown"),
         (("--out", "x.csv", "--csv"), "--csv prints what is shown"),
         (("--workers", "2"), "--workers is for a table"),

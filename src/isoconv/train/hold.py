@@ -74,7 +74,7 @@ class Hold:
             self._folder.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError):
             raise CheckpointError(
-                f"a run needs a folder; {self._folder} is a file or a broken link, or lies in one",
+                f"{self._folder} must be a folder; it is a file or a broken link, or lies in one",
                 path=self._folder,
             ) from None
         except OSError as error:
