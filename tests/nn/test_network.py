@@ -57,6 +57,28 @@ def test_layers_read_what_they_name() -> None:
     assert np.array_equal(model.predict(images, finish="none"), wanted)
 
 
+def test_a_linear_layer_of_what_is_no_image() -> None:
+    """A state that a network begins with is the same for each image, and its product is learned."""
+    steps = (
+        ("start", nn.Constant((3,)), "image"), ("next", nn.Linear(2), "start"),
+        ("flat", nn.Flatten(), "image"), ("own", nn.Linear(2), "flat"),
+        ("sum", nn.Add(), "own", "next"),
+    )  # fmt: skip
+    model = nn.Network(steps, ("image",), "sum").build((2, 2, 1), seed=1)
+    weights = {**model.weights, "start.value": np.array([1, -2, 3], np.float32)}
+    model.load_weights(weights)
+    images = np.arange(8, dtype=np.float32).reshape(2, 2, 2, 1)
+    found = model.predict(images, finish="none")
+    beside = weights["start.value"] @ weights["next.weight"] + weights["next.bias"]
+    wanted = images.reshape(2, 4) @ weights["own.weight"] + weights["own.bias"] + beside
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    data = ic.data.Dataset.from_arrays(images, np.array([0, 1]))
+    before = model.weights
+    ic.Trainer(model).fit(data, epochs=1)
+    changed = {name for name, a in model.weights.items() if not np.array_equal(a, before[name])}
+    assert changed == {*before}
+
+
 def test_networks_are_stored(tmp_path: Any) -> None:
     """A network goes into a file and comes back with its names, its shared layer and its bits."""
     model = branching().build((6, 5, 3), seed=4)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from isoconv.checks import LARGEST_SINGLE
-from isoconv.exchange.onnx.arithmetic import joined
+from isoconv.exchange.onnx.arithmetic import applied, joined
 from isoconv.exchange.onnx.building import Fixed, Given, NodeError, Use
 from isoconv.exchange.onnx.converting import converts
 from isoconv.exchange.onnx.layouts import Layout, flat
@@ -18,7 +18,6 @@ from isoconv.nn import (
     GELU,
     SELU,
     Add,
-    Apply,
     Clip,
     Hardsigmoid,
     Hardswish,
@@ -129,7 +128,7 @@ def _prelu(use: Use) -> Sequence[Given]:
         layer, weight = PReLU(slopes.size), slopes.reshape(-1)
         return [use.layer(layer, [x], x.layout, name=use.name(1), weight=weight)]
     above = use.layer(ReLU(), [x], x.layout)
-    below = use.layer(Apply(functional.minimum, (0.0,)), [x], x.layout)
+    below = applied(use, x, functional.minimum, 0.0)
     return [joined(use, (above, joined(use, (below, Fixed(slopes)), Multiply())), Add())]
 
 

@@ -16,7 +16,7 @@ from isoconv.exchange.onnx.kinds import NARROW, is_whole
 from isoconv.nn import Add, Apply, Conv1d, Conv2d, Conv3d, Linear, Module, Multiply, Tensor
 from isoconv.nn import functional as f
 
-__all__ = ["cut_off", "joined"]
+__all__ = ["applied", "cut_off", "joined"]
 
 _UNARY: dict[str, Callable[..., Tensor]] = {
     "Abs": f.abs, "Acos": f.acos, "Acosh": f.acosh, "Asin": f.asin, "Asinh": f.asinh,
@@ -116,8 +116,8 @@ def _takes_whole(use: Use, place: int) -> bool:
 
 def cut_off(use: Use, x: Value) -> Value:
     """Numbers without what is behind the point."""
-    down = _of(use, _of(use, x, f.abs), f.floor)
-    return use.layer(Multiply(), [_of(use, x, f.sign), down], x.layout)
+    down = applied(use, applied(use, x, f.abs), f.floor)
+    return use.layer(Multiply(), [applied(use, x, f.sign), down], x.layout)
 
 
 @converts("Mod", since=10)
@@ -128,7 +128,7 @@ def _mod(use: Use) -> Sequence[Given]:
         text = "it must be of whole numbers: no layer computes what is left of a quotient of floats"
         raise NodeError(text)
     over = joined(use, (first, second), Apply(f.divide))
-    whole = cut_off(use, over) if use.setting("fmod", 0) else _of(use, over, f.floor)
+    whole = cut_off(use, over) if use.setting("fmod", 0) else applied(use, over, f.floor)
     return [joined(use, (first, joined(use, (whole, second), Multiply())), Apply(f.subtract))]
 
 
@@ -136,11 +136,14 @@ def _wrapped(use: Use, x: Value, kind: str) -> Value:
     """Whole numbers as few bits hold them: what goes beyond one end comes back at the other."""
     size = 2.0 ** NARROW[kind]
     least = 0.0 if kind.startswith("u") else -size / 2
-    turns = _of(use, _of(use, _of(use, x, f.subtract, least), f.multiply, 1 / size), f.floor)
-    return joined(use, (x, _of(use, turns, f.multiply, size)), Apply(f.subtract))
+    turns = applied(
+        use, applied(use, applied(use, x, f.subtract, least), f.multiply, 1 / size), f.floor
+    )
+    return joined(use, (x, applied(use, turns, f.multiply, size)), Apply(f.subtract))
 
 
-def _of(use: Use, x: Value, function: Callable[..., Tensor], *settings: float) -> Value:
+def applied(use: Use, x: Value, function: Callable[..., Tensor], *settings: float) -> Value:
+    """A function of each element, and of numbers."""
     return use.layer(Apply(function, settings), [x], x.layout)
 
 

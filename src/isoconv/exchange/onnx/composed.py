@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from isoconv.exchange.onnx.arithmetic import joined
+from isoconv.exchange.onnx.arithmetic import applied, joined
 from isoconv.exchange.onnx.building import Given, NodeError, Use, Value
 from isoconv.exchange.onnx.converting import converts
 from isoconv.exchange.onnx.folding import normal_axes
@@ -15,17 +15,12 @@ from isoconv.nn import functional as f
 __all__: list[str] = []
 
 
-def _of(use: Use, x: Value, function: object, *settings: float) -> Value:
-    """A function of each element, and of numbers."""
-    return use.layer(Apply(function, settings), [x], x.layout)  # type: ignore[arg-type]
-
-
 @converts("Swish", since=24)
 def _swish(use: Use) -> Sequence[Given]:
     x, alpha = use.value(), use.setting("alpha", 1.0)
     if alpha == 1:
         return [use.layer(SiLU(), [x], x.layout)]
-    scaled = _of(use, x, f.multiply, alpha)
+    scaled = applied(use, x, f.multiply, alpha)
     return [joined(use, (x, use.layer(Sigmoid(), [scaled], x.layout)), Multiply())]
 
 
@@ -38,10 +33,10 @@ def _shrink(use: Use) -> Sequence[Given]:
     x = use.value()
     sides = []
     for sign in (1.0, -1.0):
-        side = x if sign > 0 else _of(use, x, f.multiply, -1.0)
+        side = x if sign > 0 else applied(use, x, f.multiply, -1.0)
         beyond = use.layer(Threshold(bound, 0.0), [side], x.layout)
         if shift:
-            there = _of(use, _of(use, side, f.greater, bound), f.multiply, -shift)
+            there = applied(use, applied(use, side, f.greater, bound), f.multiply, -shift)
             beyond = joined(use, (beyond, there), Add())
         sides.append(beyond)
     return [joined(use, sides, Apply(f.subtract))]
@@ -64,7 +59,7 @@ def _lp_normalization(use: Use) -> Sequence[Given]:
         raise NodeError(f"p must be 1 or 2; got {p}")
     x = use.value()
     norm = _over(use, x, f"l{p}", [use.axis(use.setting("axis", -1), x.sizes)])
-    norm = joined(use, (norm, _of(use, norm, f.equal, 0.0)), Add())
+    norm = joined(use, (norm, applied(use, norm, f.equal, 0.0)), Add())
     return [joined(use, (x, norm), Apply(f.divide))]
 
 
@@ -73,8 +68,8 @@ def _mean_variance(use: Use) -> Sequence[Given]:
     x = use.value()
     axes = normal_axes(use.setting("axes", (0, 2, 3)), len(x.sizes))
     apart = joined(use, (x, _over(use, x, "mean", axes)), Apply(f.subtract))
-    variance = _over(use, _of(use, apart, f.square), "mean", axes)
-    deviation = _of(use, _of(use, variance, f.sqrt), f.add, 1e-9)
+    variance = _over(use, applied(use, apart, f.square), "mean", axes)
+    deviation = applied(use, applied(use, variance, f.sqrt), f.add, 1e-9)
     return [joined(use, (apart, deviation), Apply(f.divide))]
 
 

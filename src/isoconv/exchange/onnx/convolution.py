@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from isoconv.exchange.onnx.arithmetic import joined
+from isoconv.exchange.onnx.arithmetic import applied, joined
 from isoconv.exchange.onnx.building import Fixed, Given, NodeError, Use, Value
 from isoconv.exchange.onnx.converting import converts
 from isoconv.exchange.onnx.layouts import Layout, flat, in_order, of_shape, row
 from isoconv.graph.operation import Array
 from isoconv.nn import (
     Add,
-    Apply,
     Conv1d,
     Conv2d,
     Conv3d,
@@ -250,7 +249,7 @@ def _gemm(use: Use) -> Sequence[Given]:
             other = Value(other.name, other.layout.transposed((1, 0)))
         y = of_both(use, x, other)
         if scale != 1.0:
-            y = use.layer(Apply(multiply, (scale,)), [y], y.layout)
+            y = applied(use, y, multiply, scale)
         return [_shifted(use, y, shift, share)]
     weight = other.array.T if use.setting("transB", 0) else other.array
     if scale != 1.0:
@@ -267,7 +266,7 @@ def _shifted(use: Use, y: Value, shift: Given | None, share: float) -> Value:
     if shift is None:
         return y
     if share != 1.0 and isinstance(shift, Value):
-        shift = use.layer(Apply(multiply, (share,)), [shift], shift.layout)
+        shift = applied(use, shift, multiply, share)
     return joined(use, (y, shift), Add())
 
 

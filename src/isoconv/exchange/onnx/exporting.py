@@ -51,6 +51,10 @@ def save_onnx(
     have their names here and the layout of ONNX. Class names, and how pictures are read and
     normalised, stand in the file's metadata. Needs the extra ``onnx``.
 
+    A `DataWarning` names layers that go out in float64, such as quantised ones of which nothing
+    says that their input is bytes, since few programs run these; and weights of which only what is
+    computed of them is in the file, since training from it would train that.
+
     Args:
         model: a built model, of the library's layers or of one's own.
         path: of the file.
@@ -63,9 +67,6 @@ def save_onnx(
             counterpart for; the message names all of them, with their layers.
         MissingExtraError: the package `onnx` is not installed.
         OSError: the file cannot be written; an earlier file of that name stays whole.
-
-    A `DataWarning` names layers that go out in float64, such as quantised ones of which nothing
-    says that their input is bytes, since few programs run these.
 
     Example:
         >>> from isoconv import nn
@@ -119,7 +120,7 @@ def _told(writer: Writer) -> list[str]:
             "compute so; docs/onnx.md says what a layer needs to go out as an operator of bytes"
         )
     if computed := writer.computed():
-        listed = ", ".join(f"{printable(', '.join(of))}" for of in computed.values())
+        listed = ", ".join(printable(", ".join(of)) for of in computed.values())
         told.append(
             "what is computed of weights alone goes out as numbers, and training from the file "
             f"would train these numbers: those of {listed}"
@@ -176,15 +177,17 @@ def _message(
 
     made = {n: onnx.numpy_helper.from_array(array, n) for n, array in writer.weights.items()}
     # What is no weight of the model must not be learned by whoever reads the file.
-    fixed = [name for name in made if name in writer.constants]
+    constants = writer.constants
+    fixed = {name: tensor for name, tensor in made.items() if name in constants}
     graph = helper.make_graph(
-        [*(helper.make_node("Constant", [], [name], name, value=made[name]) for name in fixed),
+        [*(helper.make_node("Constant", [], [name], name, value=tensor)
+           for name, tensor in fixed.items()),
          *(helper.make_node(op, inputs, outputs, name, **settings)
            for op, inputs, outputs, name, settings in writer.nodes)],
         "isoconv",
         [info("images", shape)],
         [info("result", result.shape)],
-        [array for name, array in made.items() if name not in fixed],
+        [tensor for name, tensor in made.items() if name not in fixed],
     )  # fmt: skip
     versions = [helper.make_opsetid("", writer.opset)]
     file = helper.make_model(

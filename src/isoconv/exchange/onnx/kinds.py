@@ -25,8 +25,10 @@ _ALWAYS = {
     "MatMulInteger": "int32", "DequantizeLinear": "float32",
 }  # fmt: skip
 """The kind of an operator's first result, whatever it reads."""
-_SECOND = {"TopK": "int64", "MaxPool": "int64", "DynamicQuantizeLinear": "float32"}
-"""The kind of an operator's second result."""
+_LATER = {
+    "TopK": ("int64",), "MaxPool": ("int64",), "DynamicQuantizeLinear": ("float32", "uint8"),
+}  # fmt: skip
+"""The kinds of an operator's further results, where they are not that of the first."""
 
 
 def is_whole(kind: str) -> bool:
@@ -56,5 +58,6 @@ def kinds_given(node: Node, kind_of: Callable[[str], str]) -> Mapping[str, str]:
         first = kind_of(inputs[place])
     else:
         first = "uint8" if operator == "QuantizeLinear" else "float32"
-    later = _SECOND.get(operator, first)
-    return {name: later if number else first for number, name in enumerate(node.outputs) if name}
+    later = _LATER.get(operator, ())
+    kinds = (first, *later, *(first,) * len(node.outputs))
+    return {name: kind for name, kind in zip(node.outputs, kinds, strict=False) if name}

@@ -7,7 +7,7 @@ from math import isfinite, prod
 
 import numpy as np
 
-from isoconv.exchange.onnx.arithmetic import cut_off
+from isoconv.exchange.onnx.arithmetic import applied, cut_off
 from isoconv.exchange.onnx.building import Fixed, Given, NodeError, Use, Value
 from isoconv.exchange.onnx.converting import converts
 from isoconv.exchange.onnx.convolution import channels_last
@@ -43,7 +43,7 @@ def _cast(use: Use) -> Sequence[Given]:
     if kind in FLOATS:
         return [x]
     if kind == "bool":
-        return [use.layer(Apply(functional.not_equal, (0.0,)), [x], x.layout)]
+        return [applied(use, x, functional.not_equal, 0.0)]
     if not kind.startswith(("int", "uint")):
         raise NodeError(f"it must give floats, whole numbers or conditions; got {kind}")
     return [cut_off(use, x)]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from isoconv.exchange.onnx.arithmetic import joined
+from isoconv.exchange.onnx.arithmetic import applied, joined
 from isoconv.exchange.onnx.building import Fixed, Given, NodeError, Use, Value
 from isoconv.exchange.onnx.converting import converts
 from isoconv.exchange.onnx.layouts import Layout
@@ -169,11 +169,9 @@ def _statistics(use: Use, x: Value, axes: int, eps: float) -> list[Given]:
     over = Reduce("mean", tuple(range(rank - axes, rank)))
     mean = use.layer(over, [x], layout)
     apart = joined(use, (x, mean), Apply(subtract))
-    squares = use.layer(Apply(square), [apart], apart.layout)
-    variance = use.layer(over, [squares], layout)
-    moved = use.layer(Apply(add, (eps,)), [variance], layout)
-    deviation = use.layer(Apply(sqrt), [moved], layout)
-    return [mean, use.layer(Apply(reciprocal), [deviation], layout)]
+    variance = use.layer(over, [applied(use, apart, square)], layout)
+    deviation = applied(use, applied(use, variance, add, eps), sqrt)
+    return [mean, applied(use, deviation, reciprocal)]
 
 
 @converts("Dropout")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from isoconv.exchange.onnx.arithmetic import joined
+from isoconv.exchange.onnx.arithmetic import applied, joined
 from isoconv.exchange.onnx.building import Fixed, Given, NodeError, Use, Value
 from isoconv.exchange.onnx.converting import converts
 from isoconv.exchange.onnx.convolution import (
@@ -102,10 +102,10 @@ def _numbered(use: Use, places: Value, sizes: Sequence[int]) -> Value:
         height, width = (float(side) for side in sizes[2:])
         wide = Fixed(np.array(width, np.float32))
         rows = joined(use, (places, wide), Apply(functional.divide))
-        rows = use.layer(Apply(functional.floor), [rows], rows.layout)
-        before = use.layer(Apply(functional.multiply, (width,)), [rows], rows.layout)
+        rows = applied(use, rows, functional.floor)
+        before = applied(use, rows, functional.multiply, width)
         columns = joined(use, (places, before), Apply(functional.subtract))
-        down = use.layer(Apply(functional.multiply, (height,)), [columns], columns.layout)
+        down = applied(use, columns, functional.multiply, height)
         places = joined(use, (down, rows), Add())
     return joined(use, (places, _offsets(sizes, inside)), Add())
 
@@ -199,10 +199,9 @@ def _global_norm(use: Use) -> Sequence[Given]:
     over = tuple(range(rank))
     if power in (1.0, 2.0):
         return [use.layer(Reduce(f"l{power:.0f}", over), [x], layout)]
-    sizes = use.layer(Apply(functional.abs), [x], x.layout)
-    powers = use.layer(Apply(functional.power, (power,)), [sizes], x.layout)
+    powers = applied(use, applied(use, x, functional.abs), functional.power, power)
     total = use.layer(Reduce("sum", over), [powers], layout)
-    return [use.layer(Apply(functional.power, (1 / power,)), [total], layout)]
+    return [applied(use, total, functional.power, 1 / power)]
 
 
 @converts("GlobalAveragePool", "GlobalMaxPool")

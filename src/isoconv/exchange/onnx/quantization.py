@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from isoconv.exchange.onnx.arithmetic import joined
+from isoconv.exchange.onnx.arithmetic import applied, joined
 from isoconv.exchange.onnx.building import Fixed, Given, NodeError, Use, Value
 from isoconv.exchange.onnx.converting import converts
 from isoconv.exchange.onnx.convolution import by_rows, convolved, of_both
@@ -55,17 +55,10 @@ def _kind(use: Use) -> str:
     Raises:
         NodeError: it is another one, or not known.
     """
-    zero, code = use.given(2), use.setting("output_dtype", 0)
+    code = use.setting("output_dtype", 0)
     kind = _CODES.get(code, f"kind {code}" if code else "uint8")
-    if isinstance(zero, Fixed):
-        kind = zero.array.dtype.name
-    elif zero is not None:
-        # Of a computed one the node that gives it knows.
-        maker, kind = use.into.makers.get(use.node.inputs[2]), "one of an unknown kind"
-        if maker is not None and maker.operator == "Cast":
-            kind = _CODES.get(maker.attributes.get("to", 0), kind)
-        elif maker is not None and maker.operator == "DynamicQuantizeLinear":
-            kind = "uint8"
+    if use.given(2) is not None:
+        kind = use.kind(2)
     if kind not in KINDS:
         raise NodeError(f"its result must be of {', '.join(KINDS)}; got {kind}")
     return kind
@@ -73,7 +66,7 @@ def _kind(use: Use) -> str:
 
 def _quantized(use: Use, x: Value, scale: Given | None, zero: Given | None, kind: str) -> Value:
     y = joined(use, (x, scale), Apply(f.divide))
-    y = use.layer(Apply(f.round), [y], y.layout)
+    y = applied(use, y, f.round)
     if isinstance(zero, Value) or (zero is not None and zero.array.any()):
         y = joined(use, (y, zero), Add())
     low, high = KINDS[kind]
@@ -89,14 +82,14 @@ def _dynamically(use: Use) -> Sequence[Given]:
     bounds = []
     for kind, bound in (("max", f.maximum), ("min", f.minimum)):
         end = use.layer(Reduce(kind, tuple(range(len(order)))), [x], nothing)
-        bounds.append(use.layer(Apply(bound, (0.0,)), [end], nothing))
+        bounds.append(applied(use, end, bound, 0.0))
     span = joined(use, bounds, Apply(f.subtract))
-    some = use.layer(Apply(f.greater, (0.0,)), [span], nothing)
+    some = applied(use, span, f.greater, 0.0)
     span = use.layer(Apply(f.where, (1.0,)), [some, span], nothing)
     scale = joined(use, (span, Fixed(np.array(255, np.float32))), Apply(f.divide))
     zero = joined(use, (bounds[1], scale), Apply(f.divide))
-    zero = use.layer(Apply(f.neg), [zero], nothing)
-    zero = use.layer(Apply(f.round), [use.layer(Clip(0.0, 255.0), [zero], nothing)], nothing)
+    zero = use.layer(Clip(0.0, 255.0), [applied(use, zero, f.neg)], nothing)
+    zero = applied(use, zero, f.round)
     return [_quantized(use, x, scale, zero, "uint8"), scale, zero]
 
 
@@ -188,7 +181,7 @@ def _matmul(use: Use) -> Sequence[Given]:
     y = joined(use, (y, Fixed(np.array(settings["zero_point"], np.float32))), Add())
     low, high = KINDS[settings["dtype"]]
     y = use.layer(Clip(float(low), float(high)), [y], y.layout)
-    return [use.layer(Apply(f.round), [y], y.layout)]
+    return [applied(use, y, f.round)]
 
 
 def _is_matrix(given: Given | None) -> bool:
