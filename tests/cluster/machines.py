@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import signal
-import tempfile
 from pathlib import Path
 from typing import Any
 
+from bench.nodes import Nodes as Machines
 from tests.train.small import make, noise
 
 from isoconv import nn
 from isoconv.train import Run
+
+__all__ = ["EPOCHS", "SHARDS", "STORE", "Machines", "fit", "large"]
 
 STORE = 80 * 2**20
 """Bytes of an object store; Ray takes no less."""
@@ -32,41 +31,3 @@ def large() -> nn.Sequential:
         nn.Conv2d(4, 3), nn.BatchNorm2d(), nn.ReLU(), nn.Flatten(), nn.Linear(3000), nn.ReLU(),
         nn.Dropout(0.1), nn.Linear(2),
     )  # fmt: skip
-
-
-class Machines:
-    """A head that runs nothing, and nodes that come and go.
-
-    Attributes:
-        address: of the cluster.
-    """
-
-    def __init__(self) -> None:
-        os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-        from ray.cluster_utils import Cluster
-
-        # Paths of sockets are short.
-        self._folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
-        head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE,
-                "temp_dir": self._folder}  # fmt: skip
-        # Ray takes it for itself, and would end the tests of other rooms by it.
-        handler = signal.getsignal(signal.SIGTERM)
-        self._cluster = Cluster(initialize_head=True, head_node_args=head)
-        signal.signal(signal.SIGTERM, handler)
-        self.address: str = self._cluster.address
-        self._nodes: list[Any] = []
-
-    def have(self, count: int, **more: Any) -> None:
-        """So many nodes; the last ones come or go."""
-        while len(self._nodes) < count:
-            settings = {"num_cpus": 1, "object_store_memory": STORE, **more}
-            handler = signal.getsignal(signal.SIGTERM)
-            self._nodes.append(self._cluster.add_node(**settings))
-            signal.signal(signal.SIGTERM, handler)
-        while len(self._nodes) > count:
-            self._cluster.remove_node(self._nodes.pop())
-
-    def close(self) -> None:
-        """End all of it."""
-        self._cluster.shutdown()
-        shutil.rmtree(self._folder, ignore_errors=True)

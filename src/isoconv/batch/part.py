@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import closing
@@ -107,8 +106,6 @@ class Predicting:
             raise CheckpointError(f"{printable(part.scratch)} was removed while it was read")
         figures = {"rows": len(rows), "lost": lost, "noted": noted, "examples": examples}
         write_part(Path(part.file), self.table.part(rows), figures)
-        if part.scratch:
-            shutil.rmtree(part.scratch, ignore_errors=True)
 
     def _rows(self, part: Part) -> Iterator[Answer]:
         most = max(1, min(BATCH, ROOM // prod(self.model.input_shape or (1,))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -127,8 +128,10 @@ def predict_into(
                 results = (mapper or mapper_for(workers)).map(
                     work, _pieces(inputs, parts, missing), lambda _part, _one: step()
                 )
-                for _ in opened.enter_context(closing(results)):
-                    pass
+                for part, _ in opened.enter_context(closing(results)):
+                    if part.scratch:
+                        # Not before: two may be at a part, of whom one was given up.
+                        shutil.rmtree(part.scratch, ignore_errors=True)
             written = _written(parts)
             parts.join()
     except OSError as error:

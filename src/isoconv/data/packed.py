@@ -215,6 +215,7 @@ class PackedRows(Rows):
         super().__init__(file.images, numbers)
         self.file = file
         self._each = file.layout.images.bytes // len(file.images)
+        self._right = False
 
     def _like(self, numbers: Numbers) -> Self:
         return type(self)(self.file, numbers)
@@ -222,6 +223,11 @@ class PackedRows(Rows):
     def __reduce__(self) -> tuple[Any, ...]:
         # To another process goes where they lie, and not what lies there.
         return _again, (str(self.file.path), self.file.sha256, self.numbers)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The one file."""
+        return (self.file.path,)
 
     def _places(self, numbers: Numbers) -> tuple[Numbers, Numbers]:
         first = self.file.layout.images.start + self._each * numbers
@@ -249,7 +255,9 @@ class PackedRows(Rows):
             DataFileError: they are not.
         """
         self.file.check_unchanged()
-        self.file.check_bytes(*self._places(self.numbers))
+        if not self._right:
+            self.file.check_bytes(*self._places(self.numbers))
+            self._right = True
 
     @property
     def at_once(self) -> int:
@@ -257,9 +265,15 @@ class PackedRows(Rows):
         return max(1, HELD // max(self._each, PAGE))
 
     def expect(self, numbers: Numbers) -> None:
-        """These images of the file are read next."""
+        """These images of the file are read next.
+
+        Raises:
+            DataFileError: a block of theirs is damaged.
+        """
         self.file.touch(max(self._each, PAGE) * len(numbers))
         self._fetch(numbers)
+        if not self._right:
+            self.file.check_bytes(*self._places(numbers))
 
     def _fetch(self, numbers: Numbers) -> None:
         """Have the disk begin with images that are not in memory; neighbours come together."""

@@ -157,6 +157,7 @@ class StepMemory:
                 )
         self._order[...] = order
         for name, rows in self._rows.items():
+            rows.ready()
             self._arrays["order", name][...] = rows.numbers[order]
         self._arrays["scalar", "key"][1] = epoch
         for name, table in tables.items():
