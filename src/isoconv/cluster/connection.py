@@ -182,7 +182,7 @@ class Connection:
         try:
             return self.ray.put(value)
         except (ObjectStoreFullError, OutOfDiskError) as error:
-            raise _full("this machine", error) from error
+            raise _full("this machine") from error
 
     def get(self, reference: Any) -> Any:
         """The value of a reference.
@@ -214,12 +214,12 @@ class Connection:
             if isinstance(cause, IsoconvError):
                 raise cause from None
             if isinstance(cause, (ObjectStoreFullError, OutOfDiskError)):
-                raise _full("a worker's node", cause) from None
+                raise _full("its node") from None
             if isinstance(cause, RayError):
                 raise LostError(first_line(cause)) from None
             raise TrainingError(f"{type(cause).__name__}: {first_line(cause)}") from error
-        except (ObjectStoreFullError, OutOfDiskError) as error:
-            raise _full("a worker's node", error) from None
+        except (ObjectStoreFullError, OutOfDiskError):
+            raise _full("its node, or of this machine,") from None
         except OutOfMemoryError:
             raise LostError(OUT_OF_MEMORY, own=True) from None
         except RayError as error:
@@ -253,12 +253,11 @@ class Connection:
                 self.ray.shutdown()
 
 
-def _full(where: str, error: BaseException) -> NotEnoughMemoryError:
-    """What an object store says that has no room, in words."""
+def _full(where: str) -> NotEnoughMemoryError:
+    """What is said of an object store without room: Ray names no more than the object."""
     return NotEnoughMemoryError(
-        f"the object store of {where} must have room for what a step makes, in memory "
-        "(ray start --object-store-memory says how much) or on the disk that it spills to: "
-        f"{first_line(error)}"
+        f"the object store of {where} must have room for data, weights and sums, in memory "
+        "(ray start --object-store-memory says how much) or on the disk behind it; both are full"
     )
 
 

@@ -183,6 +183,9 @@ class ClusterExecutor:
             except LostError:
                 self._bury("between two steps")
                 continue
+            except IsoconvError as error:
+                self._roster.drop(members[0], f"cannot hand over its weights: {error}", error)
+                continue
             if others:
                 own = state_digest(found)
                 for member, digest in zip(members[1:], others, strict=True):
