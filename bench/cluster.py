@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
-import signal
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -19,6 +15,7 @@ import numpy as np
 
 from bench.crew import Crew
 from bench.networks import build
+from bench.nodes import Nodes
 from bench.timing import Timing
 from bench.workloads import Step
 from isoconv import __version__
@@ -50,7 +47,8 @@ def measure(crew: Crew) -> Iterator[dict[str, Any]]:
         return
     crew.versions |= {"isoconv": __version__, "ray": version("ray")}
     quick, workers = crew.setting.quick, crew.setting.threads
-    with _nodes(workers) as address:
+    with Nodes(STORE) as nodes:
+        nodes.have(workers)
         for full in WORKS:
             load = os.getloadavg()[0]
             if load > 2 * workers:
@@ -61,7 +59,7 @@ def measure(crew: Crew) -> Iterator[dict[str, Any]]:
             work = replace(full, batches=1) if quick else full
             training = _Training.of(work)
             turns, seconds = (1, 0.0) if quick else (5, 2.0)
-            yield _row(work, training, address, workers, turns, seconds)
+            yield _row(work, training, nodes.address, workers, turns, seconds)
 
 
 @dataclass(frozen=True)
@@ -208,25 +206,3 @@ def _calls(address: str) -> dict[str, float]:
         return {"call_seconds": min(found), "driver_seconds": driver}
     finally:
         ray.shutdown()
-
-
-@contextmanager
-def _nodes(count: int) -> Iterator[str]:
-    """The address of a cluster: a head that runs nothing, and nodes of one processor each."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    from ray.cluster_utils import Cluster
-
-    # Ray takes the signal for itself; paths of its sockets are short.
-    handler = signal.getsignal(signal.SIGTERM)
-    folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
-    head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": STORE,
-            "temp_dir": folder}  # fmt: skip
-    cluster = Cluster(initialize_head=True, head_node_args=head)
-    try:
-        for _ in range(count):
-            cluster.add_node(num_cpus=1, object_store_memory=STORE)
-        yield cluster.address
-    finally:
-        cluster.shutdown()
-        signal.signal(signal.SIGTERM, handler)
-        shutil.rmtree(folder, ignore_errors=True)

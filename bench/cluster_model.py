@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from itertools import pairwise, takewhile
 from math import ceil, log2
 from typing import Any
@@ -29,27 +29,22 @@ WORKERS = tuple(2**power for power in range(11))
 GBITS = (1, 10, 25, 100)
 
 
+def _of(what: str) -> Any:
+    """A field, and what it holds."""
+    return field(metadata={"what": what})
+
+
 @dataclass(frozen=True)
 class Costs:
-    """What the parts of a step cost.
+    """What the parts of a step cost; each field says of what."""
 
-    Attributes:
-        shards: of a step.
-        shard_seconds: of a worker, for a shard.
-        sums_bytes: of a vector of sums.
-        add_seconds: for two such vectors.
-        update_seconds: of the weights.
-        call_seconds: from a call of a worker to its answer.
-        driver_seconds: of the driver, for each of its calls.
-    """
-
-    shards: int
-    shard_seconds: float
-    sums_bytes: float
-    add_seconds: float
-    update_seconds: float
-    call_seconds: float
-    driver_seconds: float
+    shards: int = _of("shards of a step")
+    shard_seconds: float = _of("seconds that a worker needs for a shard")
+    sums_bytes: float = _of("bytes of a vector of sums: gradients, statistics, metrics")
+    add_seconds: float = _of("seconds for adding two such vectors")
+    update_seconds: float = _of("seconds for an update of the weights")
+    call_seconds: float = _of("seconds from a call of a worker to its answer")
+    driver_seconds: float = _of("seconds of the driver for each of its calls")
 
 
 @dataclass(frozen=True)
@@ -177,7 +172,7 @@ def measured() -> dict[str, Costs]:
         FileNotFoundError: nothing was.
     """
     content = json.loads((FOLDER / "cluster.json").read_text("utf-8"))
-    names = [field.name for field in fields(Costs)]
+    names = [cost.name for cost in fields(Costs)]
     return {
         row["work"].partition(",")[0]: Costs(**{name: row["costs"][name] for name in names})
         for row in content["rows"]
@@ -186,10 +181,18 @@ def measured() -> dict[str, Costs]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Print a table for each work, or for costs that are given."""
-    parser = argparse.ArgumentParser(prog="python -m bench.cluster_model", description=__doc__)
-    for field in fields(Costs):
-        kind: Any = int if field.name == "shards" else float
-        parser.add_argument(f"--{field.name.replace('_', '-')}", type=kind, dest=field.name)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.cluster_model",
+        description=__doc__,
+        epilog="A cost that is not given is the measured one, of each work; with all seven given,\n"
+        "nothing needs to be measured.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    for cost in fields(Costs):
+        kind: Any = int if cost.name == "shards" else float
+        unit = "COUNT" if kind is int else cost.name.rpartition("_")[2].upper()
+        word, what = f"--{cost.name.replace('_', '-')}", cost.metadata["what"]
+        parser.add_argument(word, type=kind, dest=cost.name, metavar=unit, help=what)
     given = {name: value for name, value in vars(parser.parse_args(arguments)).items()
              if value is not None}  # fmt: skip
     if any(value <= 0 for value in given.values()):

@@ -30,6 +30,7 @@ ALLOWED["data"] = ALLOWED["ops"] | {"ops"}
 ALLOWED["nn"] |= {"data"}
 ALLOWED["train"] |= {"data"}
 ALLOWED["exchange"] |= {"data"}
+ALLOWED["cluster"] |= {"data"}
 ALLOWED["report"] = ALLOWED["train"] | {"train"}
 ALLOWED["explain"] = ALLOWED["report"] | {"report", "exchange"}
 ALLOWED["batch"] = ALLOWED["exchange"] | {"exchange"}

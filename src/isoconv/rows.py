@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from math import prod
+from pathlib import Path
 from typing import Any, Self, cast
 
 import numpy as np
@@ -13,7 +14,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from isoconv.memory import check_memory
 
-__all__ = ["CHUNK", "Rows", "behind_each_other", "chunks", "neighbours", "rows_behind", "taken"]
+__all__ = [
+    "CHUNK",
+    "Rows",
+    "behind_each_other",
+    "chunks",
+    "files_behind",
+    "neighbours",
+    "rows_behind",
+    "taken",
+]
 
 Array = NDArray[Any]
 Numbers = NDArray[np.int64]
@@ -212,6 +222,11 @@ class Rows(NDArrayOperatorsMixin):
         for start in range(0, len(self), count):
             yield self[start : start + count]
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that have to be seen by who reads rows in another process."""
+        return ()
+
     def ready(self) -> None:
         """Native code is going to read rows, any of these: see that they are what they should be.
 
@@ -235,7 +250,11 @@ class Rows(NDArrayOperatorsMixin):
         return 2**62
 
     def expect(self, numbers: Numbers) -> None:
-        """Native code reads these rows of `base` next."""
+        """Native code reads these rows of `base` next.
+
+        Raises:
+            DataFileError: they are not what they should be.
+        """
 
 
 def _are_neighbours(numbers: Numbers) -> bool:
@@ -285,6 +304,17 @@ def behind_each_other(arrays: Sequence[Array]) -> Array | None:
 def rows_behind(array: Any) -> Rows | None:
     """What an array is, if it is rows of another one."""
     return array if isinstance(array, Rows) else None
+
+
+def files_behind(arrays: Iterable[Any]) -> list[Path]:
+    """The files that must be seen by who reads these arrays in another process, each once.
+
+    Example:
+        >>> files_behind([np.zeros(2), Rows(np.zeros(2), np.arange(1))])
+        []
+    """
+    found = (file for array in arrays if isinstance(array, Rows) for file in array.files)
+    return list(dict.fromkeys(file.absolute() for file in found))
 
 
 def taken(array: Array, places: ArrayLike) -> Array:

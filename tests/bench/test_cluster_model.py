@@ -50,3 +50,10 @@ def test_costs_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert "10 Gbit/s: 8 workers; then there are no more shards" in capsys.readouterr().out
     with pytest.raises(SystemExit):
         main([*given[:-1], "0"])
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    told = capsys.readouterr().out
+    assert "--add-seconds SECONDS" in told
+    assert "seconds for adding two such vectors" in told
+    assert "\n    python -m bench.cluster_model --shards 64" in told

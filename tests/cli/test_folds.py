@@ -47,7 +47,9 @@ def test_folds_are_trained_shown_and_verified(
     assert "--test must be left out: each fold is tested with" in fail(*words, "--test", 0.2)
     said = fail(*words, "--workers", 2, "--cluster", "auto")
     assert "--workers must be 1 with --cluster; got 2" in said
-    assert "--workers is for --folds; got 2" in fail(*words[:6], "--workers", 2)
+    said = fail(*words, "--cluster", "auto", "--audit", 0.5)
+    assert "--audit must be left out with --folds and --grid, where each worker" in said
+    assert "--workers is for --folds and --grid; got 2" in fail(*words[:6], "--workers", 2)
     assert "--folds must be at least 2; got 1" in fail(*words[:6], "--folds", 1)
     again = call(*words, "--early-stopping", 4, "--out", out, "--workers", 2, "--json")
     found = json.loads(again.stdout)

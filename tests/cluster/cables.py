@@ -14,7 +14,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from tests.cluster.machines import ENVIRONMENT, STORE
+from bench.nodes import ENVIRONMENT
+from tests.cluster.machines import STORE
 
 __all__ = ["Cables", "missing"]
 

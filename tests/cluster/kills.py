@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.cluster.killed import REFUSED, WORKS
-from tests.cluster.machines import Machines
+from tests.cluster.machines import STORE, Machines
 
 __all__ = ["Found", "kills", "main"]
 
@@ -285,7 +285,7 @@ def kills(count: int, seed: int, folder: Path, only: str = "", gap: float = 2.0)
     draw, found = random.Random(seed), Found()  # noqa: S311  # no secret
     names = [only] if only else [*WORKS]
     alone = {name: _alone(name, folder) for name in names}
-    machines = Machines()
+    machines = Machines(STORE)
     try:
         number = 0
         while found.killed < count and not found.faults:

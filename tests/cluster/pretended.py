@@ -66,8 +66,11 @@ class Actor:
             return LostError(str(error))
         # Before it is done, and behind it.
         for behind in (False, True):
-            if self._cluster.dies(self, name):
-                self.dead = True
+            if ending := self._cluster.dies(self, name):
+                every = self._cluster.actors
+                others = {"all": every, "older": every[:-1]}.get(str(ending), [])
+                for actor in (self, *others):
+                    actor.dead = True
                 return death
             if not behind:
                 try:
@@ -75,6 +78,21 @@ class Actor:
                 except Exception as error:  # noqa: BLE001  # it is raised where the result is asked for
                     return error
         return found
+
+
+class Heard:
+    """Signs of a worker: one for each time that it is looked for."""
+
+    def __init__(self, actor: Actor) -> None:
+        self._actor, self._there = actor, False
+
+    def is_there(self) -> bool:
+        """Every other time that it is asked."""
+        self._there = not self._actor.dead and not self._there
+        return self._there
+
+    def __next__(self) -> Made:
+        return Made(None)
 
 
 def _large(name: str, returns: int) -> list[bool]:
@@ -102,26 +120,29 @@ class Pretended(Connection):
 
     Args:
         dies: whether an actor dies at this moment, from the number of such moments before, the
-            number of the worker and the name of the call.
+            number of the worker and the name of the call; "all" if all others do as well, "older"
+            if all do but the one that came last.
         nodes: that there are.
         store: bytes of the object store of each.
         cpus: of each.
 
     Attributes:
         moments: at which a worker may have died so far.
+        actors: that there were so far.
     """
 
     def __init__(
         self,
-        dies: Callable[[int, int, str], bool],
+        dies: Callable[[int, int, str], bool | str],
         nodes: int = 3,
         store: int = 2**40,
         cpus: int = 1,
     ) -> None:
         self._dies, self._count, self._store, self._cpus = dies, nodes, store, cpus
         self.moments = 0
+        self.actors: list[Actor] = []
 
-    def dies(self, actor: Actor, name: str) -> bool:
+    def dies(self, actor: Actor, name: str) -> bool | str:
         """Ask, and count."""
         self.moments += 1
         return self._dies(self.moments, actor._made.number, name)
@@ -134,7 +155,12 @@ class Pretended(Connection):
 
     def actor(self, kind: type, node: Node, cpus: int, *arguments: Any) -> Any:  # noqa: ARG002
         """An object of this process."""
-        return Actor(self, kind(*arguments))
+        self.actors.append(Actor(self, kind(*arguments)))
+        return self.actors[-1]
+
+    def signs(self, actor: Any) -> Any:
+        """One each time that somebody looks, for as long as the worker lives."""
+        return Heard(actor)
 
     def kill(self, actor: Any) -> None:
         """It does nothing any more."""
@@ -150,7 +176,7 @@ class Pretended(Connection):
 
     def ready(self, references: list[Any], seconds: float) -> list[Any]:  # noqa: ARG002
         """All of them."""
-        return references
+        return [each for each in references if not isinstance(each, Heard) or each.is_there()]
 
     def close(self) -> None:
         """There is nothing to leave."""

@@ -13,7 +13,6 @@ import pytest
 from tests.cluster.machines import Machines
 from tests.train.small import noise
 
-pytest.importorskip("ray")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 

@@ -6,24 +6,26 @@ import re
 from collections.abc import Mapping
 from functools import partial
 from io import StringIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from rich.console import Console
-from tests.cluster.machines import fit
+from tests.cluster.machines import SHARDS, fit
 from tests.cluster.pretended import Pretended
 from tests.cluster.workers import Slow, Steady, lying
-from tests.train.small import network
+from tests.train.small import make, network, noise
 
 from isoconv.cluster import roster
+from isoconv.cluster.connection import LostError
 from isoconv.cluster.executor import ClusterExecutor
 from isoconv.cluster.worker import Worker
 from isoconv.errors import NotEnoughMemoryError, TrainingError
 from isoconv.graph.operation import Array
 from isoconv.rows import Rows
 from isoconv.run.step import StepGraph
-from isoconv.train import Interrupted, Run
+from isoconv.train import Interrupted, Run, session
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +42,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def on(connection: Pretended, settings: Mapping[str, Any] | None = None, **more: Any) -> Run:
     """A training on a cluster that is none."""
-    made = partial(ClusterExecutor, connect=lambda _: connection, patience=0.5, **more)
+    made = partial(ClusterExecutor, connect=lambda _: connection, **{"patience": 0.5, **more})
     return fit(executor=made, **(settings or {}))
 
 
@@ -72,6 +74,53 @@ def test_a_death_at_any_moment(alone: Run, nodes: int) -> None:
         assert run.digest == alone.digest, f"a death at moment {at} of {count}"
         died += any("ended" in each for each in facts_of(run)["workers"])
     assert died > 12
+
+
+@pytest.mark.parametrize(
+    ("nodes", "before", "who"), [(1, 0, "all"), (3, 0, "all"), (3, 60, "all"), (3, 60, "older")]
+)
+def test_all_die_at_once(
+    nodes: int, before: int, who: str, tmp_path: Path, alone: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At any moment, also while another one joins, which may stay alone.
+
+    The bits are the same, or the error says how to go on, and it is so.
+    """
+    # The driver has a copy of the weights from the beginning of a call for some steps.
+    monkeypatch.setattr(session, "CALL_SECONDS", 0.0)
+    count, ended, resumed_of, told = moments(nodes), 0, 0, set[str]()
+    moments_of = range(before + 1, count, max(1, (count - before) // 24))
+    if who == "older":
+        # While the one that stays joins.
+        moments_of = range(before + 17, before + 41, 2)
+    for at in moments_of:
+        out, error = tmp_path / str(at), ""
+
+        def dies(moment: int, _: int, __: str, at: int = at) -> bool | str:
+            return who if moment == at else moment == before
+
+        try:
+            run = on(Pretended(dies, nodes), {"out": out}, patience=30)
+            assert run.digest == alone.digest
+            ended += 1
+        except TrainingError as caught:
+            error, cause = str(caught), caught.__context__
+            told.add(error)
+            while cause is not None:
+                assert isinstance(cause, (TrainingError, LostError)), repr(cause)
+                cause = cause.__context__
+        if error and out.exists():
+            resumed_of += 1
+            made = partial(ClusterExecutor, connect=lambda _: Pretended(never), patience=0.5)
+            resumed = make(**SHARDS, executor=made).resume(out, noise(44), noise(20, 1))
+            assert resumed.digest == alone.digest, f"all die at moment {at} of {count}"
+    assert ended > 0
+    lost = (
+        "all workers have died, and with them the weights; Trainer.resume goes on from the last "
+        "checkpoint, if one was saved by then"
+    )
+    assert told == ({lost} if nodes > 1 else set())
+    assert (resumed_of > 0) == (nodes > 1) or who == "older"
 
 
 def test_many_deaths(alone: Run) -> None:
@@ -196,9 +245,9 @@ def test_workers_with_other_weights_are_seen(who: int) -> None:
 class Older(Worker):
     """One has other arithmetic."""
 
-    def about(self) -> dict[str, Any]:
+    def about(self, *given: Any) -> dict[str, Any]:
         """As ever, but for that."""
-        return {**super().about(), **({"arithmetic": 999} if self.number == 1 else {})}
+        return {**super().about(*given), **({"arithmetic": 999} if self.number == 1 else {})}
 
 
 class Other(Worker):

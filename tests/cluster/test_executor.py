@@ -5,14 +5,18 @@ from __future__ import annotations
 import re
 import signal
 import time
+from contextlib import suppress
 from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rich.console import Console
-from tests.cluster.machines import SHARDS, Machines, fit, large
+from tests.cluster.machines import SHARDS, STORE, Machines, fit, large
 from tests.cluster.workers import dying
 from tests.train.small import make, noise, without_times
 
@@ -21,7 +25,6 @@ from isoconv.cluster.executor import ClusterExecutor
 from isoconv.graph.operation import Array
 from isoconv.train import Interrupted, Run, verify
 
-pytest.importorskip("ray")
 pytestmark = [
     pytest.mark.slow,
     # Ray's own, of its processes and files.
@@ -72,14 +75,50 @@ def test_a_worker_that_is_killed(
     assert (facts["shards_run_again"] > 0) == again
 
 
+@pytest.mark.usefixtures("impatient")
 def test_a_worker_that_hangs(machines: Machines, alone: Run) -> None:
     """It is waited for, not for ever; the step goes on without it."""
     machines.have(2)
     said = StringIO()
-    executor = dying(machines.address, 2, "update", 3, signal.SIGSTOP, patience=8)
+    executor = dying(machines.address, 2, "update", 3, signal.SIGSTOP, patience=120)
     other = fit(model=large(), executor=executor, progress=Console(file=said, width=400))
     assert other.digest == alone.digest
-    assert re.search(r"worker 2 on .* gives no answer in step", said.getvalue())
+    assert re.search(r"worker 2 on .* gives no sign of life", said.getvalue())
+
+
+def stopped() -> list[str]:
+    """Workers that were stopped and still are."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            name, _, rest = path.read_text("utf-8").rpartition(")")
+            if "ray::" in name and rest.split()[0] == "T":
+                found.append(name)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("who", "call", "at"),
+    [(2, "prepare", 1), (2, "prove", 1), (1, "load", 1), (2, "begin_epoch", 3), (1, "state", 1),
+     (2, "digest", 2)],
+)  # fmt: skip
+@pytest.mark.usefixtures("impatient")
+def test_a_worker_that_hangs_outside_of_a_step(
+    machines: Machines, alone: Run, who: int, call: str, at: int
+) -> None:
+    """While it joins, gives or gets weights or begins an epoch: another takes its place."""
+    machines.have(2)
+    said = StringIO()
+    executor = dying(machines.address, who, call, at, signal.SIGSTOP, patience=120)
+    other = fit(model=large(), executor=executor, progress=Console(file=said, width=400))
+    assert other.digest == alone.digest
+    told = r"worker {} on .* (gives no sign of life for 120 s|is not there yet)"
+    assert re.search(told.format(who), said.getvalue())
+    # It is ended as well, stopped as it is.
+    end = time.monotonic() + 60
+    while (left := stopped()) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not left
 
 
 def test_a_node_that_is_lost_and_one_that_joins(machines: Machines, alone: Run) -> None:
@@ -122,6 +161,35 @@ def test_a_node_without_memory(machines: Machines, alone: Run) -> None:
     (aside,) = facts_of(other)["aside"]
     assert aside.endswith("ran out of memory")
     assert "its node ran out of memory" in said.getvalue()
+
+
+def test_a_node_whose_store_is_full(machines: Machines, alone: Run) -> None:
+    """And the disk behind it: it is put aside with the reason, and the others go on."""
+
+    class Hog:
+        """Takes memory of an object store, and keeps it."""
+
+        def take(self, count: int) -> int:
+            self.kept = [ray.get(ray.put(np.ones(2**20, np.uint8))) for _ in range(count)]
+            return len(self.kept)
+
+    machines.have(1)
+    machines.have(2, env_vars={"RAY_local_fs_capacity_threshold": "0.00001"})
+    said = StringIO()
+    ray.init(address=machines.address, log_to_driver=False, configure_logging=False)
+    try:
+        place = NodeAffinitySchedulingStrategy(machines.nodes[-1].node_id, soft=False)
+        hog = ray.remote(Hog).options(num_cpus=0, scheduling_strategy=place).remote()
+        assert ray.get(hog.take.remote(STORE // 2**20 - 2)) == STORE // 2**20 - 2
+        executor = Cluster(machines.address, patience=300)
+        other = fit(model=large(), executor=executor, progress=Console(file=said, width=400))
+    finally:
+        ray.shutdown()
+        machines.have(1)
+    assert other.digest == alone.digest
+    (aside,) = facts_of(other)["aside"]
+    assert re.search("object store of its node must have room for .*; both are full", aside)
+    assert re.search(r"worker . on .* was refused: the object store", said.getvalue())
 
 
 def test_nothing_stays(machines: Machines, tmp_path: Path, alone: Run) -> None:

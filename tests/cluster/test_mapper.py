@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
+import time
 from collections.abc import Callable
 from contextlib import closing
 from io import StringIO
@@ -17,16 +20,17 @@ from rich.console import Console
 from tests.cluster.machines import Machines, fit
 from tests.train.small import difference, make, noise
 
-from isoconv import Cluster, cross_validate
+from isoconv import Cluster, cross_validate, grid_search
 from isoconv.batch.inputs import gathered
 from isoconv.batch.predicting import predict_into
+from isoconv.cluster.mapper import Mark
+from isoconv.cluster.piece_worker import digest_of
 from isoconv.cores import cores
 from isoconv.errors import ArgumentError, DataError, TrainingError
 from isoconv.graph.operation import Array
 from isoconv.train import verify
 from isoconv.train.context import TrainingContext
 
-pytest.importorskip("ray")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
@@ -39,7 +43,7 @@ def squares(table: Any, folder: Path, deadly: dict[int, int]) -> Callable[..., A
             mark = folder / f"{piece}-{death}"
             if not mark.exists():
                 mark.touch()
-                os.kill(os.getpid(), signal.SIGKILL)
+                os.kill(os.getpid(), signal.SIGSTOP if piece == 5 else signal.SIGKILL)
         if piece == 99:
             raise DataError("99 must not be")
         return int(table[piece]), table.flags.writeable, cores()
@@ -73,6 +77,44 @@ def test_pieces_whose_workers_die(machines: Machines, tmp_path: Path) -> None:
         machines.have(2)
         with pytest.raises(TrainingError, match="3 workers died with 7; the last: a worker on "):
             dict(mapper.map(squares(table, tmp_path, {7: 9}), [7]))
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_piece_that_hangs(machines: Machines, tmp_path: Path) -> None:
+    """It is done by another once its worker gives no sign of life; one that works on is left."""
+    machines.have(2)
+    table, said = np.arange(10), list[str]()
+    with Cluster(machines.address, patience=120).mapper(said.append) as mapper:
+        found = dict(mapper.map(squares(table, tmp_path, {5: 1}), [4, 5, 6, 8]))
+        assert sorted(found) == [4, 5, 6, 8]
+        (line,) = said
+        assert re.fullmatch(
+            r"a worker on .* that was at 5 gives no sign of life for 120 s; it is done again", line
+        )
+
+        def sleeps(seconds: int, _: Callable[[Any], None]) -> int:
+            time.sleep(seconds)
+            return seconds
+
+        # Longer than patience, with nothing to say.
+        assert dict(mapper.map(sleeps, [20])) == {20: 20}
+    assert len(said) == 1
+
+
+def test_two_drivers_in_a_folder(tmp_path: Path) -> None:
+    """Each has a mark of its own there; that of a driver that was killed goes after a day."""
+    old, recent = tmp_path / ".isoconv-cluster-0", tmp_path / ".isoconv-cluster-1"
+    for path in (old, recent):
+        path.touch()
+    os.utime(old, (0, 0))
+    with Mark(tmp_path) as one:
+        before = digest_of(one.path)
+        with Mark(tmp_path) as two:
+            assert digest_of(two.path) != before
+            assert not old.exists()
+        assert not two.path.exists()
+        assert digest_of(one.path) == before
+    assert [*tmp_path.iterdir()] == [recent]
 
 
 @pytest.mark.parametrize("lie", [False, True])
@@ -117,7 +159,7 @@ def test_folds_and_a_table(
 ) -> None:
     """Runs and rows are those of one machine; nodes that do not see the files are put aside."""
     machines.have(2)
-    cluster, said = Cluster(machines.address, patience=20), list[str]()
+    cluster, said = Cluster(machines.address, patience=300), list[str]()
     trainer = make(batch_size=20, shard_size=5)
     options: Any = {"folds": 3, "epochs": 1}
     alone = cross_validate(trainer, noise(44), **options)
@@ -128,6 +170,16 @@ def test_folds_and_a_table(
     ]
     assert found.mean == alone.mean
     assert not [*Path("folds").glob(".iso*")]
+    over: Any = {"epochs": [1, 2]}
+    one = grid_search(trainer, noise(44), over, 2, out="one")
+    two = grid_search(trainer, noise(44), over, 2, out="two", cluster=cluster)
+    assert str(one) == str(two)
+    receipts = [sorted(Path(out).rglob("receipt.json")) for out in ("one", "two")]
+    digests = [[json.loads(path.read_text())["digest"] for path in paths] for paths in receipts]
+    assert digests[0] == digests[1]
+    assert len(digests[0]) == 4
+    with pytest.raises(ArgumentError, match="workers must be 1 with a cluster"):
+        grid_search(trainer, noise(44), over, 2, cluster=cluster, workers=2)
     with pytest.raises(ArgumentError, match="cluster must be None where the trainer has an exec"):
         cross_validate(make(executor=cluster), noise(44), cluster=cluster, **options)
 
@@ -143,6 +195,7 @@ def test_folds_and_a_table(
     def other(_: Path) -> str:
         return "0" * 64
 
+    said.clear()
     monkeypatch.setattr("isoconv.cluster.mapper.digest_of", other)
     with (
         cluster.mapper(said.append, tmp_path, [tmp_path / "00.png"]) as mapper,

@@ -6,6 +6,7 @@ import sys
 from typing import Any
 
 import pytest
+import ray
 from tests.cluster.machines import fit
 
 from isoconv import Cluster
@@ -39,7 +40,6 @@ def test_ray_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_cluster_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without one, the way to one is told."""
-    ray = pytest.importorskip("ray")
 
     def found_none(**_: Any) -> None:
         raise ConnectionError("Could not find any running Ray instance.")

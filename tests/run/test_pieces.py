@@ -171,16 +171,34 @@ def test_ctrl_c_is_not_for_them(capfd: pytest.CaptureFixture[str]) -> None:
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
-@pytest.mark.parametrize("name", ["SIGKILL", "SIGINT"])
-def test_processes_end_with_their_parent(name: str, tmp_path: Path) -> None:
-    """Killed or interrupted: all have the time to save what they are at, and are gone."""
+@pytest.mark.parametrize(
+    ("name", "forks"),
+    [("SIGKILL", ""), ("SIGINT", ""), ("SIGKILL", "os.fork()"),
+     ("SIGKILL", "ctypes.CDLL(None).fork()")],
+)  # fmt: skip
+def test_processes_end_with_their_parent(name: str, forks: str, tmp_path: Path) -> None:
+    """Killed or interrupted: all have the time to save what they are at, and are gone.
+
+    So it is where a child of the parent lives on, with its pipes: forked by Python or without it.
+    """
     program = tmp_path / "program.py"
     program.write_text(
         textwrap.dedent(f"""
+        import ctypes, os, time
         from pathlib import Path
         from isoconv.run.pieces import Processes
         from tests.run.piece_work import Trouble
-        told = lambda piece, process: print(process, flush=True)
+        begun = []
+        def told(piece, process):
+            begun.append(process)
+            if len(begun) == 2:
+                child = {forks or None}
+                if child == 0:
+                    os.close(1)
+                    os.close(2)
+                    time.sleep(60)
+                    os._exit(0)
+                print(*begun, child or 0, flush=True)
         list(Processes(2).map(Trouble(Path({str(tmp_path)!r})), ["stays", "stays"], told))
         """)
     )
@@ -190,9 +208,11 @@ def test_processes_end_with_their_parent(name: str, tmp_path: Path) -> None:
         text=True,
     ) as parent:  # fmt: skip
         assert parent.stdout is not None
-        processes = [int(parent.stdout.readline()) for _ in range(2)]
+        *processes, child = map(int, parent.stdout.readline().split())
         parent.send_signal(signal.Signals[name])
         _, said = parent.communicate()
     assert all(map(gone, processes))
+    if child:
+        os.kill(child, signal.SIGKILL)
     assert {path.name for path in tmp_path.glob("saved-*")} == {f"saved-{one}" for one in processes}
     assert said.count("KeyboardInterrupt") == (name == "SIGINT")

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -25,7 +26,7 @@ from isoconv.errors import ArgumentError, CheckpointError, IsoconvError
 from isoconv.graph.operation import Array
 from isoconv.run.training import TrainingEngine
 from isoconv.train import Callback, Interrupted, Run, RunFolder, verify
-from isoconv.train.hold import HELD, Hold, make_folder
+from isoconv.train.hold import HELD, Hold, make_folder, wait_until_free
 
 pytestmark = needs_fork
 
@@ -164,6 +165,43 @@ def test_a_file_system_without_locks_is_told(
     monkeypatch.setattr(fcntl, "flock", flock)
     run = make().fit(noise(), epochs=1, out=tmp_path / "run")
     assert [note for note in run.notes if "has no locks" in note]
+
+
+def test_a_folder_that_another_took_is_left_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine that was cut off comes back: its lock is another's, and it writes nothing more."""
+    first = Hold(tmp_path)
+    with monkeypatch.context() as patch:
+        # As a file server does that has given the lock away.
+        patch.setattr(fcntl, "flock", lambda *_: None)
+        second = Hold(tmp_path)
+    with pytest.raises(CheckpointError, match=r"was taken by this process .*its lock was lost"):
+        first.check()
+    second.check()
+    first.release()
+    assert (tmp_path / HELD).exists()
+    second.check()
+    second.release()
+    assert not (tmp_path / HELD).exists()
+
+
+def test_who_is_about_to_end_is_waited_for(tmp_path: Path) -> None:
+    """So long at most; a folder that nobody holds, or that is not there, is free at once."""
+    begin = time.monotonic()
+    wait_until_free(tmp_path, 60)
+    wait_until_free(tmp_path / "none", 60)
+    assert time.monotonic() - begin < 5
+    taken = Hold(tmp_path)
+    begin = time.monotonic()
+    wait_until_free(tmp_path, 0.5)
+    assert 0.5 <= time.monotonic() - begin < 5
+    timer = threading.Timer(0.5, taken.release)
+    timer.start()
+    wait_until_free(tmp_path, 60)
+    assert time.monotonic() - begin < 20
+    Hold(tmp_path).release()
+    timer.join()
 
 
 @pytest.mark.parametrize("rounds", [40])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -116,8 +115,6 @@ class Predicting:
             raise CheckpointError(f"{printable(part.scratch)} was removed while it was read")
         figures = {"rows": len(rows), "lost": lost, "noted": noted, "escaped": escaped}
         write_part(Path(part.file), self.table.part(rows), {**figures, "examples": examples})
-        if part.scratch:
-            shutil.rmtree(part.scratch, ignore_errors=True)
 
     def _rows(self, part: Part) -> Iterator[Answer]:
         most = max(1, min(BATCH, ROOM // prod(self.model.input_shape or (1,))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
@@ -143,8 +144,10 @@ def predict_into(
 
             pieces = _pieces(inputs, parts, missing)
             with closing(who().map(work, pieces, told_of)) as results:
-                for _ in results:
-                    pass
+                for part, _ in results:
+                    if part.scratch:
+                        # Not before: two may be at a part, of whom one was given up.
+                        shutil.rmtree(part.scratch, ignore_errors=True)
 
     try:
         with parts.held(), opened:

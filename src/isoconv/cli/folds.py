@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +16,11 @@ if TYPE_CHECKING:
     from isoconv.data import Splits
     from isoconv.train import CrossValidation, EarlyStopping, Trainer
 
-__all__ = ["check_folds", "train_folds"]
+__all__ = ["check_folds", "plain_folds", "tell_of_parts", "train_folds"]
 
 
 def check_folds(
-    folds: int | None, workers: int | None, test: float | None, on_cluster: bool
+    folds: int | None, workers: int | None, test: float | None, cluster: Cluster | None
 ) -> None:
     """See that options of folds come with them, and others without.
 
@@ -29,12 +28,36 @@ def check_folds(
         ArgumentError: they do not.
     """
     if folds is None and workers is not None:
-        raise ArgumentError(f"--workers is for --folds; got {workers}")
+        raise ArgumentError(f"--workers is for --folds and --grid; got {workers}")
     if folds is not None and test is not None:
         raise ArgumentError(f"--test must be left out: each fold is tested with; got {test:g}")
-    if on_cluster and (workers or 1) > 1:
+    if folds is not None and cluster is not None and cluster.audit:
+        raise ArgumentError(
+            "--audit must be left out with --folds and --grid, where each worker of a cluster has "
+            f"whole folds to itself: isoconv verify trains one of them again; got {cluster.audit:g}"
+        )
+    if cluster is not None and (workers or 1) > 1:
         # All of them would ask for the same machines at the same time.
         raise ArgumentError(f"--workers must be 1 with --cluster; got {workers}")
+
+
+def tell_of_parts(splits: Splits, what: str) -> None:
+    """Say what is trained on, and what becomes of parts that the data have.
+
+    Args:
+        splits: the parts.
+        what: is made of the training part.
+    """
+    train = splits.train
+    height, width, channels = train.image_shape
+    say(
+        f"{train.name}: {len(train):,} images of {height}x{width}x{channels} in {train.classes} "
+        f"classes, {what}"
+    )
+    if splits.validation is not None:
+        note(f"the validation part, {len(splits.validation):,} images, is that of every fold")
+    if splits.test is not None:
+        note(f"the test part, {len(splits.test):,} images, is left alone")
 
 
 def train_folds(
@@ -71,16 +94,7 @@ def train_folds(
     from isoconv.cli.runs import run_facts
     from isoconv.train import cross_validate
 
-    train = splits.train
-    height, width, channels = train.image_shape
-    say(
-        f"{train.name}: {len(train):,} images of {height}x{width}x{channels} in {train.classes} "
-        f"classes, {folds} folds; runs {printable(folder / 'fold-1')} …"
-    )
-    if splits.validation is not None:
-        note(f"the validation part, {len(splits.validation):,} images, is that of every fold")
-    if splits.test is not None:
-        note(f"the test part, {len(splits.test):,} images, is left alone")
+    tell_of_parts(splits, f"{folds} folds; runs {printable(folder / 'fold-1')} …")
     with json_alone(), called(seed="--split-seed"):
         found = cross_validate(
             trainer,
@@ -99,12 +113,12 @@ def train_folds(
     print_table(titles, rows, range(1, len(titles)))
     say(f"runs {printable(folder / 'fold-1')} … {printable(folder / f'fold-{folds}')}")
     if as_json:
-        print_json(_plain(found))
+        print_json({"folder": found.folder, **plain_folds(found)})
 
 
-def _plain(found: CrossValidation) -> Mapping[str, Any]:
+def plain_folds(found: CrossValidation) -> dict[str, Any]:
+    """What came of the folds, for JSON."""
     return {
-        "folder": found.folder,
         "folds": [
             {**fold.plain(), "folder": fold.folder, "test": fold.metrics, "notes": fold.notes}
             for fold in found.folds

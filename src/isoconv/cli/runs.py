@@ -99,20 +99,21 @@ def new_run(out: Path | None, data: str, model: str | None) -> Iterator[RunFolde
 
 
 @contextmanager
-def folds_folder(out: Path | None, data: str, model: str | None) -> Iterator[Path]:
-    """The folder of a cross-validation; as `new_run`, and it may be there already.
+def folds_folder(out: Path | None, data: str, model: str | None, of: str) -> Iterator[Path]:
+    """The folder of a cross-validation or of a grid; as `new_run`, and it may be there already.
 
     Args:
         out: the folder; None for ``runs/<data>-folds-<n>``, or ``runs/<data>-<model>-folds-<n>``.
         data: as a person names it.
         model: the model's name, if a person gave one.
+        of: what it is of, in that name: "folds" or "grid".
 
     Raises:
         ArgumentError: the folder lies in the data.
         CheckpointError: it cannot be made.
     """
     name = title_of(data) if model is None else f"{title_of(data)}-{model}"
-    with _folder_for(out, data, f"{name}-folds") as path:
+    with _folder_for(out, data, f"{name}-{of}") as path:
         yield path
 
 

@@ -72,6 +72,16 @@ def train(
             show_default=False,
         ),
     ] = None,
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OPTION=VALUE,…",
+            help="Cross-validate every combination of values of options that decide bits: --grid "
+            "lr=0.1,0.01 --grid model=lenet5,resnet20. A value with commas of its own (augment, "
+            "freeze) stands alone, behind a --grid for each. Without --folds five.",
+            show_default=False,
+        ),
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -109,6 +119,9 @@ def train(
     a run for each fold. A test part is left alone then. What was interrupted goes on with the same
     command and --out. With --cluster each fold is trained by one worker then.
 
+    With --grid every combination of some values of options is cross-validated, on the same folds:
+    --out holds a folder of such runs for each. The best one is named with what it was chosen by.
+
     Examples:
       isoconv train pets
       isoconv train fashion-sample
@@ -121,18 +134,22 @@ def train(
       isoconv train pets --cluster auto --audit 0.01
       isoconv train pets --folds 5 --workers 2
       isoconv train pets --folds 5 --cluster auto
+      isoconv train pets --grid lr=0.01,0.001 --grid batch-size=32,64 --workers 2
     """
     from isoconv.cli.bad import tell_skipped
     from isoconv.cli.ending import finish
     from isoconv.cli.folds import check_folds, train_folds
+    from isoconv.cli.grid import FOLDS, over_of, search
     from isoconv.cli.runs import folds_folder, load_parts, new_run, run_facts
     from isoconv.nn import models
     from isoconv.train import Callback, Run, Trainer
     from isoconv.train.start import Start
 
+    over = over_of(grid or (), settings, settings_of)
     model, epochs, patience = (settings.pop(name) for name in BESIDE)
-    if model is not None and model not in models.ALL_MODELS:
-        models.create(model)
+    for each in (model, *over.get("model", ())):
+        if each is not None and each not in models.ALL_MODELS:
+            models.create(each)
     sides, given = size_of(size), settings_of(settings)
     if given["start"] is not None:
         given["start"] = Start.of(given["start"], normalise)
@@ -143,19 +160,27 @@ def train(
     if given["start"] is not None:
         how = {"reading": given["start"].reading(sides, depth)}
     how |= {"seed": split_seed, "skip_bad": skip_bad, "cache": cache}
-    check_folds(folds, workers, test, given["executor"] is not None)
+    if over and folds is None:
+        folds = FOLDS
+    check_folds(folds, workers, test, given["executor"])
     if folds is not None:
         cluster = given.pop("executor")
         trainer = Trainer(model, progress=progress(), **given)
-        with folds_folder(out, data, model) as place, called(seed="--split-seed"):
+        of = "grid" if over else "folds"
+        with folds_folder(out, data, model, of) as place, called(seed="--split-seed"):
             splits = load_parts(data, validation=0, test=0, **how)
-            tell_skipped(splits.skipped, place / "fold-1" / "skipped.csv")
+            first = place / "combination-1" if over else place
+            tell_skipped(splits.skipped, first / "fold-1" / "skipped.csv")
             chosen = validation > 0 or splits.validation is not None
-            train_folds(
-                trainer, data, splits, place, folds=folds, seed=split_seed, validation=validation,
-                epochs=epochs, stopping=_stopping(patience, splits, chosen, given["loss"]),
-                workers=workers or 1, cluster=cluster, as_json=as_json,
-            )  # fmt: skip
+            options: dict[str, Any] = {
+                "folds": folds, "seed": split_seed, "validation": validation, "epochs": epochs,
+                "stopping": _stopping(patience, splits, chosen, given["loss"]),
+                "workers": workers or 1, "cluster": cluster, "as_json": as_json,
+            }  # fmt: skip
+            if over:
+                search(trainer, data, splits, place, over, **options)
+            else:
+                train_folds(trainer, data, splits, place, **options)
         return
 
     class Announcement(Callback):

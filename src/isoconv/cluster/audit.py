@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from isoconv.cluster.connection import Connection
+from isoconv.cluster.connection import Connection, LostError
 from isoconv.cluster.roster import Member, Roster
 from isoconv.cluster.shared_step import Added, Part, SharedStep
 from isoconv.cluster.worker import State, flat_digest, state_digest
-from isoconv.errors import TrainingError
+from isoconv.errors import IsoconvError, TrainingError
 from isoconv.graph.operation import Array
 from isoconv.run.tree import add_pair
 
@@ -68,11 +68,23 @@ class Auditor:
                 answer = by.actor.agrees.remote(step.number, part.run, *part.vectors)
                 asked.append((part, by, answer))
                 step.count(part.member, by, len(part.vectors))
-        differ = [(part, by) for part, by, answer in asked if not self.connection.get(answer)]
+        differ = [(part, by) for part, by, answer in asked if not self._agrees(by, answer, where)]
         wrong = [self._judge(step, part, by, where) for part, by in differ]
         if any(wrong):
             self.forget(step, where)
         return not any(wrong)
+
+    def _agrees(self, by: Member, answer: Any, where: str) -> bool:
+        """Whether a second worker has found the same.
+
+        Raises:
+            LostError: it has died, or cannot go on.
+        """
+        try:
+            return bool(self.connection.get(answer))
+        except IsoconvError as error:
+            self.roster.drop(by, f"cannot go on in {where}: {error}", error)
+            raise LostError(str(error)) from None
 
     def sums(self, step: SharedStep, where: str) -> bool:
         """Whether the sums of two halves are right, as far as they are looked at.
@@ -107,7 +119,7 @@ class Auditor:
         if state_digest(state) != get(part.member.actor.digest.remote()):
             raise TrainingError(
                 f"{part.member.name} and {by.name} hold different weights in {where}, and one of "
-                "them is wrong; go on from the last checkpoint"
+                "them is wrong"
             )
         right = flat_digest(self.own_sums(state, step.number, part.run))
         call = by.actor.sums.options(num_returns=1 + len(part.nodes))

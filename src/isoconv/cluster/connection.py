@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import re
 import signal
 import socket
+import stat
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from isoconv.errors import IsoconvError, MissingExtraError, TrainingError
+from isoconv.compile.native.fork import renew_in_child
+from isoconv.errors import IsoconvError, MissingExtraError, NotEnoughMemoryError, TrainingError
 from isoconv.printable import printable
 
 __all__ = ["AUTO", "OUT_OF_MEMORY", "Connection", "LostError", "Node", "first_line"]
@@ -22,6 +28,12 @@ OUT_OF_MEMORY = "its node ran out of memory"
 AUTO = "auto"
 """The cluster that this machine is part of."""
 _KNOCK_SECONDS = 5.0
+_MOMENT = 1.0
+"""Seconds between two looks at those who are waited for."""
+_SIGNS = "signs"
+"""The calls of an actor that are answered while others are under way."""
+_RAYLET = re.compile(r".*/raylet(\.\d+)?")
+"""The name of the socket by which a node knows that a driver lives."""
 
 
 class LostError(Exception):
@@ -82,11 +94,15 @@ class Connection:
 
     Attributes:
         ray: the library.
+        meanwhile: called each second or so while somebody is waited for. It may end who is: then
+            the waiting ends with a `LostError`.
 
     Raises:
         MissingExtraError: Ray is not installed.
         TrainingError: no cluster answers there.
     """
+
+    meanwhile: Callable[[], None] = staticmethod(lambda: None)
 
     def __init__(self, address: str) -> None:
         try:
@@ -111,6 +127,18 @@ class Connection:
                 argument="address",
                 value=address,
             ) from error
+        # By a copy of such a socket in another process, a node would take a dead driver to live.
+        for handle in _raylets():
+            os.set_inheritable(handle, False)
+        renew_in_child(self, Connection._renew)
+
+    def _renew(self) -> None:
+        """In a forked process, which has all that was open."""
+        with suppress(OSError):
+            nothing = os.open(os.devnull, os.O_RDWR)
+            for handle in _raylets():
+                os.dup2(nothing, handle, inheritable=False)
+            os.close(nothing)
 
     def nodes(self) -> list[Node]:
         """Those that live and have processors to give."""
@@ -128,18 +156,33 @@ class Connection:
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
         place = NodeAffinitySchedulingStrategy(node.id, soft=False)
-        made = self.ray.remote(kind).options(
+        remote = self.ray.remote(concurrency_groups={_SIGNS: 1})
+        made = remote(kind).options(
             num_cpus=cpus, max_restarts=0, max_task_retries=0, scheduling_strategy=place
         )
         return made.remote(*arguments)
+
+    def signs(self, actor: Any) -> Any:
+        """What an actor that is `Living` says of itself while its other calls are under way."""
+        call = actor.signs.options(num_returns="streaming", concurrency_group=_SIGNS)
+        return call.remote()
 
     def kill(self, actor: Any) -> None:
         """End an actor, whatever it does."""
         self.ray.kill(actor)
 
     def put(self, value: Any) -> Any:
-        """A reference to a value, which goes to each node once."""
-        return self.ray.put(value)
+        """A reference to a value, which goes to each node once.
+
+        Raises:
+            NotEnoughMemoryError: the object store of this machine does not hold it.
+        """
+        from ray.exceptions import ObjectStoreFullError, OutOfDiskError
+
+        try:
+            return self.ray.put(value)
+        except (ObjectStoreFullError, OutOfDiskError) as error:
+            raise _full("this machine") from error
 
     def get(self, reference: Any) -> Any:
         """The value of a reference.
@@ -148,37 +191,91 @@ class Connection:
             LostError: whoever was to make it has died, or what it was to be made of is gone.
             IsoconvError: what went wrong where it was made.
         """
-        from ray.exceptions import OutOfMemoryError, RayActorError, RayError, RayTaskError
+        from ray.exceptions import (
+            GetTimeoutError,
+            ObjectStoreFullError,
+            OutOfDiskError,
+            OutOfMemoryError,
+            RayActorError,
+            RayError,
+            RayTaskError,
+        )
 
         try:
-            return self.ray.get(reference)
+            try:
+                return self.ray.get(reference, timeout=_MOMENT)
+            except GetTimeoutError:
+                # Whoever gives up waiting for a value gives up what has come of it so far.
+                while not self._is_here(reference):
+                    self.meanwhile()
+                return self.ray.get(reference)
         except RayTaskError as error:
             cause = error.cause
             if isinstance(cause, IsoconvError):
                 raise cause from None
+            if isinstance(cause, (ObjectStoreFullError, OutOfDiskError)):
+                raise _full("its node") from None
             if isinstance(cause, RayError):
                 raise LostError(first_line(cause)) from None
             raise TrainingError(f"{type(cause).__name__}: {first_line(cause)}") from error
+        except (ObjectStoreFullError, OutOfDiskError):
+            raise _full("its node, or of this machine,") from None
         except OutOfMemoryError:
             raise LostError(OUT_OF_MEMORY, own=True) from None
         except RayError as error:
             raise LostError(_death(error), own=isinstance(error, RayActorError)) from None
 
+    def _is_here(self, reference: Any) -> bool:
+        """Whether a value has come to this machine, or never will; waits for a moment."""
+        done, _ = self.ray.wait([reference], timeout=_MOMENT, fetch_local=True)
+        return bool(done)
+
     def ready(self, references: list[Any], seconds: float) -> list[Any]:
         """Those of some references whose values, or failures, are there within so many seconds."""
         if not references:
             return []
-        # What is waited for stays where it is.
-        done, _ = self.ray.wait(
-            references, num_returns=len(references), timeout=seconds, fetch_local=False
-        )
-        return list(done)
+        end = time.monotonic() + seconds
+        while True:
+            left = max(0.0, end - time.monotonic())
+            # What is waited for stays where it is.
+            done, _ = self.ray.wait(
+                references, num_returns=len(references), timeout=min(left, _MOMENT),
+                fetch_local=False,
+            )  # fmt: skip
+            if len(done) == len(references) or left <= _MOMENT:
+                return list(done)
+            self.meanwhile()
 
     def close(self) -> None:
         """Leave the cluster, where it was joined here."""
         if self._own and self.ray.is_initialized():
             with _signals_stay():
                 self.ray.shutdown()
+
+
+def _full(where: str) -> NotEnoughMemoryError:
+    """What is said of an object store without room: Ray names no more than the object."""
+    return NotEnoughMemoryError(
+        f"the object store of {where} must have room for data, weights and sums, in memory "
+        "(ray start --object-store-memory says how much) or on the disk behind it; both are full"
+    )
+
+
+def _raylets() -> Iterator[int]:
+    """The open files that are connections to this machine's part of the cluster."""
+    with suppress(OSError):
+        for link in Path("/proc/self/fd").iterdir():
+            with suppress(OSError):
+                if _is_raylet(int(link.name)):
+                    yield int(link.name)
+
+
+def _is_raylet(handle: int) -> bool:
+    if not stat.S_ISSOCK(os.fstat(handle).st_mode):
+        return False
+    with socket.socket(fileno=os.dup(handle)) as found:
+        name = found.getpeername() if found.family == socket.AF_UNIX else ""
+    return isinstance(name, str) and _RAYLET.fullmatch(name) is not None
 
 
 def _knock(address: str) -> None:

@@ -11,7 +11,9 @@ from typing import Any
 from isoconv.cluster.connection import OUT_OF_MEMORY, Connection, LostError, Node
 from isoconv.cluster.piece_worker import PieceWorker
 from isoconv.cluster.roster import DEATHS, LOOK_SECONDS, other_versions
+from isoconv.cluster.signs import Signs
 from isoconv.errors import IsoconvError, TrainingError
+from isoconv.printable import printable
 from isoconv.run.piece_worker import Surroundings
 
 __all__ = ["Crew", "Hand", "Task"]
@@ -34,6 +36,7 @@ class Hand:
         actor: to call it.
         cpus: that it has.
         answer: what it is waited for: whether it can take part, or all that comes of a piece.
+        signs: of its life; None before it has said a word.
         ready: whether it takes pieces.
         task: that it works on.
     """
@@ -42,6 +45,7 @@ class Hand:
     actor: Any
     cpus: int
     answer: Any
+    signs: Signs | None = None
     ready: bool = False
     task: Task | None = None
 
@@ -55,7 +59,7 @@ class Crew:
         work: a reference to what they do, which goes to each node once.
         around: what they are to know of this process.
         cpus: of each; None for all that its node has.
-        patience: seconds for which somebody is waited for.
+        patience: seconds for which somebody is waited for, and may give no sign of life.
         tell: says a line to a person.
         sees: files that each must see, with the digests of how they begin.
 
@@ -78,15 +82,25 @@ class Crew:
     _refusals: list[IsoconvError] = field(default_factory=list)
     _looked: float = -LOOK_SECONDS
     _some: float = field(default_factory=time.monotonic)
+    _watching: bool = False
+    _watched: float = -LOOK_SECONDS
+    _ended: TrainingError | None = None
+
+    def __post_init__(self) -> None:
+        self.connection.meanwhile = self.watch
 
     def look(self) -> None:
         """Ask for nodes, and for workers on those that have room.
 
         Raises:
-            IsoconvError: nobody can work, and nobody has come for a while.
+            IsoconvError: nobody can work, and nobody has come for a while; or too many workers hung
+                with a piece.
         """
+        if self._ended is not None:
+            raise self._ended
         now = time.monotonic()
-        if any(hand.ready for hand in self.hands):
+        if any(hand.signs is not None for hand in self.hands):
+            # The work may be large, and takes its time to come.
             self._some = now
         if now - self._looked < LOOK_SECONDS:
             return
@@ -103,7 +117,8 @@ class Crew:
             there = [hand for hand in self.hands if hand.node.id == node.id]
             for _ in range(node.cpus // cpus - len(there)):
                 actor = self.connection.actor(PieceWorker, node, cpus)
-                self.hands.append(Hand(node, actor, cpus, actor.about.remote()))
+                about = actor.about.remote(str(Path.cwd()), self.sees)
+                self.hands.append(Hand(node, actor, cpus, about))
         if self._refusals and not self.hands:
             raise self._refusals[0]
         if now - self._some > self.patience:
@@ -111,6 +126,22 @@ class Crew:
                 "a node of the cluster must have a processor to give within "
                 f"{self.patience:.0f} s; none has"
             )
+
+    def watch(self) -> None:
+        """See that all who have said a word give signs of life; a piece goes on with another."""
+        now = time.monotonic()
+        if self._watching or now - self._watched < LOOK_SECONDS:
+            return
+        self._watching, self._watched = True, now
+        try:
+            for hand in [*self.hands]:
+                if hand.signs is not None and hand.signs.silence() > self.patience:
+                    self._drop(hand, f"gives no sign of life for {self.patience:g} s")
+        except TrainingError as error:
+            # Whoever is asked for an answer meanwhile is not to blame.
+            self._ended = error
+        finally:
+            self._watching = False
 
     def give(self, hand: Hand, task: Task) -> None:
         """Let one of them work on a piece."""
@@ -123,12 +154,16 @@ class Crew:
         Raises:
             TrainingError: a piece that as many workers died with as may.
         """
+        self.watch()
         waiting = {hand.answer: hand for hand in self.hands if hand.answer is not None}
         if not waiting:
             time.sleep(seconds)
         said = []
         for answer in self.connection.ready([*waiting], seconds):
             hand = waiting[answer]
+            if hand not in self.hands:
+                # It was given up while another one was waited for.
+                continue
             try:
                 if hand.ready:
                     kind, content = self.connection.get(next(answer))
@@ -146,12 +181,17 @@ class Crew:
 
     def _admit(self, hand: Hand, value: Any) -> None:
         if value is not None:
+            hand.signs = Signs(self.connection, hand.actor)
             other = other_versions(hand.node, value)
             if other is not None:
                 raise other
-            hand.answer = hand.actor.prepare.remote(
-                self.work, self.around, hand.cpus, str(Path.cwd()), self.sees
-            )
+            if value["unseen"]:
+                path = printable(value["unseen"][0])
+                raise TrainingError(
+                    f"{hand.node.name} must see {path} as the driver does, on storage that all "
+                    "nodes share; it does not"
+                )
+            hand.answer = hand.actor.prepare.remote(self.work, self.around, hand.cpus)
         else:
             hand.answer, hand.ready = None, True
 
@@ -168,6 +208,8 @@ class Crew:
             self.tell(f"{hand.node.name} is put aside: {error}")
 
     def _drop(self, hand: Hand, why: str, memory: bool = False) -> None:
+        if hand not in self.hands:
+            return
         self.hands.remove(hand)
         self.connection.kill(hand.actor)
         name, task = hand.node.name, hand.task

@@ -17,21 +17,22 @@ import numpy as np
 
 from isoconv.cluster.audit import Auditor
 from isoconv.cluster.connection import Connection, LostError
+from isoconv.cluster.material import Material
 from isoconv.cluster.roster import Member, Proof, Roster
 from isoconv.cluster.shared_step import SharedStep, Tally
 from isoconv.cluster.worker import State, Worker, flat_digest, state_digest
-from isoconv.errors import TrainingError
+from isoconv.errors import IsoconvError, TrainingError
 from isoconv.graph.operation import Array
 from isoconv.nn import storage
 from isoconv.printable import listed
 from isoconv.run.step import StepGraph
 from isoconv.run.training import TrainingEngine
+from isoconv.wording import either
 
 __all__ = ["ClusterExecutor"]
 
 _TRIES = 8
 """So often a step is begun anew where sums are lost and nobody has died."""
-_GO_ON = "go on from the last checkpoint"
 
 
 class ClusterExecutor:
@@ -95,16 +96,9 @@ class ClusterExecutor:
             self._size = 4 * self._own.plan.sums.size
             # The first weights, two states, and sums that are under way.
             room = self._size * (4 + 2 * (1 + len(step.slots)))
-            # Rows of a file are read for it: the store needs all of them.
-            whole = {name: np.ascontiguousarray(each) for name, each in data.items()}
-            for array in whole.values():
-                room += array.nbytes
-            put = self._connection.put
-            arrays = (storage.digest(whole), tuple(whole), *map(put, whole.values()))
-            del whole, array
             self._roster = Roster(
-                self._connection, kind, cpus, threads, (put(step), settings, arrays), room,
-                self._news.append, self._admit,
+                self._connection, kind, cpus, threads, (self._connection.put(step), settings),
+                Material(self._connection, data), room, patience, self._news.append, self._admit,
             )  # fmt: skip
             self._open.callback(self._roster.close)
             self._auditor = Auditor(
@@ -160,8 +154,13 @@ class ClusterExecutor:
             TrainingError: workers hold different ones, or all have died.
         """
         if not self._copied():
-            raise TrainingError(f"all workers have died, and with them the weights; {_GO_ON}")
+            raise self._all_gone()
         return self._state[1]
+
+    def _all_gone(self) -> TrainingError:
+        """What is said where nobody has the weights any more."""
+        why = self._roster.reason
+        return TrainingError(f"all workers have died{why}, and with them the weights; {_go_on()}")
 
     def _copied(self) -> bool:
         """Take a copy of the state of the moment; False where nobody is left who has it.
@@ -184,13 +183,16 @@ class ClusterExecutor:
             except LostError:
                 self._bury("between two steps")
                 continue
+            except IsoconvError as error:
+                self._roster.drop(members[0], f"cannot hand over its weights: {error}", error)
+                continue
             if others:
                 own = state_digest(found)
                 for member, digest in zip(members[1:], others, strict=True):
                     if digest != own:
                         raise TrainingError(
                             f"all workers must hold the same weights; {member.name} holds others "
-                            f"than {members[0].name}, and one of them is wrong; {_GO_ON}"
+                            f"than {members[0].name}, and one of them is wrong; {_go_on()}"
                         )
             self._state = self._version, found
         return True
@@ -209,13 +211,21 @@ class ClusterExecutor:
             except LostError as error:
                 if error.own:
                     self._roster.drop(member, f"died between two steps: {error}")
+            except IsoconvError as error:
+                self._roster.drop(member, f"cannot go on: {error}", error)
 
     def _admit(self, member: Member) -> None:
-        """The weights of the moment and the epoch, for one who has just proved to be right."""
+        """The weights of the moment and the epoch, for one who has just proved to be right.
+
+        Raises:
+            LostError: nobody is left who has these weights, or this one has died.
+        """
         if self._state[0] == self._version:
             state = self._connection.put(self._state[1])
-        else:
+        elif self._roster.ready:
             state = self._roster.ready[0].actor.state.remote()
+        else:
+            raise LostError("nobody has the weights of the moment")
         self._connection.get(member.actor.load.remote(self._version, state))
         self._connection.get(member.actor.begin_epoch.remote(*self._begun))
         if self._tally.steps:
@@ -229,7 +239,8 @@ class ClusterExecutor:
                 found[member] = self._connection.get(answer)
             except LostError as error:
                 self._roster.drop(member, f"died in {where}: {error}")
-        return found
+        # One who answered may have been given up while others were waited for.
+        return {member: each for member, each in found.items() if not member.ended}
 
     # Epochs and steps ---------------------------------------------------------------------------
 
@@ -298,12 +309,15 @@ class ClusterExecutor:
             TrainingError: there are none, or the copy is older than the first of these steps.
         """
         if self._state[0] < begin:
-            raise TrainingError(
-                f"all workers have died at once, and with them the weights; {_GO_ON}"
-            )
+            raise self._all_gone()
         self._version = self._state[0]
         self._news.append("nobody is left; the training waits for workers")
-        self._roster.gather("ready", self._patience)
+        try:
+            self._roster.gather("ready", self._patience)
+        except IsoconvError as error:
+            raise TrainingError(
+                f"all workers have died, and no other one can take their place: {error}; {_go_on()}"
+            ) from error
 
     def _step(self, number: int, hyper: Array) -> Array | None:
         """One step, to its metrics; None where nobody is left to run it."""
@@ -318,8 +332,8 @@ class ClusterExecutor:
             members = self._roster.ready
             if not members:
                 return None
-            step.hand_out(members)
             try:
+                step.hand_out(members)
                 if self._auditor.share:
                     self._leave(step.late(self._patience), where)
                     if not self._auditor.runs(step, where):
@@ -330,10 +344,15 @@ class ClusterExecutor:
                 step.update(members, self._version + 1, hyper)
                 self._leave(step.late(self._patience), where)
                 row = step.row()
+            except IsoconvError:
+                failed = step.failed()
+                if not failed:
+                    raise
+                for member, why in failed:
+                    self._roster.drop(member, f"cannot go on in {where}: {why}", why)
+                row = self._settled(step, where)
             except LostError as error:
-                row = self._level(where)
-                if row is None:
-                    self._auditor.forget(step, where)
+                row = self._settled(step, where)
                 lost += len(self._roster.ready) == len(members)
                 if lost == _TRIES:
                     raise TrainingError(f"{where} is lost again and again: {error}") from None
@@ -341,6 +360,13 @@ class ClusterExecutor:
             self._version += 1
         self._torn = False
         step.done()
+        return row
+
+    def _settled(self, step: SharedStep, where: str) -> Array | None:
+        """What a step has come to that was broken off: its metrics, or None to go on with it."""
+        row = self._level(where)
+        if row is None:
+            self._auditor.forget(step, where)
         return row
 
     def _leave(self, late: Sequence[Member], where: str) -> None:
@@ -398,6 +424,12 @@ class ClusterExecutor:
     def close(self) -> None:
         """End all workers, and leave the cluster."""
         self._open.close()
+
+
+def _go_on() -> str:
+    """How to go on where the weights are lost."""
+    goes = either("Trainer.resume goes", "isoconv resume goes")
+    return f"{goes} on from the last checkpoint, if one was saved by then"
 
 
 def _copies(arrays: Mapping[str, Array]) -> dict[str, Array]:

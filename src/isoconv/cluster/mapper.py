@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import time
 import warnings
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, TypeVar
@@ -18,13 +20,15 @@ from isoconv.run.pieces import Work
 from isoconv.train.files import cannot_be_written
 from isoconv.wording import spoken_options
 
-__all__ = ["ClusterMapper"]
+__all__ = ["ClusterMapper", "Mark"]
 
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 
-_MARK = ".isoconv-cluster"
-"""A file by which workers see whether a folder is the driver's."""
+_MARK = ".isoconv-cluster-"
+"""How a file is called by which workers see whether a folder is the driver's, and then a token."""
+_LEFT = 86_400.0
+"""Seconds after which a mark has been left by a driver that was killed; others renew theirs."""
 _MOMENT = 0.2
 """Seconds for which answers are waited for before nodes are looked for again."""
 
@@ -85,12 +89,16 @@ class ClusterMapper:
         around = Surroundings(passes_are_checked(), None, spoken_options())
         waiting, ended = iter(pieces), False
         with ExitStack() as opened:
+            mark = None if self._writes is None else opened.enter_context(Mark(self._writes))
+            files = [*self._reads, *(() if mark is None else (mark.path,))]
             crew = Crew(
                 self._connection, self._connection.put(work), around, self._cpus, self._patience,
-                self._tell, self._sees(opened),
+                self._tell, {str(file): digest_of(file) for file in files},
             )  # fmt: skip
             opened.callback(crew.close)
             while True:
+                if mark is not None:
+                    mark.renew()
                 crew.look()
                 for hand in crew.free():
                     if crew.lost:
@@ -104,7 +112,7 @@ class ClusterMapper:
                     return
                 for hand, kind, content in crew.answers(_MOMENT):
                     task = hand.task
-                    if task is None:
+                    if task is None or hand not in crew.hands:
                         continue
                     if kind == "told":
                         if told is not None:
@@ -117,19 +125,6 @@ class ClusterMapper:
                             raise content
                         yield task.piece, content
 
-    def _sees(self, opened: ExitStack) -> dict[str, str]:
-        """Files that workers must see, with their digests; a mark of the folder among them."""
-        files = [*self._reads]
-        if self._writes is not None:
-            mark = self._writes / _MARK
-            try:
-                mark.write_text(token_hex(16), "utf-8")
-            except OSError as error:
-                raise cannot_be_written(mark, error) from error
-            opened.callback(mark.unlink, missing_ok=True)
-            files.append(mark)
-        return {str(file): digest_of(file) for file in files}
-
     def close(self) -> None:
         """Leave the cluster."""
         self._connection.close()
@@ -139,3 +134,47 @@ class ClusterMapper:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class Mark:
+    """A file by which workers see whether a folder is the driver's, there while it is open.
+
+    Each driver has one of its own: several may write to a folder at the same time.
+
+    Args:
+        folder: which it is in.
+
+    Attributes:
+        path: of the file.
+
+    Raises:
+        CheckpointError: it cannot be written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / f"{_MARK}{token_hex(16)}"
+        self._renewed = time.monotonic()
+
+    def renew(self) -> None:
+        """See that nobody takes it for one that was left."""
+        now = time.monotonic()
+        if now - self._renewed > _LEFT / 24:
+            self._renewed = now
+            with suppress(OSError):
+                os.utime(self.path)
+
+    def __enter__(self) -> Mark:
+        try:
+            self.path.write_text(self.path.name, "utf-8")
+            now = self.path.stat().st_mtime
+        except OSError as error:
+            raise cannot_be_written(self.path, error) from error
+        for other in self.path.parent.glob(f"{_MARK}*"):
+            with suppress(OSError):
+                if now - other.stat().st_mtime > _LEFT:
+                    other.unlink()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):
+            self.path.unlink()

@@ -5,18 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 import queue
-import socket
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+from isoconv.cluster.signs import Living
 from isoconv.cores import set_part
-from isoconv.errors import IsoconvError, TrainingError
+from isoconv.errors import IsoconvError
 from isoconv.files import open_file
 from isoconv.graph.passes import check_passes
-from isoconv.printable import printable
 from isoconv.run.piece_worker import Surroundings, answer
 from isoconv.train.plain_settings import versions
 from isoconv.wording import spoken_on_the_command_line
@@ -35,41 +34,34 @@ def digest_of(path: Path) -> str:
         return ""
 
 
-class PieceWorker:
+class PieceWorker(Living):
     """What runs in a process of a node; the driver calls it, and calls come in their order."""
 
     def __init__(self) -> None:
         self._work: Any = None
         self._around: Surroundings | None = None
 
-    def about(self) -> dict[str, Any]:
-        """Versions of the software, and the process."""
-        return {**versions(), "pid": os.getpid()}
+    def about(self, place: str, sees: Mapping[str, str]) -> dict[str, Any]:
+        """Versions of the software, the process, and which files it does not see.
 
-    def prepare(
-        self, work: Any, around: Surroundings, cpus: int, place: str, sees: Mapping[str, str]
-    ) -> None:
+        Args:
+            place: the folder in which the driver is, where the work has to do with files.
+            sees: files that the driver sees, with the digests of how they begin.
+        """
+        if sees:
+            with suppress(OSError):
+                os.chdir(place)
+        unseen = [path for path, digest in sees.items() if digest_of(Path(path)) != digest]
+        return {**versions(), "pid": os.getpid(), "unseen": unseen}
+
+    def prepare(self, work: Any, around: Surroundings, cpus: int) -> None:
         """Take the work, whose arrays lie in the node's object store, and so many processors.
 
         Args:
             work: what is done with each piece.
             around: what is to be known of the driver.
             cpus: how many processors there are for it.
-            place: the folder in which the driver is, where the work has to do with files.
-            sees: files that the driver sees, with the digests of how they begin.
-
-        Raises:
-            TrainingError: they are not there, or others.
         """
-        if sees:
-            with suppress(OSError):
-                os.chdir(place)
-        for path, digest in sees.items():
-            if digest_of(Path(path)) != digest:
-                raise TrainingError(
-                    f"{printable(socket.gethostname())} must see {printable(path)} as the driver "
-                    "does, on storage that all nodes share; it does not"
-                )
         self._work, self._around = work, around
         check_passes(around.passes_checked)
         set_part(cpus)

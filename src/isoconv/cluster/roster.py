@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from isoconv.cluster.connection import OUT_OF_MEMORY, Connection, LostError, Node
+from isoconv.cluster.material import Material
+from isoconv.cluster.signs import Signs
 from isoconv.cluster.worker import Worker, flat_digest
 from isoconv.errors import IsoconvError, NotEnoughMemoryError, TrainingError
 from isoconv.memory import readable
@@ -46,6 +48,7 @@ class Member:
         cpus: that it has.
         stage: what it does before it takes part: "asked", "preparing", "proving"; then "ready".
         answer: what it is waited for.
+        signs: of its life; None before it has said a word.
         rate: shards a second, as last seen; 0 before it has run any.
         steps, shards: that it took part in, that it ran.
         ended: why it takes part no longer; "" while it does.
@@ -57,6 +60,7 @@ class Member:
     cpus: int
     stage: str = "asked"
     answer: Any = None
+    signs: Signs | None = None
     rate: float = 0.0
     steps: int = 0
     shards: int = 0
@@ -96,8 +100,10 @@ class Roster:
         kind: of the workers.
         cpus: of each worker; None for all that its node has, one worker for a node.
         threads: of each worker; None for as many as it has processors.
-        work: what `Worker.prepare` is given, without the number of threads.
-        room: bytes that an object store must have.
+        work: a reference to the step, and the engine's settings without the number of threads.
+        material: the data.
+        room: bytes that an object store must have for weights and sums.
+        patience: seconds for which somebody may give no sign of life.
         tell: says a line to a person.
         admit: gives one who has proved to be right the weights of the moment.
 
@@ -111,8 +117,10 @@ class Roster:
     kind: type[Worker]
     cpus: int | None
     threads: int | None
-    work: tuple[Any, Mapping[str, Any], tuple[Any, ...]]
+    work: tuple[Any, Mapping[str, Any]]
+    material: Material
     room: int
+    patience: float
     tell: Callable[[str], None]
     admit: Callable[[Member], None]
     members: list[Member] = field(default_factory=list)
@@ -122,6 +130,11 @@ class Roster:
     _looked: float = -LOOK_SECONDS
     _aside: dict[str, str] = field(default_factory=dict)
     _refusals: list[IsoconvError] = field(default_factory=list)
+    _watching: bool = False
+    _watched: float = -LOOK_SECONDS
+
+    def __post_init__(self) -> None:
+        self.connection.meanwhile = self.watch
 
     @property
     def ready(self) -> list[Member]:
@@ -143,27 +156,49 @@ class Roster:
         for node in nodes:
             if node.id in self._aside:
                 continue
-            if node.store < self.room:
-                self._put_aside(
-                    node,
-                    NotEnoughMemoryError(
-                        f"the object store of {node.name} must hold the data and the weights, "
-                        f"{readable(self.room)}; it has {readable(node.store)} "
-                        "(ray start --object-store-memory says how much)"
-                    ),
-                )
+            try:
+                self._check_store(node, self.material.kept)
+            except NotEnoughMemoryError as error:
+                self._put_aside(node, error)
                 continue
             cpus = node.cpus if self.cpus is None else min(self.cpus, node.cpus)
             there = [member for member in self.members if member.node.id == node.id]
             for _ in range(node.cpus // cpus - len(there)):
                 self._ask(node, cpus)
 
+    def _check_store(self, node: Node, data: int, unless: str = "") -> None:
+        """See that a node can hold so many bytes of data beside the weights.
+
+        Raises:
+            NotEnoughMemoryError: it cannot.
+        """
+        room = self.room + data
+        if node.store < room:
+            raise NotEnoughMemoryError(
+                f"the object store of {node.name} must hold the data and the weights, "
+                f"{readable(room)}{unless}; it has {readable(node.store)} "
+                "(ray start --object-store-memory says how much)"
+            )
+
     def _ask(self, node: Node, cpus: int) -> None:
         self._numbers += 1
         actor = self.connection.actor(self.kind, node, cpus, self._numbers)
         member = Member(self._numbers, node, actor, cpus)
-        member.answer = actor.about.remote()
+        member.answer = actor.about.remote(self.material.packs)
         self.members.append(member)
+
+    def watch(self) -> None:
+        """See that all who have said a word give signs of life."""
+        now = time.monotonic()
+        if self._watching or now - self._watched < LOOK_SECONDS:
+            return
+        self._watching, self._watched = True, now
+        try:
+            for member in [*self.members]:
+                if member.signs is not None and member.signs.silence() > self.patience:
+                    self.drop(member, f"gives no sign of life for {self.patience:g} s")
+        finally:
+            self._watching = False
 
     def advance(self, seconds: float = 0.0) -> None:
         """Take the answers of those who are about to join, and give them the next thing to do.
@@ -171,6 +206,7 @@ class Roster:
         Args:
             seconds: to wait for answers, at most.
         """
+        self.watch()
         waiting = {m.answer: m for m in self.members if m.stage != "ready" and m.answer is not None}
         for answer in self.connection.ready([*waiting], seconds):
             member = waiting[answer]
@@ -178,7 +214,7 @@ class Roster:
             try:
                 self._next(member, self.connection.get(answer))
             except LostError as error:
-                if error.own:
+                if error.own or member.stage != "proving":
                     self.drop(member, f"died before it took part: {error}")
                 else:
                     # Whoever had the weights of the moment is gone: it is asked once more.
@@ -195,11 +231,15 @@ class Roster:
             other = other_versions(member.node, value)
             if other is not None:
                 raise other
-            step, settings, data = self.work
+            member.signs = Signs(self.connection, member.actor)
+            unseen: Mapping[str, str] = value["unseen"]
+            if unseen:
+                self._say_unseen(member, unseen)
+            step, settings = self.work
             threads = member.cpus if self.threads is None else self.threads
             member.stage = "preparing"
             member.answer = member.actor.prepare.remote(
-                step, {**settings, "threads": threads}, *data
+                step, {**settings, "threads": threads}, *self.material.given(unseen)
             )
         elif member.stage == "preparing":
             member.stage = "prepared"
@@ -211,8 +251,24 @@ class Roster:
             self.admit(member)
             member.stage = "ready"
 
+    def _say_unseen(self, member: Member, unseen: Mapping[str, str]) -> None:
+        """A worker that does not see packed files gets copies, if there is room for them.
+
+        Raises:
+            NotEnoughMemoryError: there is none.
+        """
+        why = "; ".join(f"{name} ({reason})" for name, reason in unseen.items())
+        more = self.material.kept + self.material.copied(unseen)
+        self._check_store(
+            member.node, more, f", or it must see the packed file as the driver does: {why}"
+        )
+        self.tell(f"{member.name} gets a copy of what it does not see: {why}")
+
     def gather(self, stage: str, seconds: float) -> None:
-        """Wait until all have come to a stage, or so many seconds are over.
+        """Wait until all have come to a stage, or so many seconds are over and one has.
+
+        Those who have said a word and give signs of life are waited for longer, where there is no
+        other one: a large data set takes its time.
 
         Raises:
             IsoconvError: nobody has come to it; what the first one was refused for, if that is it.
@@ -230,7 +286,7 @@ class Roster:
                     if member.stage != stage:
                         self.tell(f"{member.name} is not there yet; the training begins without it")
                 return
-            if late:
+            if late and not any(member.signs is not None for member in self.members):
                 break
         if self._refusals:
             raise self._refusals[0]
@@ -268,6 +324,11 @@ class Roster:
         """What the run's record keeps: all who were there, and the nodes that were put aside."""
         everyone: Sequence[Member] = sorted([*self.members, *self.gone], key=lambda m: m.number)
         return [member.plain() for member in everyone]
+
+    @property
+    def reason(self) -> str:
+        """Why the last node was put aside, in brackets; "" if none was."""
+        return f" ({self._refusals[-1]})" if self._refusals else ""
 
     @property
     def aside(self) -> list[str]:

@@ -25,16 +25,16 @@ class Cluster:
 
     Each node that has processors to give gets a worker, which runs some shards of each step. Who
     runs them, dies or joins changes no bit. This process has to be on a machine of the cluster.
-    `isoconv.verify` and `isoconv.cross_validate` take one as ``cluster=``: there a worker has a
-    stretch of epochs, or a fold, to itself.
+    `isoconv.verify`, `isoconv.cross_validate` and `isoconv.grid_search` take one as ``cluster=``:
+    there a worker has a stretch of epochs, or a fold, to itself.
 
     Args:
         address: ``"auto"`` for the cluster that this machine is part of, or ``"host:port"``.
         cpus: processors of a worker; None for all of its node.
         audit: share of the work that is done twice, from 0 to 1; a worker whose sums are wrong is
             named and put aside.
-        patience: seconds for which workers are waited for, where there are none or one gives no
-            answer.
+        patience: seconds for which workers are waited for, where there are none, or one gives no
+            sign of life; what that one was at is given to another.
 
     Raises:
         ArgumentError: a setting outside its range.
@@ -110,5 +110,9 @@ class Cluster:
         from isoconv.cluster.mapper import ClusterMapper
 
         if self.audit:
-            raise refusal("audit", "be 0 but for an executor of trainings", self.audit)
+            rule = (
+                "be 0 where each worker has a fold, a stretch or a part to itself: an audit is of "
+                "steps that workers share"
+            )
+            raise refusal("audit", rule, self.audit)
         return ClusterMapper(self.address, self.cpus, self.patience, tell, writes, reads)

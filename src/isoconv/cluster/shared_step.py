@@ -11,7 +11,7 @@ import numpy as np
 from isoconv.cluster.connection import Connection, LostError
 from isoconv.cluster.deal import deal, nodes_of
 from isoconv.cluster.roster import Member
-from isoconv.errors import TrainingError
+from isoconv.errors import IsoconvError, TrainingError
 from isoconv.graph.operation import Array
 from isoconv.run.tree import Pair, TreeNode, walk
 
@@ -250,9 +250,24 @@ class SharedStep:
     def _is_there(self, part: Part) -> bool:
         try:
             self.connection.get(part.seconds)
-        except LostError:
+        except (LostError, IsoconvError):
             return False
         return True
+
+    def failed(self) -> list[tuple[Member, IsoconvError]]:
+        """Those whose shards came to nothing, and what went wrong there.
+
+        What is made of their sums fails for the same reason, wherever it is made.
+        """
+        found = []
+        for part in self.parts:
+            try:
+                self.connection.get(part.seconds)
+            except LostError:
+                continue
+            except IsoconvError as error:
+                found.append((part.member, error))
+        return found
 
     def done(self) -> None:
         """Count the step."""

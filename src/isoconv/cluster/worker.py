@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from isoconv.cluster.material import PackPlace, opened, unseen
+from isoconv.cluster.signs import Living
 from isoconv.errors import TrainingError
 from isoconv.graph.operation import Array
 from isoconv.nn import storage
@@ -38,7 +40,7 @@ def flat_digest(vectors: Sequence[Array]) -> str:
     return storage.digest({str(number): vector for number, vector in enumerate(vectors)})
 
 
-class Worker:
+class Worker(Living):
     """What runs in a process of a node; the driver calls it, and calls come in their order.
 
     What it is given lies in the node's object store: arrays are read where they are. It counts the
@@ -59,9 +61,9 @@ class Worker:
             raise TrainingError(f"worker {self.number} was asked to run shards before it was ready")
         return self._made
 
-    def about(self) -> dict[str, Any]:
-        """Versions of the software, and the process."""
-        return {**versions(), "pid": os.getpid()}
+    def about(self, packs: Sequence[PackPlace] = ()) -> dict[str, Any]:
+        """Versions of the software, the process, and why it does not see which packed files."""
+        return {**versions(), "pid": os.getpid(), "unseen": unseen(packs)}
 
     def prepare(
         self,
@@ -69,17 +71,27 @@ class Worker:
         settings: Mapping[str, Any],
         digest: str,
         names: Sequence[str],
+        packs: Sequence[PackPlace],
         *arrays: Array,
     ) -> None:
         """Check the data, compile the kernels.
 
+        Args:
+            step: what is computed.
+            settings: of the engine.
+            digest: of the arrays.
+            names: of the arrays.
+            packs: files of which some arrays are numbers of rows.
+            arrays: those.
+
         Raises:
             TrainingError: the data are not those of the driver.
+            DataFileError: a packed file is another one by now.
             NotEnoughMemoryError: training needs more memory than the node has.
         """
         data = dict(zip(names, arrays, strict=True))
         self._check("data", digest, data)
-        self._made = TrainingEngine(step, data, **settings)
+        self._made = TrainingEngine(step, opened(packs, data), **settings)
 
     def prove(
         self,

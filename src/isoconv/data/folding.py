@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
@@ -16,6 +17,7 @@ from isoconv.data.splits import Splits
 from isoconv.data.stratify import dealt, held_out
 from isoconv.data.tally import counted
 from isoconv.printable import listed
+from isoconv.rows import files_behind
 
 __all__ = ["Folds"]
 __public__ = {"isoconv.data": ["*"]}
@@ -90,6 +92,12 @@ class Folds(Sequence[Splits]):
 
     def __len__(self) -> int:
         return self._count
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that must be seen by who takes the folds in another process."""
+        parts = [self._data, *([] if self._chosen is None else [self._chosen])]
+        return files_behind(part.images for part in parts)
 
     @overload
     def __getitem__(self, fold: int) -> Splits: ...

@@ -42,7 +42,7 @@ from isoconv.rows import Rows, neighbours
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["ENDING", "PACK", "PackFile", "PackedRows", "bytes_of_paths", "check", "differences",
+__all__ = ["ENDING", "PACK", "PackFile", "PackedRows", "Rowed", "bytes_of_paths", "check", "differences",
            "open_pack"]  # fmt: skip
 __public__ = {"isoconv.data": ["check"], "isoconv.data.formats": ["PACK"]}
 
@@ -312,18 +312,23 @@ class PackedRows(Rows):
 
     def __init__(self, file: PackFile, numbers: Numbers, what: Rowed = "images") -> None:
         super().__init__(file.images if what == "images" else file.labels, numbers)
-        self.file, self._what = file, what
+        self.file, self.what = file, what
         self._each = self.base.nbytes // len(self.base)
 
     def _like(self, numbers: Numbers) -> Self:
-        return type(self)(self.file, numbers, self._what)
+        return type(self)(self.file, numbers, self.what)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # To another process goes where they lie, and not what lies there.
-        return _again, (str(self.file.path), self.file.sha256, self.numbers, self._what)
+        return _again, (str(self.file.path), self.file.sha256, self.numbers, self.what)
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The one file."""
+        return (self.file.path,)
 
     def _places(self, numbers: Numbers) -> tuple[Numbers, Numbers]:
-        return self.file.places(self._what, numbers)
+        return self.file.places(self.what, numbers)
 
     def _are_a_view(self) -> bool:
         # What somebody holds must stay what it is, whatever becomes of the file.
@@ -332,7 +337,7 @@ class PackedRows(Rows):
     def _read(self, numbers: Numbers) -> Array:
         self._check_room(len(numbers))
         self._fetch(numbers)
-        found = self.file.rows(self._what, numbers)
+        found = self.file.rows(self.what, numbers)
         found.flags.writeable = False
         return found
 
@@ -377,9 +382,14 @@ class PackedRows(Rows):
         return max(1, HELD // max(self._each, PAGE))
 
     def expect(self, numbers: Numbers) -> None:
-        """These images of the file are read next."""
+        """These images of the file are read next.
+
+        Raises:
+            DataFileError: a block of theirs is damaged.
+        """
         self.file.touch(max(self._each, PAGE) * len(numbers))
         self._fetch(numbers)
+        self.file.check_bytes(*self._places(numbers))
 
     def _fetch(self, numbers: Numbers) -> None:
         """Have the disk begin with images that are not in memory; neighbours come together."""

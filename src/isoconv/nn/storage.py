@@ -7,10 +7,10 @@ import hashlib
 import json
 import os
 import struct
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import randbits
 from typing import Any
 
 import numpy as np
@@ -174,7 +174,8 @@ def replace_file(path: Path, content: bytes) -> None:
     Raises:
         OSError: it cannot be written; an earlier file of that name stays whole.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{threading.get_ident()}.tmp")
+    # Another machine may have a process of this number, which writes the same file.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{randbits(63)}.tmp")
     try:
         with temporary.open("wb") as file:
             file.write(content)

@@ -34,6 +34,11 @@ SIZE = struct.Struct("<q")
 PATIENCE = 10.0
 """Seconds that a process has for saving what it is at when it is asked to end."""
 
+_MOMENT = 1.0
+"""Seconds between two looks at the process that gives pieces."""
+_ending = threading.Lock()
+"""Held by the first who finds that it is gone: asked twice, a training would end unsaved."""
+
 Send = Callable[[str, Any], None]
 """Sends a kind of answer and what it is."""
 
@@ -57,7 +62,7 @@ def serve() -> None:
     """Work on what comes in on standard input until it ends; a process's whole life."""
     # Packages that are installed in place are found by what this reads.
     site.main()
-    code, source = 0, sys.stdin.buffer
+    code, source, parent = 0, sys.stdin.buffer, os.getppid()
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     writing = threading.Lock()
@@ -70,7 +75,7 @@ def serve() -> None:
 
     try:
         with ended_by_exception(), contextlib.suppress(BrokenPipeError):
-            _serve(source, send)
+            _serve(source, send, parent)
     except KeyboardInterrupt as error:
         code = 128 + number_of(error)
     except EOFError:
@@ -85,7 +90,7 @@ def serve() -> None:
         os._exit(code)
 
 
-def _serve(source: IO[bytes], send: Send) -> None:
+def _serve(source: IO[bytes], send: Send, parent: int) -> None:
     around, pickled, places, descriptors = pickle.loads(_take(source))  # noqa: S301  # our parent
     arrays = _arrays(places, descriptors, source)
     check_passes(around.passes_checked)
@@ -95,8 +100,8 @@ def _serve(source: IO[bytes], send: Send) -> None:
         speaks = spoken_on_the_command_line(around.options)
     pieces: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
     busy = threading.Event()
-    listener = threading.Thread(target=_listen, args=(source, pieces, busy), daemon=True)
-    listener.start()
+    for target, first in ((_listen, source), (_mind, parent)):
+        threading.Thread(target=target, args=(first, pieces, busy), daemon=True).start()
     made = cache(partial(_work, pickled, arrays))
     with speaks:
         while (piece := pieces.get()) is not None:
@@ -157,6 +162,20 @@ def _listen(
     with contextlib.suppress(EOFError):
         while True:
             pieces.put(_take(source))
+    _end(pieces, busy)
+
+
+def _mind(parent: int, pieces: queue.SimpleQueue[bytes | None], busy: threading.Event) -> None:
+    """See that the process that gives pieces is there: a child of its own may hold its pipes."""
+    while os.getppid() == parent:
+        time.sleep(_MOMENT)
+    _end(pieces, busy)
+
+
+def _end(pieces: queue.SimpleQueue[bytes | None], busy: threading.Event) -> None:
+    """Let what is under way be saved, and end."""
+    if not _ending.acquire(blocking=False):
+        return
     pieces.put(None)
     if busy.is_set():
         # Trainings save where they stand.

@@ -378,6 +378,7 @@ class TrainingEngine:
 
     def _run(self, scripts: _Scripts, step: int, images: int, hyper: Array | None = None) -> None:
         """Steps of equal batches from this one on, or a phase of it."""
+        own = {shard for shard, _ in scripts.contexts}
         for shard, context in scripts.contexts:
             context.set(first=step * self.batch_size + shard * self.shard_size)
         self._memory.set_images(images)
@@ -390,7 +391,12 @@ class TrainingEngine:
             turns = len(hyper)
         self._counters[:] = 0
         self._control["turns"], self._control["stop"] = turns, 0
-        self._memory.expect(step * self.batch_size, images * turns)
+        if own:
+            # Of one of several steps all shards are run here.
+            first = min(own) * self.shard_size
+            end = min(images, (max(own) + 1) * self.shard_size)
+            whole = images * (turns - 1)
+            self._memory.expect(step * self.batch_size + first, whole + end - first)
         self._team.run(scripts.scripts, 0, control=address_of(self._control))
         self._memory.have_read()
 

@@ -42,7 +42,9 @@ from isoconv.train.metrics import Data, as_dataset
 from isoconv.train.plain_settings import check_facts, to_plain, versions
 from isoconv.train.trainer import Trainer
 
-__all__ = ["CrossValidation", "cross_validate", "held", "held_folds", "plan_of"]
+__all__ = [
+    "CrossValidation", "check_division", "cross_validate", "held", "held_folds", "plan_of",
+]  # fmt: skip
 __public__ = {"isoconv": ["cross_validate"], "isoconv.train": ["CrossValidation", "cross_validate"]}
 
 _FORMAT = 1
@@ -181,10 +183,7 @@ def cross_validate(
     if early_stopping is not None:
         check_kind("early_stopping", early_stopping, EarlyStopping, "an EarlyStopping or None")
     workers = min(check_count("workers", workers), check_count("folds", folds, least=2))
-    check_machines(cluster, workers)
-    if cluster is not None and trainer.executor is not None:
-        rule = "be None where the trainer has an executor: each fold is shared by its workers"
-        raise refusal("cluster", rule, cluster)
+    check_division(trainer, workers, cluster)
     if epochs is not None:
         epochs = check_count("epochs", epochs, below=2**32)
     parts: Dataset | Splits = data if isinstance(data, Splits) else as_dataset(data, "data", "data")
@@ -206,6 +205,18 @@ def cross_validate(
         found = CrossValidation(folder, train_all({"": work}, workers, folder, cluster)[""])
         keep(found.plain())
     return found
+
+
+def check_division(trainer: Trainer, workers: int, cluster: Machines | None) -> None:
+    """See that folds are divided in one way.
+
+    Raises:
+        ArgumentError: workers beside a cluster, or a cluster for a trainer that has its own.
+    """
+    check_machines(cluster, workers)
+    if cluster is not None and trainer.executor is not None:
+        rule = "be None where the trainer has an executor: each fold is shared by its workers"
+        raise refusal("cluster", rule, cluster)
 
 
 def plan_of(

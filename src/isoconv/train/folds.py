@@ -20,6 +20,7 @@ from isoconv.run.pieces import Machines, Mapper, Tell, division, mapper_for, thr
 from isoconv.signals import number_of
 from isoconv.train.callbacks import EarlyStopping
 from isoconv.train.checkpoint import RunFolder
+from isoconv.train.hold import wait_until_free
 from isoconv.train.layout import exact_metrics
 from isoconv.train.progress import reporter_for
 from isoconv.train.run import Run
@@ -121,6 +122,9 @@ class TrainFolds:
 
     def _run(self, trainer: Trainer, splits: Splits, fold: int) -> Run:
         out = None if self.folder is None else folder_of_fold(self.folder, fold)
+        if out is not None:
+            # Who trained it before may be about to end: nobody else has a fold of this folder.
+            wait_until_free(out)
         if out is not None and RunFolder(out).run_file.exists():
             return trainer.resume(out, splits)
         return trainer.fit(
@@ -203,7 +207,9 @@ def train_all(
         with ExitStack() as opened:
             mapper: Mapper = mapper_for(workers)
             if cluster is not None:
-                mapper = sized = opened.enter_context(cluster.mapper(reporter.note, folder))
+                reads = [file for each in works.values() for file in each.folds.files]
+                sees = cluster.mapper(reporter.note, folder, list(dict.fromkeys(reads)))
+                mapper = sized = opened.enter_context(sees)
                 many = counted(min(sized.size, len(pieces)), "worker")
                 reporter.say(f"folds are trained by {many} of a cluster")
                 works = _told_of(works, one.trainer.threads)

@@ -21,9 +21,16 @@ from isoconv.data import Dataset, Folds, Splits
 from isoconv.errors import about
 from isoconv.nn import Module
 from isoconv.printable import cut
+from isoconv.run.pieces import Machines
 from isoconv.train.callbacks import EarlyStopping
 from isoconv.train.checkpoint import RunFolder
-from isoconv.train.cross_validation import CrossValidation, held, held_folds, plan_of
+from isoconv.train.cross_validation import (
+    CrossValidation,
+    check_division,
+    held,
+    held_folds,
+    plan_of,
+)
 from isoconv.train.folds import TrainFolds, folder_of_fold, measured, titled, train_all
 from isoconv.train.layout import exact_metrics
 from isoconv.train.metrics import Data, as_dataset
@@ -102,6 +109,21 @@ class Grid:
             rows.append((str(each.number), *settings, *values))
         return titles, rows
 
+    def plain(self) -> dict[str, Any]:
+        """The same for JSON, numbers exact."""
+        return {
+            "results": [
+                {
+                    "combination": each.number,
+                    "settings": {name: _plain(value) for name, value in each.settings.items()},
+                    "mean": exact_metrics(each.found.mean),
+                    "std": exact_metrics(each.found.std),
+                }
+                for each in self.combinations
+            ],
+            "best": self.best.number,
+        }
+
     def __str__(self) -> str:
         titles, rows = self.table()
         widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
@@ -113,8 +135,17 @@ class Grid:
             ).rstrip()
             for row in (titles, *rows)
         ]
+        return "\n".join([*lines, self.told])
+
+    @property
+    def told(self) -> str:
+        """The best combination and what it was measured on, in words."""
+        folds = len(self.best.found.folds)
         title = titled(self.combinations[0].found.mean)[self.metric]
-        return "\n".join([*lines, f"best by the mean {title}: {self.best.number}"])
+        return (
+            f"best by the mean {title} over {folds} folds, which it was chosen by: "
+            f"{self.best.number}"
+        )
 
 
 def grid_search(
@@ -129,12 +160,14 @@ def grid_search(
     early_stopping: EarlyStopping | None = None,
     out: str | Path | None = None,
     workers: int = 1,
+    cluster: Machines | None = None,
     facts: Mapping[str, Any] | None = None,
 ) -> Grid:
     """Cross-validate every combination of some values of settings, on the same folds.
 
     As `cross_validate` for each: the folds of all combinations are one list of work for all
-    `workers`. With the folder of a search that did not come to its end, the same call goes on.
+    `workers`, or for those of a `cluster`. With the folder of a search that did not come to its
+    end, the same call goes on.
 
     Args:
         trainer: what is the same in all.
@@ -148,6 +181,7 @@ def grid_search(
         early_stopping: likewise.
         out: a folder for a cross-validation of each combination; None keeps none.
         workers: likewise.
+        cluster: likewise.
         facts: likewise.
 
     Returns:
@@ -173,6 +207,7 @@ def grid_search(
     if early_stopping is not None:
         check_kind("early_stopping", early_stopping, EarlyStopping, "an EarlyStopping or None")
     workers = check_count("workers", workers)
+    check_division(trainer, workers, cluster)
     if epochs is not None:
         epochs = check_count("epochs", epochs, below=2**32)
     seed = check_count("seed", seed, least=0, below=2**64)
@@ -194,7 +229,7 @@ def grid_search(
             early_stopping, facts, trainer.progress is not False,
         )  # fmt: skip
     if folder is None:
-        return _grid(None, chosen, train_all(works, workers, None))
+        return _grid(None, chosen, train_all(works, workers, None, cluster))
     plan = {
         "format": _FORMAT,
         "over": {name: [_plain(value) for value in values] for name, values in over.items()},
@@ -214,10 +249,10 @@ def grid_search(
             for work in works.values()
             if work.folder is not None
         ]
-        found = _grid(folder, chosen, train_all(works, workers, folder))
+        found = _grid(folder, chosen, train_all(works, workers, folder, cluster))
         for keep_one, each in zip(kept, found.combinations, strict=True):
             keep_one(each.found.plain())
-        keep(_results(found))
+        keep(found.plain())
     return found
 
 
@@ -251,21 +286,6 @@ def _grid(
         for number, (settings, results) in enumerate(zip(chosen, found.values(), strict=True), 1)
     )
     return Grid(folder, combinations)
-
-
-def _results(found: Grid) -> dict[str, Any]:
-    return {
-        "results": [
-            {
-                "combination": each.number,
-                "settings": {name: _plain(value) for name, value in each.settings.items()},
-                "mean": exact_metrics(each.found.mean),
-                "std": exact_metrics(each.found.std),
-            }
-            for each in found.combinations
-        ],
-        "best": found.best.number,
-    }
 
 
 def _plain(value: Any) -> Any:

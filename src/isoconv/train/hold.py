@@ -2,7 +2,9 @@
 
 The lock is one that the system gives back when its process ends, however that ends: nothing that a
 killed training leaves keeps the next one out. It lies on a hidden file that tells who holds it. The
-open file also tells whether the folder is still the one that was taken.
+open file also tells whether the folder is still the one that was taken, and what stands in it
+whether another process has taken it since: file servers give a lock away whose machine was cut off,
+and some systems have none.
 """
 
 from __future__ import annotations
@@ -15,10 +17,12 @@ import socket
 import stat
 import time
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from isoconv.compile.native.fork import renew_in_child
-from isoconv.errors import CheckpointError
+from isoconv.errors import CheckpointError, IsoconvError
+from isoconv.files import open_file
 from isoconv.nn.plain import parse
 from isoconv.train.files import cannot_be_written
 
@@ -27,7 +31,7 @@ try:
 except ImportError:  # a system without this kind of locks
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["HELD", "Hold", "make_folder"]
+__all__ = ["HELD", "Hold", "make_folder", "wait_until_free"]
 
 HELD = ".held"
 """Name of the file that is there while a folder is held."""
@@ -35,6 +39,8 @@ HELD = ".held"
 _TRIES = 50
 _MOST = 4096
 """Bytes that are read of it: whoever wrote it may be a stranger."""
+_LEASE = 120.0
+"""Seconds after which a file server has given back the locks of a machine that was cut off."""
 
 
 class _GoneError(Exception):
@@ -58,6 +64,7 @@ class Hold:
     def __init__(self, folder: Path, work: str = "trains") -> None:
         self._folder, self._work = folder, work
         self._file = folder / HELD
+        self._signed = b""
         self.lasting = True
         self._handle = self._take()
         # A copy of the open file would keep the lock for as long as a forked process lives.
@@ -121,10 +128,15 @@ class Hold:
 
     def _sign(self, handle: int) -> None:
         """Write who holds the folder; a full disk costs the others the name alone."""
-        holder = {"host": socket.gethostname(), "pid": os.getpid(), "since": round(time.time())}
+        holder = {
+            "host": socket.gethostname(), "pid": os.getpid(), "since": round(time.time()),
+            "token": token_hex(8),
+        }  # fmt: skip
+        signed = json.dumps(holder).encode() + b"\n"
         with contextlib.suppress(OSError):
             os.ftruncate(handle, 0)
-            os.pwrite(handle, json.dumps(holder).encode() + b"\n", 0)
+            if os.pwrite(handle, signed, 0) == len(signed):
+                self._signed = signed
 
     def _is_here(self, handle: int) -> bool:
         with contextlib.suppress(OSError):
@@ -132,11 +144,17 @@ class Hold:
         return False
 
     def check(self) -> None:
-        """See that the folder is still the one that was taken.
+        """See that the folder is still the one that was taken, and nobody else's.
 
         Raises:
-            CheckpointError: it was removed, moved or replaced.
+            CheckpointError: it was removed, moved or replaced, or taken by another process.
         """
+        if self._handle >= 0 and self._is_here(self._handle) and self._is_taken():
+            raise CheckpointError(
+                f"{self._folder} was taken by {_holder(self._handle)} while this process "
+                f"{self._work} into it, for its lock was lost; nothing more is written there",
+                path=self._folder,
+            )
         if not self.intact:
             raise CheckpointError(
                 f"{self._folder} was removed, moved or replaced by somebody while this process "
@@ -146,8 +164,17 @@ class Hold:
 
     @property
     def intact(self) -> bool:
-        """Whether the folder is still the one that was taken."""
-        return self._handle >= 0 and self._is_here(self._handle)
+        """Whether the folder is still the one that was taken, and nobody else's."""
+        return self._handle >= 0 and self._is_here(self._handle) and not self._is_taken()
+
+    def _is_taken(self) -> bool:
+        """Whether another process has signed since; what anybody else wrote there says nothing."""
+        with contextlib.suppress(OSError, ValueError):
+            content = os.pread(self._handle, _MOST, 0)
+            if self._signed and content != self._signed:
+                found = parse(content)
+                return isinstance(found, dict) and isinstance(found.get("token"), str)
+        return False
 
     def release(self) -> None:
         """Give the folder free, with nothing left in it that was not there before."""
@@ -161,6 +188,29 @@ class Hold:
         if handle >= 0:
             with contextlib.suppress(OSError):
                 os.close(handle)
+
+
+def wait_until_free(folder: Path, seconds: float = _LEASE) -> None:
+    """Wait for a process that holds a folder to end, for so long at most.
+
+    For who knows that whoever holds it has been given up: a worker that was killed needs a moment
+    for its end, and one on a machine that was cut off loses its lock when the file server notices.
+
+    Args:
+        folder: where it may be.
+        seconds: whoever takes the folder then is told who holds it still.
+    """
+    end = time.monotonic() + seconds
+    while fcntl is not None and time.monotonic() < end:
+        try:
+            with open_file(folder / HELD) as file:
+                fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.2)
+        except (OSError, IsoconvError):
+            return
+        else:
+            return
 
 
 def _holder(handle: int) -> str:

@@ -10,6 +10,7 @@ from functools import partial
 from isoconv.data.tally import counted
 from isoconv.errors import IsoconvError
 from isoconv.nn import Module
+from isoconv.rows import files_behind
 from isoconv.run.pieces import Machines, Mapper, Tell, division, mapper_for, threads_for
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.compare import Difference
@@ -133,7 +134,8 @@ def run_pieces(
         opened.callback(reporter.close)
         mapper = None
         if cluster is not None:
-            mapper = opened.enter_context(cluster.mapper(reporter.note))
+            reads = files_behind(part.images for part in work.given.parts.values())
+            mapper = opened.enter_context(cluster.mapper(reporter.note, None, reads))
             workers = mapper.size
         pieces = _pieces(first, last, kept, _EACH * workers, work.receipt.kept_epoch)
         if len(pieces) < 2:

@@ -1,0 +1,70 @@
+"""Signs of life: what an actor says of itself while its calls are under way, and who hears it.
+
+A process that is stopped, a machine that hangs and a network that is cut end no call: without signs
+a driver would wait for them for ever. Signs come through one call, made at the beginning, which
+yields again and again; for a call made later would stand behind those that are waited for.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from isoconv.cluster.connection import Connection
+
+__all__ = ["Living", "Signs"]
+
+_EACH = 2.0
+"""Seconds between two signs."""
+
+
+class Living:
+    """What runs in a process of a node, and can be heard."""
+
+    def signs(self) -> Iterator[None]:
+        """A sign every other second, from a thread of its own."""
+        while True:
+            yield None
+            time.sleep(_EACH)
+
+
+class Signs:
+    """How long an actor has not been heard of.
+
+    Only time in which somebody looks counts: a driver that was stopped itself, or had other things
+    to do, has missed nothing.
+
+    Args:
+        connection: to the cluster.
+        actor: which is `Living`.
+    """
+
+    def __init__(self, connection: Connection, actor: Any) -> None:
+        self._connection, self._actor = connection, actor
+        self._said = connection.signs(actor)
+        self._looked = time.monotonic()
+        self._silence = 0.0
+
+    def silence(self) -> float:
+        """Seconds, as far as anybody looked."""
+        now = time.monotonic()
+        since, self._looked = now - self._looked, now
+        if self._heard():
+            self._silence = 0.0
+        else:
+            self._silence += min(since, 2 * _EACH)
+        return self._silence
+
+    def _heard(self) -> bool:
+        """Whether there was a sign since this was asked last."""
+        heard = False
+        while self._connection.ready([self._said], 0.0):
+            try:
+                sign = next(self._said)
+                self._connection.get(sign)
+            except Exception:  # noqa: BLE001  # it has ended, with the actor or by a network
+                self._said = self._connection.signs(self._actor)
+                break
+            heard = True
+        return heard
