@@ -42,8 +42,17 @@ from isoconv.rows import Rows, neighbours
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["ENDING", "PACK", "PackFile", "PackedRows", "Rowed", "bytes_of_paths", "check", "differences",
-           "open_pack"]  # fmt: skip
+__all__ = [
+    "ENDING",
+    "PACK",
+    "PackFile",
+    "PackedRows",
+    "Rowed",
+    "bytes_of_paths",
+    "check",
+    "differences",
+    "open_pack",
+]
 __public__ = {"isoconv.data": ["check"], "isoconv.data.formats": ["PACK"]}
 
 Array = NDArray[Any]
