@@ -250,7 +250,7 @@ def place_labels(labels: Array, classes: int = MAX_CLASSES, first: int = 0) -> A
         >>> place_labels(np.array([[[True, False]]])).tolist()
         [[[1, 0]]]
     """
-    if rows_behind(labels) is not None:
+    if rows_behind(labels) is not None and labels.dtype == np.int32:
         # In one pass, of which the counts are kept; who is at fault is looked for in another.
         with suppress(DataError):
             if len(label_counts(labels)) - 1 <= classes:
