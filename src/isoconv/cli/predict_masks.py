@@ -183,8 +183,8 @@ def print_shares(known: list[PlacesFound]) -> None:
     cut = any(answer.outside for answer in known)
     # A title that is longer than what stands below it takes room from the names.
     narrow = (terminal_width() or NARROW) < NARROW
-    share = "share" if narrow else "of the pixels seen"
-    titles = ("image", "class", share, *(["outside"] if cut else []))
+    seen = "share" if narrow else "of the pixels seen"
+    titles = ("image", "class", seen, *(["outside"] if cut else []))
     rows = []
     for answer in known:
         beside = (answer.image, f"{answer.outside:.2%}")
