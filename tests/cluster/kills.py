@@ -26,7 +26,7 @@ from typing import Any
 from tests.cluster.killed import REFUSED, WORKS
 from tests.cluster.machines import STORE, Machines
 
-__all__ = ["Found", "kills", "main"]
+__all__ = ["Found", "Story", "kills", "main"]
 
 MOST_NODES = 5
 KINDS = {"worker": 9, "two workers": 2, "node": 4, "driver": 3, "stopped": 3, "joined": 3}
@@ -113,8 +113,22 @@ class _Driver:
 
 
 @dataclass
-class _Story:
-    """One training until its end."""
+class Story:
+    """One training until its end.
+
+    Args:
+        machines: the cluster.
+        draw: says what is done.
+        found: what comes of it is counted there.
+        folder: of the runs.
+        log: what the drivers write.
+        name: one of `WORKS`.
+        most: how often something is killed.
+        gap: mean seconds from one moment to the next.
+        audit: share of the work that is done twice.
+        kills: how often something was killed.
+        stopped: workers that stand still, and until when.
+    """
 
     machines: Machines
     draw: random.Random
@@ -150,7 +164,7 @@ class _Story:
             elif code == REFUSED and ENDS.search(error := json.loads(printed)["error"]):
                 self.found.resumed[error] += 1
             elif code == 0:
-                self._judge(json.loads(printed), alone)
+                self.judge(json.loads(printed), alone)
                 return
             else:
                 self.found.faults.append(f"{self.name}: exit code {code}: {printed[-500:]}")
@@ -256,7 +270,8 @@ class _Story:
             for pid, _ in left:
                 _send(pid, signal.SIGKILL)
 
-    def _judge(self, ended: dict[str, Any], alone: dict[str, Any]) -> None:
+    def judge(self, ended: dict[str, Any], alone: dict[str, Any]) -> None:
+        """Hold what a training came to against what one machine comes to."""
         if ended == alone:
             self.found.digests += 1
         else:
@@ -296,7 +311,7 @@ def kills(count: int, seed: int, folder: Path, only: str = "", gap: float = 2.0)
             audit = draw.choice((0.0, 0.0, 0.2))
             most = min(10, count - found.killed)
             log = folder / "said" / f"{number:03}-{name}.txt"
-            _Story(machines, draw, found, folder, log, name, most, gap, audit).run(alone[name])
+            Story(machines, draw, found, folder, log, name, most, gap, audit).run(alone[name])
             tell = f"training {number}, {name}: {time.monotonic() - begin:.0f} s, "
             print(tell + _line(found), flush=True)  # noqa: T201
     finally:
