@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import sys
+import threading
 from typing import Any
 
 import pytest
@@ -19,6 +21,8 @@ from isoconv.errors import ArgumentError, MissingExtraError, TrainingError
         ({"address": "ray://10.0.0.1:10001"}, 'address must be "auto" or host:port'),
         ({"address": ""}, "address must be"),
         ({"address": "localhost"}, "address must be"),
+        ({"address": "10.0.0.1:0"}, "address must be"),
+        ({"address": "10.0.0.1:65536"}, "address must be"),
         ({"cpus": 0}, "cpus must be"),
         ({"audit": 1.5}, "audit must be"),
         ({"patience": 0}, "patience must be"),
@@ -48,5 +52,22 @@ def test_a_cluster_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "init", found_none)
     for address in ("auto", "127.0.0.1:1", "no.such.host.invalid:6379"):
         told = rf"a Ray cluster must answer at '{address}': .*ray start"
+        with pytest.raises(TrainingError, match=told):
+            fit(executor=Cluster(address))
+
+
+@pytest.mark.parametrize("says", [b"", b"HTTP/1.0 400 Bad Request\r\n\r\n"])
+def test_another_service_at_the_address(says: bytes) -> None:
+    """It is told within seconds, where Ray itself would ask for minutes."""
+
+    def serve(listening: socket.socket) -> None:
+        line, _ = listening.accept()
+        with line:
+            line.sendall(says)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=serve, args=(listening,), daemon=True).start()
+        address = f"127.0.0.1:{listening.getsockname()[1]}"
+        told = rf"answer at '{address}': something else than a Ray cluster listens there"
         with pytest.raises(TrainingError, match=told):
             fit(executor=Cluster(address))

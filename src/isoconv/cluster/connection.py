@@ -28,6 +28,8 @@ OUT_OF_MEMORY = "its node ran out of memory"
 AUTO = "auto"
 """The cluster that this machine is part of."""
 _KNOCK_SECONDS = 5.0
+_FRAME, _SETTINGS = 9, 4  # bytes of an HTTP/2 frame's head, and its type where it holds settings
+_HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, _SETTINGS, 0, 0, 0, 0, 0])
 _MOMENT = 1.0
 """Seconds between two looks at those who are waited for."""
 _SIGNS = "signs"
@@ -279,14 +281,27 @@ def _is_raylet(handle: int) -> bool:
 
 
 def _knock(address: str) -> None:
-    """See that somebody listens there: Ray itself asks for minutes.
+    """See that a cluster answers there: Ray itself asks for minutes, whoever listens.
+
+    Ray speaks gRPC, and so HTTP/2, where both sides begin with their settings (RFC 9113, section
+    3.4). With TLS only that somebody listens is seen.
 
     Raises:
-        OSError: nobody does.
+        OSError: nobody answers, or something else than a cluster.
     """
-    if address != AUTO:
-        host, _, port = address.rpartition(":")
-        socket.create_connection((host.strip("[]"), int(port)), _KNOCK_SECONDS).close()
+    if address == AUTO:
+        return
+    host, _, port = address.rpartition(":")
+    answer = b""
+    with socket.create_connection((host.strip("[]"), int(port)), _KNOCK_SECONDS) as line:
+        if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
+            return
+        with suppress(OSError):
+            line.sendall(_HTTP2)
+            while len(answer) < _FRAME and (more := line.recv(_FRAME - len(answer))):
+                answer += more
+    if len(answer) < _FRAME or answer[3] != _SETTINGS:
+        raise ConnectionError("something else than a Ray cluster listens there")
 
 
 @contextmanager

@@ -54,7 +54,8 @@ class Cluster:
     def __post_init__(self) -> None:
         address = check_text("address", self.address)
         host, _, port = address.rpartition(":")
-        if address != "auto" and not (host and "/" not in host and port.isdecimal()):
+        known = host and "/" not in host and port.isdecimal() and 0 < int(port) < 2**16
+        if address != "auto" and not known:
             rule = 'be "auto" or host:port of a cluster that this machine is part of'
             raise refusal("address", rule, self.address)
         settle(
