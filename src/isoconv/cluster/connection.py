@@ -118,6 +118,8 @@ class Connection:
         try:
             if self._own:
                 _knock(address)
+                # What a dead worker was still asked for is nobody's error.
+                os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
                 with _signals_stay():
                     ray.init(address=address, log_to_driver=False, configure_logging=False)
             elif address not in (AUTO, own := ray.get_runtime_context().gcs_address):
