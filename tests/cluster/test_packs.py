@@ -20,7 +20,7 @@ from isoconv.cluster.executor import ClusterExecutor
 from isoconv.cluster.material import PackPlace, SharedRows, opened, unseen
 from isoconv.cluster.worker import Worker
 from isoconv.data import load, pack
-from isoconv.data.packed import open_pack
+from isoconv.data.pack_file import open_pack
 from isoconv.errors import DataFileError, NotEnoughMemoryError, TrainingError
 from isoconv.train import Run, verify
 

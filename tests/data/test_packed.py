@@ -15,9 +15,9 @@ import pytest
 from numpy.typing import NDArray
 from tests.data.photographs import write_photographs
 
-from isoconv.data import Dataset, Reading, check, load, load_splits, pack, packed
+from isoconv.data import Dataset, Reading, check, load, load_splits, pack, pack_file
+from isoconv.data.pack_file import PackedRows, PackFile, open_pack
 from isoconv.data.pack_layout import BLOCK, PAGE
-from isoconv.data.packed import PackedRows, PackFile, open_pack
 from isoconv.data.samples import Samples
 from isoconv.errors import ArgumentError, DataFileError
 from isoconv.rows import rows_behind
@@ -254,7 +254,7 @@ def test_a_file_larger_than_memory_is_asked_for_ahead(
     assert not asked
     del plain, rows
     gc.collect()
-    monkeypatch.setattr(packed, "_LARGE", 2**62)
+    monkeypatch.setattr(pack_file, "_LARGE", 2**62)
     large = load(out)
     rows = rows_behind(large.images)
     assert isinstance(rows, PackedRows)

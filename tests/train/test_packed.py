@@ -18,8 +18,8 @@ import pytest
 from isoconv import memory, nn
 from isoconv.compile.native.lost_pages import HAS_SIGNALS
 from isoconv.data import Augmentation, Dataset, load_splits, pack
+from isoconv.data.pack_file import PackedRows
 from isoconv.data.pack_layout import PAGE
-from isoconv.data.packed import PackedRows
 from isoconv.errors import DataFileError
 from isoconv.rows import rows_behind
 from isoconv.train import Callback, Run, Trainer, evaluate
@@ -230,7 +230,7 @@ LIMITED = """
 import resource, sys
 import numpy as np
 from isoconv import nn
-from isoconv.data import load_splits, packed
+from isoconv.data import load_splits, pack_file
 from isoconv.errors import NotEnoughMemoryError
 from isoconv.train import Trainer
 
@@ -247,7 +247,7 @@ train(load_splits(small), epochs=1)
 before = held("RssAnon"), held("VmRSS")
 room = held("VmData") + (100 << 20)
 resource.setrlimit(resource.RLIMIT_DATA, (room, room))
-packed.HELD = 32 << 20
+pack_file.HELD = 32 << 20
 splits = load_splits(path)
 model = nn.Sequential(nn.AvgPool2d(32), nn.Flatten(), nn.Linear(2))
 train = Trainer(model, batch_size=4, threads=2, augmentation=None, progress=False).fit

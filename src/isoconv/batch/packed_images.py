@@ -11,7 +11,8 @@ import numpy as np
 
 from isoconv.batch.item import Item, state_of
 from isoconv.batch.table import as_text
-from isoconv.data.packed import PackedRows, PackFile, bytes_of_paths, differences, open_pack
+from isoconv.data.pack_file import PackedRows, PackFile, open_pack
+from isoconv.data.packed import bytes_of_paths, differences
 from isoconv.data.tally import counted
 from isoconv.errors import DataFileError, IsoconvError, NotEnoughMemoryError
 from isoconv.graph.operation import Array

@@ -19,7 +19,7 @@ from isoconv.batch.packed_images import read_packed, the_pack
 from isoconv.batch.parts import NAMED, write_part
 from isoconv.batch.table import Answer, Table, as_text
 from isoconv.checks import refusal
-from isoconv.data.packed import PackFile
+from isoconv.data.pack_file import PackFile
 from isoconv.data.reader import decoders
 from isoconv.data.threads import Take, each_in_order
 from isoconv.errors import CheckpointError, TrainingError

@@ -196,7 +196,7 @@ def show(
     """
     from isoconv.cli.scored import plain_skipped
     from isoconv.data import load_splits
-    from isoconv.data.packed import PackedRows
+    from isoconv.data.pack_file import PackedRows
     from isoconv.data.tally import counted
     from isoconv.memory import readable
     from isoconv.rows import rows_behind
@@ -264,7 +264,7 @@ def check(
     """
     from isoconv import data as library
     from isoconv.data.files import NAMED, bad_file
-    from isoconv.data.packed import open_pack
+    from isoconv.data.pack_file import open_pack
     from isoconv.data.tally import counted
 
     faults = library.check(path, reading_progress())

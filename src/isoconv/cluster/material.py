@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from isoconv.cluster.connection import Connection
-from isoconv.data.packed import PackedRows, Rowed, open_pack
+from isoconv.data.pack_file import PackedRows, Rowed, open_pack
 from isoconv.errors import DataFileError, IsoconvError
 from isoconv.graph.operation import Array
 from isoconv.nn import storage

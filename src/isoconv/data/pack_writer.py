@@ -26,8 +26,8 @@ from isoconv.data.batches import Batch, Batches
 from isoconv.data.counting import Counting
 from isoconv.data.dataset import Dataset
 from isoconv.data.files import Split, bad_file
+from isoconv.data.pack_file import open_pack
 from isoconv.data.pack_layout import BLOCK, PAGE, Area, Layout, Part, aligned, first_page
-from isoconv.data.packed import open_pack
 from isoconv.data.passes import head_of, little
 from isoconv.data.skipped import Skipped
 from isoconv.data.sources import matched
