@@ -37,7 +37,7 @@ OFTEN = 2
 ENDS = re.compile("all workers have died|workers died on|must have a processor to give within")
 """Errors with which a training may end where many die at once; it is resumed then."""
 AGAIN = re.compile(r"note: (\d+) of \d+ shards of (step \d+ of epoch \d+) are run again")
-NO_ANSWER = "gives no answer in"
+NO_ANSWER = " gives no "
 _PATIENCE = 60.0
 """Of a driver: on a machine that has much else to do, a worker is some time on its way."""
 _STILL = (8.0, 1.2 * _PATIENCE)
