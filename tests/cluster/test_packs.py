@@ -86,16 +86,17 @@ class Blind(Worker):
 def test_who_does_not_see_it_gets_a_copy(tmp_path: Path) -> None:
     """Which is said; the data are the same. Without room for one, the node is put aside by name."""
     path = packed(tmp_path, SMALL)
-    alone, said = fit(path), StringIO()
+    alone = fit(path)
     for store, told in (
         (2**40, "gets a copy of what it does not see"),
         (1_000_000, "is put aside"),
     ):
-        said = StringIO()
-        made = partial(
-            ClusterExecutor, connect=lambda _, store=store: Pretended(never, 3, store),
-            kind=Blind, patience=0.5,
-        )  # fmt: skip
+        said, cluster = StringIO(), Pretended(never, 3, store)
+
+        def connect(_: str, cluster: Pretended = cluster) -> Pretended:
+            return cluster
+
+        made = partial(ClusterExecutor, connect=connect, kind=Blind, patience=0.5)
         run = fit(path, executor=made, progress=Console(file=said, width=900))
         assert run.digest == alone.digest
         assert re.search(rf"{told}.*images\.pack \(it is not there\)", said.getvalue())
@@ -166,8 +167,8 @@ def test_what_a_node_sees(tmp_path: Path) -> None:
     rows.expect(np.arange(4, 9))
     with pytest.raises(DataFileError, match=r"block 3 .* is damaged"):
         rows.expect(np.arange(30, 35))
-    with path.open("ab") as file:
-        file.write(b"more")
+    with path.open("ab") as end:
+        end.write(b"more")
     with pytest.raises(DataFileError, match="as when it was opened"):
         rows.ready()
 
