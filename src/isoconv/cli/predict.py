@@ -25,7 +25,6 @@ from isoconv.cli.options import (
     Threads,
 )
 from isoconv.errors import ArgumentError
-from isoconv.files import is_regular
 from isoconv.printable import printable
 
 if TYPE_CHECKING:
@@ -132,6 +131,7 @@ def predict(
     from isoconv.cli.predict_masks import mask_answers, print_shares, share_titles
     from isoconv.cli.predict_out import write_table
     from isoconv.cli.table import print_json
+    from isoconv.files import is_regular
 
     if as_csv and as_json:
         raise ArgumentError("--csv and --json both print what is to stand alone: take one of them")
