@@ -189,7 +189,7 @@ class Story:
             now = driver.said.stat().st_size
             if now != size:
                 size, since = now, time.monotonic()
-            elif time.monotonic() - since > _HANGS:
+            if time.monotonic() - since > _HANGS:
                 self.found.faults.append(f"{self.name}: no line for {_HANGS:.0f} s")
                 driver.process.kill()
             elif self.kills < self.most and driver.process.poll() is None:
