@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import mmap
 import os
 import resource
 import sys
@@ -248,3 +249,38 @@ def test_sizes_that_are_none(text: str) -> None:
     """Anything else is refused with what was given."""
     with pytest.raises(ArgumentError, match="such as 2GiB or 512MiB; got '"):
         memory.size_of(text)
+
+
+class MappedFile:
+    """A file in memory, which is needed no longer once it was read."""
+
+    def __init__(self, path: Path) -> None:
+        path.write_bytes(bytes(64 * 2**20))
+        with path.open("rb") as file:
+            self.map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self.map.read()
+        self.asked = 0
+
+    def give_back(self) -> None:
+        """Its pages."""
+        self.asked += 1
+        self.map.madvise(mmap.MADV_DONTNEED)
+
+
+@pytest.mark.skipif(not hasattr(mmap, "MADV_DONTNEED"), reason="pages cannot be given back here")
+def test_what_can_be_given_back_is_asked_for_first(tmp_path: Path) -> None:
+    """Pages of a mapped file make room for what would be refused; nobody is asked without need."""
+    file = MappedFile(tmp_path / "file")
+    memory.can_give(file)
+    check_memory("a little", {"numbers": 2**22}, "less")
+    assert file.asked == 0
+    held = memory._held(Path("/proc"))
+    assert held is not None
+    before = memory.set_limit(held + 2**20)
+    try:
+        check_memory("a little", {"numbers": 32 * 2**20}, "less")
+        assert file.asked == 1
+        with pytest.raises(NotEnoughMemoryError):
+            check_memory("too much", {"numbers": 2**30}, "less")
+    finally:
+        memory.set_limit(before)

@@ -14,12 +14,16 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
+from weakref import WeakSet
 
 from isoconv.checks import check_count
 from isoconv.errors import ArgumentError, NotEnoughMemoryError
 
 __all__ = [
+    "Giver",
     "available_memory",
+    "can_give",
     "check_memory",
     "limit_now",
     "memory_told",
@@ -39,6 +43,17 @@ _ENDLESS = 2**60
 
 _PROC = Path("/proc")
 _SIZE = re.compile(r"(\d{1,18})(?:\.(\d{1,3}))? *(?:([KMGT])i?)?B?", re.ASCII | re.IGNORECASE)
+
+
+class Giver(Protocol):
+    """Who holds memory that is not needed."""
+
+    def give_back(self) -> None:
+        """Hold it no longer."""
+
+
+_GIVERS: WeakSet[Giver] = WeakSet()
+"""Those that are asked before anybody is refused; see `can_give`."""
 
 _limit: int | None = None
 """Bytes that the process may have in all, if somebody has said so; see `set_limit`."""
@@ -125,8 +140,11 @@ are 512.0 MiB: parameters 1.0 GiB; less is needed with a smaller model
             return
         limit = available_memory()
         if limit is not None and total > limit:
-            # What nobody holds any more may still be waiting to be given back.
+            # What nobody holds any more may still be waiting to be given back, and pages of files
+            # come back out of the system's memory.
             gc.collect()
+            for give in list(_GIVERS):
+                give.give_back()
             limit = available_memory()
         if _limit is not None:
             allowed = f" of the {readable(_limit)} that are allowed"
@@ -141,6 +159,15 @@ are 512.0 MiB: parameters 1.0 GiB; less is needed with a smaller model
         f"{what} needs at least {readable(total)} of memory, and there are {readable(limit)}"
         f"{allowed}: {listed}; less is needed with {smaller}"
     )
+
+
+def can_give(giver: Giver) -> None:
+    """Have somebody asked to give memory back before anything is refused for want of it.
+
+    Args:
+        giver: who, for as long as it lives.
+    """
+    _GIVERS.add(giver)
 
 
 @contextmanager

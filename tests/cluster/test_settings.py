@@ -56,7 +56,7 @@ def test_a_cluster_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
             fit(executor=Cluster(address))
 
 
-@pytest.mark.parametrize("says", [b"", b"HTTP/1.0 400 Bad Request\r\n\r\n"])
+@pytest.mark.parametrize("says", [b"HTTP/1.0 400 Bad Request\r\n\r\n", b"220 mail", b"?"])
 def test_another_service_at_the_address(says: bytes) -> None:
     """It is told within seconds, where Ray itself would ask for minutes."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -33,5 +34,7 @@ def cluster_at(address: str | None, *, audit: float = 0.0) -> Cluster | None:
 
     if address is None:
         return None
+    # What a worker that died was still asked for is told in isoconv's words alone.
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
     with called(address="--cluster", audit="--audit"):
         return Cluster(address, audit=audit)

@@ -29,6 +29,7 @@ AUTO = "auto"
 """The cluster that this machine is part of."""
 _KNOCK_SECONDS = 5.0
 _FRAME, _SETTINGS = 9, 4  # bytes of an HTTP/2 frame's head, and its type where it holds settings
+_TLS_ALERT = 21  # the first byte of one
 _HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, _SETTINGS, 0, 0, 0, 0, 0])
 _MOMENT = 1.0
 """Seconds between two looks at those who are waited for."""
@@ -118,8 +119,6 @@ class Connection:
         try:
             if self._own:
                 _knock(address)
-                # What a dead worker was still asked for is nobody's error.
-                os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
                 with _signals_stay():
                     ray.init(address=address, log_to_driver=False, configure_logging=False)
             elif address not in (AUTO, own := ray.get_runtime_context().gcs_address):
@@ -286,23 +285,24 @@ def _knock(address: str) -> None:
     """See that a cluster answers there: Ray itself asks for minutes, whoever listens.
 
     Ray speaks gRPC, and so HTTP/2, where both sides begin with their settings (RFC 9113, section
-    3.4). With TLS only that somebody listens is seen.
+    3.4). Behind TLS it gives no answer to that, or an alert, and Ray is left to find out.
 
     Raises:
-        OSError: nobody answers, or something else than a cluster.
+        OSError: nobody listens, or something that answers in another way.
     """
     if address == AUTO:
         return
     host, _, port = address.rpartition(":")
     answer = b""
-    with socket.create_connection((host.strip("[]"), int(port)), _KNOCK_SECONDS) as line:
-        if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):
-            return
-        with suppress(OSError):
-            line.sendall(_HTTP2)
-            while len(answer) < _FRAME and (more := line.recv(_FRAME - len(answer))):
-                answer += more
-    if len(answer) < _FRAME or answer[3] != _SETTINGS:
+    with (
+        socket.create_connection((host.strip("[]"), int(port)), _KNOCK_SECONDS) as line,
+        suppress(OSError),
+    ):
+        line.sendall(_HTTP2)
+        while len(answer) < _FRAME and (more := line.recv(_FRAME - len(answer))):
+            answer += more
+    settings = len(answer) == _FRAME and answer[3] == _SETTINGS
+    if answer and not settings and answer[0] != _TLS_ALERT:
         raise ConnectionError("something else than a Ray cluster listens there")
 
 

@@ -29,7 +29,7 @@ from isoconv.data.files import bad_file, file_error
 from isoconv.data.pack_layout import BLOCK, PAGE, Area, Layout
 from isoconv.errors import DataFileError
 from isoconv.files import open_file, read_at
-from isoconv.memory import available_memory, check_memory
+from isoconv.memory import available_memory, can_give, check_memory
 from isoconv.printable import printable
 from isoconv.rows import Rows, neighbours
 
@@ -118,6 +118,7 @@ class PackFile:
         if self.large:
             # What lies beside a picture is not wanted, and would push out what is.
             self._advise("MADV_RANDOM", 0, self.size)
+        can_give(self)
 
     @property
     def _areas(self) -> Mapping[Rowed, Area]:
@@ -273,9 +274,16 @@ class PackFile:
         """So many bytes of the images are read; what was read long ago need not be held."""
         self._touched += size
         if self._touched > HELD:
+            self.give_back()
             self._touched = size
-            # It stays in the system's memory for files, and comes back from there without the disk.
-            self._advise("MADV_DONTNEED", 0, self.size)
+
+    def give_back(self) -> None:
+        """Hold none of it.
+
+        It stays in the system's memory for files, and comes back from there without the disk.
+        """
+        self._touched = 0
+        self._advise("MADV_DONTNEED", 0, self.size)
 
     def fetch(self, first: int, last: int) -> None:
         """Bytes of the data that will be read soon."""
