@@ -77,7 +77,7 @@ OFFERED = [
     ("isoconv diff runs/first elsewhere/r", ["elsewhere/runs/third"]),
     ("isoconv evaluate mod", ["model.safetensors"]),
     ("isoconv evaluate runs/first p", ["pets", "pets.npz"]),
-    ("isoconv summary --model mobilenetv", ["mobilenetv2", "mobilenetv2_100.ra_in1k"]),
+    ("isoconv summary --model mobilenetv2", ["mobilenetv2", "mobilenetv2_100.ra_in1k"]),
     ("isoconv resume ./ru", ["./runs/first", "./runs/second"]),
     ("isoconv summary --model runs/f", ["runs/first"]),
     ("isoconv data fetch cif", ["cifar10", "cifar100"]),
