@@ -15,7 +15,7 @@ from isoconv.memory import check_memory
 from isoconv.printable import printable
 
 __all__ = ["PIECE", "is_regular", "kind_of_file", "open_file", "open_to_write", "put_new",
-           "read_at", "read_file", "sync_folder"]  # fmt: skip
+           "read_at", "read_file", "sync_folder", "write_new"]  # fmt: skip
 
 PIECE = 1 << 20
 """Bytes that are read at once."""
@@ -114,6 +114,26 @@ def put_new(temporary: Path, path: Path) -> None:
     else:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, where nothing has its name; folders are made.
+
+    Raises:
+        FileExistsError: something is there, which stays.
+        OSError: it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        put_new(temporary, path)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -130,21 +130,12 @@ def write_new(path: Path, content: bytes) -> None:
         ArgumentError: something is there, which stays.
         CheckpointError: it cannot be written.
     """
-    from isoconv.files import put_new
+    from isoconv import files
     from isoconv.train.files import cannot_be_written
 
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        put_new(temporary, path)
+        files.write_new(path, content)
     except FileExistsError:
         raise _is_there(path) from None
     except OSError as error:
         raise cannot_be_written(path, error) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
