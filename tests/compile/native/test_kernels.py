@@ -174,8 +174,9 @@ def specifications() -> dict[str, Any]:
         return x.trace.add("take", x, attrs=Take(-3, (5, 1, 0, 2, 7, 5, 5, 6, 1)))
 
     model = nn.Sequential(
-        nn.Conv2d(8, 3, padding=1, algorithm="winograd"), nn.BatchNorm2d(), nn.ReLU(), moved,
-        nn.MaxPool2d(2), nn.DepthwiseConv2d(3), nn.Conv2d(40, 3, padding=1), nn.SiLU(),
+        nn.Conv2d(8, 3, padding=1, algorithm="winograd"), nn.BatchNorm2d(), nn.ReLU(),
+        nn.FractionalMaxPool2d(1, 10), moved, nn.MaxPool2d(2),
+        nn.DepthwiseConv2d(3), nn.Conv2d(40, 3, padding=1), nn.SiLU(),
         nn.Conv2d(40, 3, padding=1), nn.AvgPool2d(2), nn.LayerNorm(), squared,
         nn.Flatten(),
         nn.Dropout(0.3), nn.Linear(7),

@@ -134,13 +134,21 @@ class _Watch:
         self._table = np.full((_MOST, 3), (_FREE, 0, 0), np.int64)
         self._old = _Action()
         self._code = self._compiled()
-        action = _Action()
-        action.handler = self._code.address(_NAME)
-        action.flags = _SIGINFO | _ONSTACK | _NODEFER
-        library = ctypes.CDLL(None)
-        library.sigaction(
-            ctypes.c_int(signal.SIGBUS), ctypes.byref(action), ctypes.byref(self._old)
-        )
+        self._handler = self._code.address(_NAME)
+        self._sigaction = ctypes.CDLL(None).sigaction
+
+    def arm(self) -> None:
+        """Have the handler asked: others who came later may have put theirs in its place."""
+        now, number = _Action(), ctypes.c_int(signal.SIGBUS)
+        with self._lock:
+            self._sigaction(number, None, ctypes.byref(now))
+            if now.handler == self._handler:
+                return
+            ctypes.pointer(self._old)[0] = now
+            action = _Action()
+            action.handler = self._handler
+            action.flags = _SIGINFO | _ONSTACK | _NODEFER
+            self._sigaction(number, ctypes.byref(action), None)
 
     def _compiled(self) -> LoadedLibrary:
         target = host_target()
@@ -204,9 +212,11 @@ def watched(array: Array) -> Watched:
     Args:
         array: C-contiguous; pages that it shares with others belong to the same file.
     """
+    watch = _watch()
+    if watch is not None:
+        watch.arm()
     known = _WATCHED.get(id(array))
     if known is None:
-        watch = _watch()
         address = int(array.ctypes.data)
         page = mmap.PAGESIZE
         start, end = address // page * page, -(-(address + array.nbytes) // page) * page
