@@ -105,7 +105,8 @@ directory
     if normalise is not None:
         if _said(network):
             raise _said_already(normalise)
-        prepared(network, _rule_for(file, network, normalise) or normalise)
+        rule = check_text("normalise", normalise)
+        prepared(network, _rule_for(file, network, rule) or rule)
     return network
 
 
