@@ -163,11 +163,12 @@ def _reached(yes: bool) -> str:
 def _about(content: Content) -> list[str]:
     machine, ceilings, setting = content["machine"], content["ceilings"], content["setting"]
     versions = ", ".join(f"{name} {value}" for name, value in content["versions"].items())
+    versions = f" {versions}." if versions else ""
     threads = f"{setting['threads']} thread{'' if setting['threads'] == 1 else 's'}"
     lines = [
         f"{machine['cpu']} ({machine['target']}, {machine['cores']} cores), {threads}; measured "
         f"at best {ceilings['gflops']:g} GFLOP/s, {ceilings['memory']:g} GB/s from memory"
-        f"{_meetings(content['rows'])}. {versions}."
+        f"{_meetings(content['rows'])}.{versions}"
     ]
     apart = [_apart(row["work"], row["measured"]) for row in content["rows"] if "measured" in row]
     if apart:

@@ -33,10 +33,15 @@ def tflite_bytes(content: bytes, shape: tuple[int, ...]) -> bytes:
     """
     graph = onnx.load_from_string(content).graph
     constants = {array.name: numpy_helper.to_array(array) for array in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant":
+            (entry,) = node.attribute
+            constants[node.output[0]] = numpy_helper.to_array(helper.get_attribute_value(entry))
+    nodes = [node for node in graph.node if node.op_type != "Constant"]
 
     def network(images: Any) -> Any:
         values = {graph.input[0].name: images}
-        for node in graph.node:
+        for node in nodes:
             if node.op_type not in _OPERATORS:
                 raise ValueError(f"no benchmark has the operator {node.op_type}")
             settings = {entry.name: helper.get_attribute_value(entry) for entry in node.attribute}
