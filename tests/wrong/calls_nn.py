@@ -276,6 +276,7 @@ CALLS: Table = {
     "nn.Summary.cells": lambda place: Call(place.model().summary().cells),
     "nn.Tensor": lambda _: Call(nn.Tensor, trace=nn.Trace(), index=0),
     "nn.Tensor.power": lambda _: Call(x().power, exponent=2.0),
+    "nn.Tensor.for_each_image": lambda _: Call(x().for_each_image),
     "nn.Tensor.reshape": lambda _: Call(x().reshape, -1, 2),
     "nn.Tensor.transpose": lambda _: Call(x().transpose, 2, 0, 1),
     "nn.Tensor.__add__": operator("__add__"),

@@ -346,6 +346,7 @@ CALLS: Table = {
     "train.Grid": lambda place: Call(
         train.Grid, folder=place.path, combinations=grid_done().combinations
     ),
+    "train.Grid.plain": lambda _: Call(grid_done().plain),
     "train.Grid.table": lambda _: Call(grid_done().table),
     "isoconv.grid_search": lambda place: Call(
         ic.grid_search, trainer=trainer(batch_size=2, shard_size=1), data=dataset(),
