@@ -14,7 +14,6 @@ import pytest
 from tests.cluster.cables import Cables, missing
 from tests.left_out import NETWORKS
 
-pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
 
 

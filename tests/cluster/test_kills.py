@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 from tests.cluster.kills import Found, Story, kills
 
-pytest.importorskip("ray")
-
 
 @pytest.mark.exhaustive
 @pytest.mark.filterwarnings("ignore")

@@ -17,7 +17,6 @@ from isoconv import Cluster
 from isoconv.batch.inputs import gathered
 from isoconv.batch.predicting import Written, predict_into
 
-pytest.importorskip("ray")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
