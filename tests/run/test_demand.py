@@ -145,6 +145,28 @@ def test_predictions_within_a_limit(network: nn.Sequential) -> None:
         assert again.tobytes() == few.tobytes()
 
 
+def test_fewer_images_at_a_time_where_memory_is_short(network: nn.Sequential) -> None:
+    """A size that nobody asked for refuses nothing: shards are smaller, the results the same."""
+    graph = inference_graph(network, network.input_shape or (), "float32", "none")
+    images = np.ones((64, *(network.input_shape or ())), np.float32)
+    weights = dict(weights_for(network))
+    with Predictor(graph, threads=2) as usual:
+        wanted = usual.run(weights, {"images": images})
+        usual_size = usual._demand.at_once
+        usual._demand.at_once = 1
+        least = total(usual._demand._needs(64))
+    assert usual_size > 1
+    with Predictor(graph, threads=2, memory=least) as short:
+        found = short.run(weights, {"images": images})
+        assert short._demand.at_once == 1
+    assert all(found[name].tobytes() == wanted[name].tobytes() for name in wanted)
+    with (
+        Predictor(graph, threads=2, memory=least, shard_size=usual_size) as asked,
+        pytest.raises(NotEnoughMemoryError),
+    ):
+        asked.run(weights, {"images": images})
+
+
 def test_a_graph_too_large_for_an_image(network: nn.Sequential) -> None:
     """Weights alone may be too much: that is said before kernels are compiled."""
     graph = inference_graph(network, SHAPE, "float32", "softmax")

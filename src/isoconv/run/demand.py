@@ -12,6 +12,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from isoconv.compile.reduction.clip import BLOCK
+from isoconv.errors import NotEnoughMemoryError
 from isoconv.graph.ir import TensorSpec
 from isoconv.memory import check_memory
 from isoconv.rows import rows_behind
@@ -102,9 +103,12 @@ class Demand:
         threads: number of threads.
         result: bytes of an image's results.
         limit: bytes that there are; None for what the machine has.
+        adapts: threads may take fewer images at a time than a whole shard, where nobody asked for
+            so many.
 
     Attributes:
         granted: images for which there is memory.
+        at_once: of them a thread takes so many at a time.
 
     Raises:
         NotEnoughMemoryError: there is not enough for a single image.
@@ -119,9 +123,11 @@ class Demand:
         threads: int,
         result: int,
         limit: int | None,
+        adapts: bool = False,
     ) -> None:
         self._fixed = fixed
         self._arena, self._shard_size, self._threads = arena, shard_size, threads
+        self.at_once, self._adapts = shard_size, adapts
         self._result = result
         self._limit = limit
         needs = self._needs(1)
@@ -131,7 +137,7 @@ class Demand:
 
     def _needs(self, images: int) -> dict[str, int]:
         working = self._threads if images >= self._threads else 1
-        each = min(self._shard_size, images // working)
+        each = min(self.at_once, images // working)
         # Of an arena for many images a few touch at least their share.
         arenas = working * (self._arena * each // self._shard_size)
         return {**self._fixed, "arenas of threads": arenas, "results": self._result * images}
@@ -142,6 +148,19 @@ class Demand:
         Raises:
             NotEnoughMemoryError: there is not.
         """
+        before = self.at_once
+        while True:
+            try:
+                self._grant(images)
+            except NotEnoughMemoryError:
+                if not self._adapts or self.at_once == 1:
+                    self.at_once = before
+                    raise
+                self.at_once //= 2
+            else:
+                return
+
+    def _grant(self, images: int) -> None:
         needs = self._needs(images)
         taken = self._taken if self._limit is None else {}
         missing = {name: size - taken.get(name, 0) for name, size in needs.items()}

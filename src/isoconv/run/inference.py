@@ -79,6 +79,7 @@ class Predictor:
     ) -> None:
         self.threads = team_size(threads)
         library = library_for(target, cache=cache)
+        adapts = shard_size is None
         if shard_size is None:
             shard_size = shard_size_for(graph, library.target)
         self.graph = graph
@@ -114,6 +115,7 @@ class Predictor:
         self._demand = Demand(
             fixed, arena=plan.arena, shard_size=shard_size, threads=self.threads,
             result=bytes_of(self._results.values()), limit=memory,
+            adapts=adapts,
         )  # fmt: skip
         self._binder = Binder(library, self.threads, [call.kernel for call in calls], progress)
         self._team = self._binder.team
@@ -312,12 +314,13 @@ class Predictor:
                 scripts = self._data_parallel = self._data_parallel_scripts(places)
             scripts.move(places)
             self._run_data_parallel(scripts, first, each, turns, held)
-        for first in range(rest, images, self.shard_size):
+        most = self._demand.at_once
+        for first in range(rest, images, most):
             scripts = self._cooperative
             if scripts is None:
                 scripts = self._cooperative = self._cooperative_scripts(places)
             scripts.move(places)
-            count = min(self.shard_size, images - first)
+            count = min(most, images - first)
             for rows in held:
                 rows.expect(rows.numbers[first : first + count])
             for context in scripts.contexts:
@@ -351,7 +354,7 @@ class Predictor:
 
         And the first of the last images, fewer than threads: on those they cooperate.
         """
-        size, team = self.shard_size, self.threads
+        size, team = self._demand.at_once, self.threads
         turns = images // (size * team)
         rounds = [(0, size, turns)] if turns else []
         done = turns * size * team
