@@ -2,14 +2,15 @@
 
     python -m scripts.public_names
 
-A file says below its ``__all__`` by which packages its names are reached:
+A file says below its imports by which packages its names are reached:
 
     __public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
-Each package stands with names of the file's ``__all__``, or patterns of them; the last part of the
-file's own name stands for the whole file. Between the two marks in a package's file this program
-writes the imports and ``__all__`` that follow, and where names are loaded when they are first used
-a table of their places. Nothing is imported for that.
+Each package stands with names that the file defines, or patterns of its functions and classes; the
+last part of the file's own name stands for the whole file. What has an underscore in front is for
+the file alone. Between the two marks in a package's file this program writes the imports and
+``__all__`` that follow, and where names are loaded when they are first used a table of their
+places. Nothing is imported for that.
 """
 
 from __future__ import annotations
@@ -54,6 +55,15 @@ class Offer:
         return self.module.rpartition(".")[0] if self.whole else self.module
 
 
+def assigned(body: Sequence[ast.stmt]) -> Iterator[tuple[str, ast.expr]]:
+    """What statements assign to one name each: the name and the value."""
+    for node in body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            yield node.targets[0].id, node.value
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value:
+            yield node.target.id, node.value
+
+
 def offers_of(path: Path, root: Path) -> Iterator[Offer]:
     """What a file offers.
 
@@ -64,23 +74,25 @@ def offers_of(path: Path, root: Path) -> Iterator[Offer]:
     package = parts[-1] == "__init__"
     module = ".".join(parts[:-1] if package else parts)
     text = path.read_text("utf-8")
-    literal = {
-        node.targets[0].id: ast.literal_eval(node.value)
-        for node in ast.parse(text).body
-        if isinstance(node, ast.Assign)
-        and isinstance(node.targets[0], ast.Name)
-        and node.targets[0].id in ("__all__", "__public__")
-    }
-    names, own = literal.get("__all__", []), module.rpartition(".")[2]
+    body = ast.parse(text).body
+    offered: dict[str, list[str]] = next(
+        (ast.literal_eval(value) for name, value in assigned(body) if name == "__public__"), {}
+    )
+    defined = [
+        node.name for node in body
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_")
+    ]  # fmt: skip
+    others = [name for name, _ in assigned(body)]
+    own = module.rpartition(".")[2]
     # The list of a file with a block is made here, so that it is told its own names one by one.
     made = BLOCK.search(text) is not None
-    for target, patterns in literal.get("__public__", {}).items():
+    for target, patterns in offered.items():
         for pattern in patterns:
-            whole = pattern == own and own not in names
-            known = [pattern] if whole or made else names
+            whole = pattern == own and own not in (*defined, *others)
+            known = [pattern] if whole or made or pattern in others else defined
             found = [name for name in known if fnmatchcase(name, pattern)]
             if not found:
-                raise SystemExit(f"{path}: nothing in __all__ fits {pattern!r}")
+                raise SystemExit(f"{path}: nothing that it defines fits {pattern!r}")
             yield from (Offer(target, module, name, whole) for name in found)
 
 

@@ -26,7 +26,6 @@ from isoconv.nn.activations import leaky_relu, silu
 from isoconv.nn.module import Module
 from isoconv.nn.tensor import Tensor
 
-__all__ = ["LeakySiLU", "leaky_silu"]
 __public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
 
@@ -99,7 +98,6 @@ from isoconv.data.dataset import Dataset
 from isoconv.data.files import Format, Split, build, file_error, part_by_part
 from isoconv.files import is_regular, read_file
 
-__all__ = ["STAMPS"]
 __public__ = {"isoconv.data.formats": ["STAMPS"]}
 
 

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from scripts import public_names
@@ -24,29 +23,10 @@ OFFERS = public_names.all_offers(public_names.SRC)
 HEAVY = ("numpy", "llvmlite", "PIL", "rich", "typer", "safetensors", "pooch", "matplotlib")
 
 
-def is_registered(node: ast.FunctionDef | ast.ClassDef) -> bool:
-    """Whether a decorator enters a definition into a table, by which alone it is found."""
-    calls = [each.func for each in node.decorator_list if isinstance(each, ast.Call)]
-    return any(isinstance(each, ast.Name) and each.id in ("lowers", "emits") for each in calls)
-
-
-def public_definitions(module: ModuleType) -> list[str]:
-    """Public functions and classes that a module's own text defines."""
-    source = Path(str(module.__file__)).read_text("utf-8")
-    return [
-        node.name
-        for node in ast.parse(source).body
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef))
-        and not (node.name.startswith("_") or is_registered(node))
-    ]
-
-
 def wrong_with_all(name: str) -> list[str]:
-    """What is wrong with a module's ``__all__``."""
+    """What is wrong with a module's ``__all__``, where it has one."""
     module = importlib.import_module(name)
-    names = getattr(module, "__all__", None)
-    if names is None:
-        return [f"{name} lacks __all__"] if public_definitions(module) else []
+    names = getattr(module, "__all__", [])
     assert isinstance(names, list), name
     wrong = [f"{name}.{each} is not there" for each in names if not hasattr(module, each)]
     if names != sorted(set(names), key=public_names.order):
@@ -55,8 +35,25 @@ def wrong_with_all(name: str) -> list[str]:
 
 
 def test_all() -> None:
-    """``__all__`` is there where something is public, and is exact and sorted."""
+    """``__all__`` is exact and sorted, of the packages and of other files that hand on names."""
     assert not [wrong for name in MODULES for wrong in wrong_with_all(name)]
+
+
+def private_imports(path: Path) -> list[str]:
+    """What a file imports from others of the library although an underscore stands in front."""
+    return [
+        f"{path.name} takes {each.name} from {node.module}"
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("isoconv")
+        for each in node.names
+        if each.name.startswith("_") and not each.name.startswith("__")
+    ]
+
+
+def test_what_has_an_underscore_stays_in_its_file() -> None:
+    """No file of the library takes from another one what is not meant for others."""
+    paths = sorted(public_names.SRC.rglob("*.py"))
+    assert not [taken for path in paths for taken in private_imports(path)]
 
 
 @pytest.mark.parametrize("package", sorted(OFFERS))
@@ -97,9 +94,10 @@ def test_all_operations_are_loaded() -> None:
 @pytest.mark.parametrize(
     ("lines", "said"),
     [
-        ('__all__ = ["a"]\n__public__ = {"isoconv.nn": ["b*"]}', "nothing in __all__ fits 'b*'"),
-        ('__all__ = ["a"]\n__public__ = {"isoconv.nn": ["a", "?"]}', "offered twice"),
-        ('__all__ = ["a"]\n__public__ = {"isoconv.ops": ["a"]}', "isoconv.ops has no marks"),
+        ('__public__ = {"isoconv.nn": ["b*"]}', "nothing that it defines fits 'b*'"),
+        ('__public__ = {"isoconv.nn": ["_*"]}', "nothing that it defines fits '_*'"),
+        ('__public__ = {"isoconv.nn": ["a", "?"]}', "offered twice"),
+        ('__public__ = {"isoconv.ops": ["a"]}', "isoconv.ops has no marks"),
     ],
 )
 def test_what_cannot_be_offered(lines: str, said: str, tmp_path: Path) -> None:
@@ -109,7 +107,7 @@ def test_what_cannot_be_offered(lines: str, said: str, tmp_path: Path) -> None:
         (folder / name).mkdir(parents=True)
     (folder / "nn" / "__init__.py").write_text(public_names.BEGIN + public_names.END)
     (folder / "ops" / "__init__.py").write_text("")
-    (folder / "nn" / "layer.py").write_text(f"{lines}\n")
+    (folder / "nn" / "layer.py").write_text(f"{lines}\ndef a(): ...\ndef _b(): ...\n")
     with pytest.raises(SystemExit, match=re.escape(said)):
         public_names.main(tmp_path)
 

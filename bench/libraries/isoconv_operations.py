@@ -13,8 +13,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from bench.worker import Array
+from isoconv.compile.calls import Call
 from isoconv.compile.layout import Buffer, Placement, dense_placement
-from isoconv.compile.lower.driver import Call, lower
+from isoconv.compile.lower.driver import lower
 from isoconv.compile.lower.plan import make_plan
 from isoconv.graph.ir import Graph
 from isoconv.run.binder import Binder, Recorder, Resolve, Workspace, address_of

@@ -7,8 +7,6 @@ import sys
 
 from isoconv.signals import ended_by_exception, number_of
 
-__all__ = ["main"]
-
 
 def main() -> None:
     """Run the command line; Ctrl-C and being asked to end are told from its first moment on."""

@@ -14,8 +14,6 @@ from typing import Any, ClassVar
 
 from isoconv.printable import cut, printable
 
-__all__ = ["Card", "Carded", "Curve", "Table", "first_and_last", "sides"]
-
 _LINE = "1px solid rgba(128,128,128,.35)"
 _CELL = "padding:.12em 1em .12em 0;border:0;text-align:{};vertical-align:top;background:none"
 _TABLE = "border-collapse:collapse;margin:.3em 0;border:0;color:inherit;font:inherit"

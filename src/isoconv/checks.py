@@ -22,32 +22,6 @@ from numpy.typing import NDArray
 from isoconv.errors import ArgumentError, DTypeError, IsoconvError, ShapeError
 from isoconv.wording import named
 
-__all__ = [
-    "LARGEST",
-    "LARGEST_SINGLE",
-    "as_word",
-    "check_array",
-    "check_arrays",
-    "check_choice",
-    "check_count",
-    "check_flag",
-    "check_kind",
-    "check_mapping",
-    "check_number",
-    "check_path",
-    "check_paths",
-    "check_rows",
-    "check_shape",
-    "check_text",
-    "entries",
-    "plain",
-    "plain_setting",
-    "refusal",
-    "settle",
-    "shown",
-    "whole",
-]
-
 Kind = TypeVar("Kind")
 Refusal = TypeVar("Refusal", bound=IsoconvError)
 

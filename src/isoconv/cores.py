@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["cores", "quota", "set_part"]
-
 _SELF = Path("/proc/self/cgroup")
 _ROOT = Path("/sys/fs/cgroup")
 

@@ -14,9 +14,6 @@ from typing import BinaryIO
 from isoconv.memory import check_memory
 from isoconv.printable import printable
 
-__all__ = ["PIECE", "is_regular", "kind_of_file", "open_file", "open_to_write", "put_new",
-           "read_at", "read_file", "sync_folder", "write_new"]  # fmt: skip
-
 PIECE = 1 << 20
 """Bytes that are read at once."""
 

@@ -20,18 +20,6 @@ from weakref import WeakSet
 from isoconv.checks import check_count
 from isoconv.errors import ArgumentError, NotEnoughMemoryError
 
-__all__ = [
-    "Giver",
-    "available_memory",
-    "can_give",
-    "check_memory",
-    "limit_now",
-    "memory_told",
-    "readable",
-    "set_limit",
-    "size_of",
-]
-
 _MODEST = 32 * 2**20
 """Bytes for which nobody asks how much there is: asking takes longer than many a computation."""
 _SMALL = 2**20

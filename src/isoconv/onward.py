@@ -12,8 +12,6 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["late_names", "onward"]
-
 
 def onward(place: str) -> Any:
     """What is called so in a room above.

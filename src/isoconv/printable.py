@@ -7,8 +7,6 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-__all__ = ["csv_line", "cut", "listed", "printable", "printable_lines", "shortened"]
-
 _NAME = 1000
 """Characters of the longest name in a list."""
 _QUOTED = re.compile('[",\r\n]')

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import platformdirs
 
-__all__ = ["PrivateFolder", "cache_folder", "read_own"]
-
 _OTHERS = stat.S_IWGRP | stat.S_IWOTH
 
 

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
 
-__all__ = ["Bar", "check_progress", "is_console"]
-
 
 class Bar:
     """A bar with a title before it and facts behind it, which goes away when the work is done.

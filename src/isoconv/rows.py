@@ -14,17 +14,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from isoconv.memory import check_memory
 
-__all__ = [
-    "CHUNK",
-    "Rows",
-    "behind_each_other",
-    "chunks",
-    "files_behind",
-    "neighbours",
-    "rows_behind",
-    "taken",
-]
-
 Array = NDArray[Any]
 Numbers = NDArray[np.int64]
 

@@ -8,16 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = [
-    "ENDING",
-    "Ended",
-    "Uninterrupted",
-    "check_not_ended",
-    "ended_by_exception",
-    "number_of",
-    "would_end",
-]
-
 ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 """What ends a process unless it is caught: `kill`, a machine that goes down, a closed terminal."""
 _PATIENCE = 3

@@ -10,17 +10,6 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
-__all__ = [
-    "called",
-    "either",
-    "named",
-    "offered",
-    "setting",
-    "spelled_near",
-    "spoken_on_the_command_line",
-    "spoken_options",
-]
-
 # Of the process, for threads that read files make messages as well.
 _speakers: list[Mapping[str, str]] = []
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from isoconv.compile.native.build import emit_object
 from isoconv.compile.native.context import CONTEXT, CONTEXT_WORDS
 from isoconv.compile.native.jit import LoadedLibrary
-from isoconv.compile.native.kernels import emit_object
 from isoconv.compile.native.specification import Specification
 from isoconv.compile.target import Target, host_target
 from isoconv.graph.operation import Array

@@ -355,8 +355,10 @@ CALLS: Table = {
     "nn.functional.mse": loss(functional.mse, "prediction"),
     **{
         f"nn.functional.{name}": two(getattr(functional, name))
-        for name in (*comparisons.__all__, *elementwise.__all__)
-        if not takes_one(getattr(functional, name)) and name not in ("power", "where")
+        for name in functional.__all__
+        if getattr(functional, name).__module__ in (comparisons.__name__, elementwise.__name__)
+        and not takes_one(getattr(functional, name))
+        and name not in ("power", "where")
     },
     "nn.functional.where": lambda _: Call(
         functional.where, condition=(tensor := x()), x=tensor, y=2.0

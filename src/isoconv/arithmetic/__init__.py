@@ -5,7 +5,5 @@
 
 from __future__ import annotations
 
-__all__ = ["ARITHMETIC_VERSION"]
-
 ARITHMETIC_VERSION = 1
 """Version of the rules, written in every receipt."""

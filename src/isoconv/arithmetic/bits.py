@@ -7,19 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = [
-    "BIAS",
-    "MANTISSA",
-    "ROUND",
-    "ROUND_BITS",
-    "SIGN",
-    "bits_of",
-    "polynomial",
-    "power_of_two",
-    "whole_part",
-    "with_sign",
-]
-
 Array = NDArray[Any]
 
 ROUND = 1.5 * 2.0**52

@@ -41,24 +41,6 @@ from isoconv.arithmetic.trigonometric import (
 )
 from isoconv.errors import DTypeError
 
-__all__ = [
-    "atan",
-    "cos",
-    "cos_turns",
-    "erf",
-    "exp",
-    "expm1",
-    "log",
-    "log1p",
-    "power",
-    "rsqrt",
-    "sigmoid",
-    "sin",
-    "sin_turns",
-    "tan",
-    "tanh",
-]
-
 Array = NDArray[Any]
 
 EXP = (

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 
 from isoconv.errors import DTypeError
 
-__all__ = ["contract_chain", "fma", "fma32", "fma64"]
-
 Array = NDArray[Any]
 Numbers = NDArray[Any] | np.generic
 """An array, or a scalar of NumPy's."""

@@ -20,19 +20,6 @@ from isoconv.arithmetic.elementary import cos_turns, log, sin_turns
 from isoconv.checks import refusal
 from isoconv.errors import ShapeError
 
-__all__ = [
-    "KEY_STEPS",
-    "MULTIPLIERS",
-    "ROUNDS",
-    "Purpose",
-    "integers",
-    "normal32",
-    "permutation",
-    "philox4x32",
-    "uniform32",
-    "words",
-]
-
 Array = NDArray[Any]
 
 ROUNDS = 10

@@ -16,8 +16,6 @@ from numpy.typing import NDArray
 from isoconv.checks import refusal
 from isoconv.errors import ArgumentError, DTypeError, ShapeError
 
-__all__ = ["NORM_BLOCK", "PARTIALS", "partial_sum", "square_norm_blocks", "tree_sum"]
-
 Array = NDArray[Any]
 
 PARTIALS = 8

@@ -9,22 +9,6 @@ from numpy.typing import NDArray
 
 from isoconv.arithmetic.bits import BIAS, MANTISSA, bits_of, polynomial, whole_part, with_sign
 
-__all__ = [
-    "COS",
-    "COSINE_MODERATE",
-    "HALF_PI",
-    "HALF_PI_PARTS",
-    "NEAR",
-    "SIN",
-    "TWO_OVER_PI",
-    "TWO_OVER_PI_NEAREST",
-    "cos_core",
-    "cos_turns_core",
-    "sin_core",
-    "sin_turns_core",
-    "tan_core",
-]
-
 Array = NDArray[Any]
 
 SIN = (

@@ -26,8 +26,6 @@ from isoconv.printable import listed, printable
 if TYPE_CHECKING:
     from isoconv.nn.module import Module
 
-__all__ = ["Inputs", "gathered"]
-
 
 @dataclass(frozen=True, slots=True)
 class Inputs:

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-__all__ = ["Item", "Source", "state_of"]
-
 
 @dataclass(frozen=True, slots=True)
 class Item:

@@ -24,8 +24,6 @@ from isoconv.printable import printable
 if TYPE_CHECKING:
     from isoconv.nn.module import Module
 
-__all__ = ["PackedImages", "packed_images", "read_packed", "the_pack"]
-
 
 @dataclass(frozen=True, slots=True)
 class PackedImages:

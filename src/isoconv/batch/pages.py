@@ -15,8 +15,6 @@ from typing import Any, BinaryIO
 
 from isoconv.memory import check_memory
 
-__all__ = ["MOST", "check_pages"]
-
 MOST = 2**28
 """Bytes of the largest page that is taken, unpacked."""
 _HEADER = 2**20

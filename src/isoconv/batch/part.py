@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from isoconv.nn.module import Module
     from isoconv.run.pieces import Tell
 
-__all__ = ["Part", "Predicting"]
-
 _MOMENT = 0.1
 """Seconds from one telling to the next."""
 

@@ -24,8 +24,6 @@ from isoconv.printable import printable
 from isoconv.train.files import canonical_json, read_json
 from isoconv.train.hold import HELD, Hold
 
-__all__ = ["NAMED", "PARTS", "Figures", "Parts", "part_size", "write_part"]
-
 PARTS = ".parts"
 """Behind a table's name in that of the folder of its parts."""
 

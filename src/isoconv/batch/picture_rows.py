@@ -16,8 +16,6 @@ from isoconv.errors import ArgumentError, DataFileError, IsoconvError
 from isoconv.files import open_file
 from isoconv.printable import listed, printable
 
-__all__ = ["ENDING", "PictureRows", "picture_rows"]
-
 ENDING = ".parquet"
 ROWS = 16
 """That are decoded at once; of a large one each may have `pages.MOST` bytes."""

@@ -28,8 +28,6 @@ from isoconv.train.files import cannot_be_written
 if TYPE_CHECKING:
     from isoconv.nn.module import Module
 
-__all__ = ["Written", "predict_into"]
-
 
 @dataclass(frozen=True, slots=True)
 class Written:

@@ -15,8 +15,6 @@ from isoconv.errors import CheckpointError, MissingExtraError
 from isoconv.graph.operation import Array
 from isoconv.printable import csv_line, printable
 
-__all__ = ["COLUMNS", "Answer", "Table", "as_text", "need_pyarrow", "table_for"]
-
 COLUMNS = ("path", "class", "probabilities", "error", "notes")
 _ESCAPED = ("Cc", "Cs", "Zl", "Zp")
 """Kinds of characters that end a line, command a terminal, or are bytes that are no text."""

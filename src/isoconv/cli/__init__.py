@@ -35,8 +35,6 @@ from isoconv.cli.output import whole_output
 from isoconv.cli.table import say
 from isoconv.graph.passes import check_passes
 
-__all__ = ["app", "main"]
-
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 app = typer.Typer(

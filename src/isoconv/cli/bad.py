@@ -15,8 +15,6 @@ from isoconv.printable import listed, printable
 if TYPE_CHECKING:
     from isoconv.data import Dataset, Reading, Samples, Skipped
 
-__all__ = ["cannot_be_read", "load_of_run", "load_to_measure", "skipped_of_run", "tell_skipped"]
-
 TOLD = 20
 """Files that are told one by one; the rest is counted."""
 

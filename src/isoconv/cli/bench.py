@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from isoconv.run.ceilings import Ceilings
     from isoconv.run.profile import KernelTime, Profile
 
-__all__ = ["bench"]
-
 
 def bench(
     model: Annotated[

@@ -12,19 +12,6 @@ from isoconv.cli.table import print_alone, say
 from isoconv.errors import ArgumentError
 from isoconv.printable import printable
 
-__all__ = [
-    "SHELLS",
-    "complete_in",
-    "data_names",
-    "data_sources",
-    "model_names",
-    "models_and_runs",
-    "published_names",
-    "runs",
-    "targets",
-    "trained",
-]
-
 SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
 """Those that can be completed in."""
 _SIGNS = re.compile(r"""[\s'"\\$`*?\[\](){};&|<>!#]""")

@@ -17,8 +17,6 @@ from isoconv.printable import printable
 if TYPE_CHECKING:
     from isoconv.data import Dataset
 
-__all__ = ["app"]
-
 app = typer.Typer(rich_markup_mode=None)
 
 Folder = Annotated[

@@ -15,8 +15,6 @@ from isoconv.errors import ArgumentError
 if TYPE_CHECKING:
     from isoconv.train import RunFolder
 
-__all__ = ["demo"]
-
 OUT = Path("runs/demo")
 
 

@@ -18,8 +18,6 @@ from isoconv.cli.table import print_json, print_table, say
 if TYPE_CHECKING:
     from isoconv.train import Outcome, RunDifference
 
-__all__ = ["diff"]
-
 
 def diff(
     a: Annotated[

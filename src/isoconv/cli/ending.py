@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from isoconv.nn import Module
     from isoconv.train import Evaluation, Run
 
-__all__ = ["finish", "measured_part", "png_note", "result_lines", "scored_part"]
-
 
 def result_lines(title: str, evaluation: Evaluation, images: int) -> list[str]:
     """Accuracy and loss in words; which loss, where it is not plain cross-entropy or is a guess."""

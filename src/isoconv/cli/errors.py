@@ -26,20 +26,6 @@ from isoconv.signals import number_of
 from isoconv.train.settings import ALL
 from isoconv.wording import spoken_on_the_command_line
 
-__all__ = [
-    "DIFFERENT",
-    "EXIT_CODES",
-    "HUNG_UP",
-    "INTERRUPTED",
-    "TERMINATED",
-    "UNREAD",
-    "WRONG",
-    "Commands",
-    "complain",
-    "in_full",
-    "note",
-]
-
 DIFFERENT = 1
 UNREAD = 1
 WRONG = 2

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from isoconv.nn import Module
     from isoconv.train import Evaluation, Loss, RunFolder
 
-__all__ = ["evaluate"]
-
 STANDARD = Path("-")
 """Standard output, where a file is asked for."""
 

@@ -54,8 +54,6 @@ from isoconv.errors import ArgumentError, CheckpointError
 if TYPE_CHECKING:
     from isoconv.explain.sheet import Sheet
 
-__all__ = ["app"]
-
 
 class Explanations(TyperGroup):
     """The commands; what is none of them is explained by the command `usual`, if that is there."""

@@ -16,8 +16,6 @@ from isoconv.printable import printable
 if TYPE_CHECKING:
     from isoconv.explain.explanation import Explanation
 
-__all__ = ["number"]
-
 
 def number(
     run: ModelPath,

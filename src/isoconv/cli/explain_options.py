@@ -12,42 +12,6 @@ import typer
 
 from isoconv.errors import ArgumentError
 
-__all__ = [
-    "Animate",
-    "Ascii",
-    "At",
-    "Ceil",
-    "Channels",
-    "ConvLists",
-    "ConvValues",
-    "Dilation",
-    "Filters",
-    "Flip",
-    "Format",
-    "Groups",
-    "Input",
-    "Kernel",
-    "Order",
-    "Ordered",
-    "Padding",
-    "PoolInput",
-    "PoolLists",
-    "PoolStride",
-    "Seconds",
-    "ShowPadding",
-    "Stride",
-    "Values",
-    "Weights",
-    "Written",
-    "lists_of",
-    "padding_of",
-    "place_of",
-    "planes_of",
-    "rows_of",
-    "size_of",
-    "sizes_of",
-]
-
 
 class Format(StrEnum):
     """How formulas are written."""

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from isoconv.explain.explorer import Explorer
     from isoconv.train import RunFolder
 
-__all__ = ["explorer_of"]
-
 
 def explorer_of(
     run: Path,

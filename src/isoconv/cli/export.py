@@ -13,8 +13,6 @@ from isoconv.cli.options import AsJson
 from isoconv.cli.table import print_json, say
 from isoconv.errors import ArgumentError
 
-__all__ = ["Preprocessing", "export"]
-
 
 class Preprocessing(StrEnum):
     """Where images are normalised."""

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from isoconv.data import Splits
     from isoconv.train import CrossValidation, EarlyStopping, Trainer
 
-__all__ = ["check_folds", "plain_folds", "tell_of_parts", "train_folds"]
-
 
 def check_folds(
     folds: int | None, workers: int | None, test: float | None, cluster: Cluster | None

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from isoconv.data import Splits
     from isoconv.train import EarlyStopping, Trainer
 
-__all__ = ["FOLDS", "over_of", "search"]
-
 FOLDS = 5
 """Folds where nothing is said of them."""
 _WITH_COMMAS = ("augment", "freeze")

@@ -14,8 +14,6 @@ from isoconv.cli.table import print_json, say
 if TYPE_CHECKING:
     from isoconv.compile.native.cache import KernelCache
 
-__all__ = ["info"]
-
 NOTABLE = ("sse4.2", "avx", "avx2", "fma", "avx512f", "avx512bw", "avx512vl", "neon", "sve")
 OWN, DEVELOPMENT = "isoconv", "dev"
 """The package's name, and the extra of those who work on it."""

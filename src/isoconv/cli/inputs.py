@@ -18,8 +18,6 @@ from isoconv.signals import Uninterrupted
 if TYPE_CHECKING:
     from isoconv.data import Skipped
 
-__all__ = ["STANDARD_INPUT", "Inputs", "named"]
-
 STANDARD_INPUT = "-"
 MOST = 2**28
 """Bytes of the longest picture that is taken from standard input."""

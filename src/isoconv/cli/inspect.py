@@ -17,8 +17,6 @@ from isoconv.errors import ArgumentError
 if TYPE_CHECKING:
     from isoconv.data import Dataset
 
-__all__ = ["inspect"]
-
 
 def inspect(
     run: ModelPath,

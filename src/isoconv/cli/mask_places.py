@@ -12,8 +12,6 @@ from isoconv.cli.inputs import STANDARD_INPUT, Inputs
 from isoconv.errors import ArgumentError
 from isoconv.printable import printable
 
-__all__ = ["mask_places", "write_new"]
-
 MASKS, OVERLAYS = "masks", "overlays"
 """Folders of what is written."""
 TABLES = (".csv", ".jsonl", ".parquet")

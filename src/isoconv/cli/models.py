@@ -16,8 +16,6 @@ from isoconv.errors import ShapeError
 if TYPE_CHECKING:
     from isoconv.nn.summary import Summary
 
-__all__ = ["app", "weights_of"]
-
 app = typer.Typer(rich_markup_mode=None)
 
 Folder = Annotated[

@@ -12,15 +12,6 @@ from isoconv.wording import spelled_near
 if TYPE_CHECKING:
     from isoconv.nn import Module
 
-__all__ = [
-    "class_names_of",
-    "classifier_at",
-    "make_model",
-    "model_named",
-    "of_places",
-    "results_of",
-]
-
 
 def make_model(name: str, classes: int, shape: tuple[int, int, int]) -> Module:
     """A model by its name, not built yet.

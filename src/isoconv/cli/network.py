@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from isoconv import nn
 
-__all__ = ["demo_network"]
-
 
 def demo_network(classes: int) -> nn.Sequential:
     """Three convolutions (16, 32 and 64 filters), dropout and a linear layer.

@@ -12,8 +12,6 @@ from isoconv.wording import called
 if TYPE_CHECKING:
     from isoconv.cluster.settings import Cluster
 
-__all__ = ["ClusterAddress", "cluster_at"]
-
 ClusterAddress = Annotated[
     str | None,
     typer.Option(

@@ -21,34 +21,6 @@ from isoconv.wording import called
 if TYPE_CHECKING:
     from isoconv.data import Augmentation
 
-__all__ = [
-    "KINDS",
-    "AsJson",
-    "Best",
-    "ClassNames",
-    "DataSource",
-    "Depth",
-    "ModelPath",
-    "Normalise",
-    "Report",
-    "RunPath",
-    "Scale",
-    "Size",
-    "SkipBad",
-    "TargetName",
-    "Threads",
-    "UseCache",
-    "augmentation_of",
-    "help_of",
-    "limit_of",
-    "name_values",
-    "named_folder",
-    "option_of",
-    "shape_of",
-    "size_of",
-    "takes_settings",
-]
-
 RunPath = Annotated[
     Path,
     typer.Argument(

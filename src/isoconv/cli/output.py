@@ -7,8 +7,6 @@ import os
 import sys
 from typing import Any
 
-__all__ = ["whole_output"]
-
 
 class _Closed(io.RawIOBase):
     """Standard output of a process that was started without one."""

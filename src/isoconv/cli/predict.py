@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from isoconv.data import Skipped
     from isoconv.nn import Module
 
-__all__ = ["predict"]
-
 TOP = 3
 """Classes that are shown unless somebody asks for another number."""
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from isoconv.data import Skipped
     from isoconv.nn import Module
 
-__all__ = ["PlacesFound", "mask_answers", "print_shares", "share_titles"]
-
 NARROW = 60
 """Columns of a terminal below which names are short of room."""
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from isoconv.cluster.settings import Cluster
     from isoconv.nn import Module
 
-__all__ = ["write_table"]
-
 
 def write_table(
     model: Module,

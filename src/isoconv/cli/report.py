@@ -14,8 +14,6 @@ from isoconv.printable import printable
 if TYPE_CHECKING:
     from isoconv.report.markup import Html
 
-__all__ = ["report"]
-
 
 def report(
     run: RunPath,

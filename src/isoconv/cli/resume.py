@@ -10,9 +10,6 @@ from isoconv.cli.options import AsJson, Report, RunPath, UseCache, takes_setting
 from isoconv.cli.table import json_alone, print_json, progress, say
 from isoconv.printable import printable
 
-__all__ = ["resume"]
-
-
 _SETTINGS = ("threads", "save_every", "target", "executor")
 
 

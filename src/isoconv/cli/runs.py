@@ -21,22 +21,6 @@ if TYPE_CHECKING:
     from isoconv.nn.schema import Schema
     from isoconv.train import RunFolder
 
-__all__ = [
-    "DEMO",
-    "data_of_run",
-    "demo_parts",
-    "folds_folder",
-    "is_known",
-    "load_parts",
-    "measured_images",
-    "new_run",
-    "parts_of_run",
-    "place_of",
-    "run_facts",
-    "start_facts",
-    "title_of",
-]
-
 DEMO = "demo"
 """Name of the demo's network; it is not one of the ready models."""
 DEMO_DATA = "fashion-sample"

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from isoconv.data import Dataset, Samples, Skipped
     from isoconv.train import Answer, Evaluation, Scores
 
-__all__ = ["UNKNOWN", "Scored", "majority_of", "plain_skipped", "share_of", "write_csv"]
-
 CSV_COLUMNS = ("path", "true", "predicted", "probability", "part")
 UNKNOWN = "unknown"
 """The part of an image of which nobody can tell whether the run held it."""

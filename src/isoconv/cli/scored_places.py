@@ -12,8 +12,6 @@ from isoconv.printable import printable
 if TYPE_CHECKING:
     from isoconv.train.place_scores import PlaceAnswer
 
-__all__ = ["ScoredPlaces"]
-
 
 class ScoredPlaces(Scored):
     """What was measured on images whose places have classes, and what to call it."""

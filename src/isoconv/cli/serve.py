@@ -21,8 +21,6 @@ from isoconv.cli.table import print_json, say
 if TYPE_CHECKING:
     from isoconv.serve.predictions import Place
 
-__all__ = ["serve"]
-
 
 def serve(
     run: ModelPath,

@@ -14,8 +14,6 @@ from isoconv.errors import ArgumentError
 if TYPE_CHECKING:
     from isoconv.nn import Module
 
-__all__ = ["summary"]
-
 
 def summary(
     place: Annotated[

@@ -19,19 +19,6 @@ from isoconv.signals import check_not_ended
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = [
-    "JSON_WANTED",
-    "json_alone",
-    "print_alone",
-    "print_json",
-    "print_row",
-    "print_table",
-    "progress",
-    "say",
-    "table_lines",
-    "terminal_width",
-]
-
 LEAST = 6
 """Columns of a terminal below which no cell is shortened."""
 PADDED = 40

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from isoconv.train.learning_rate import Schedule
     from isoconv.train.optim import Optimizer
 
-__all__ = ["settings_of", "train"]
-
 
 @takes_settings(*(name for name, setting in ALL.items() if setting.options_of(name)))
 def train(

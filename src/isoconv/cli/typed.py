@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
-__all__ = ["command_line", "typed"]
-
 _WORDS: ContextVar[tuple[str, ...]] = ContextVar("words of the command line", default=())
 
 

@@ -6,8 +6,6 @@ from typing import Any
 
 from isoconv.printable import printable
 
-__all__ = ["refused_value"]
-
 _RULES = {
     "greater_than_equal": "at least {ge:g}",
     "greater_than": "above {gt:g}",

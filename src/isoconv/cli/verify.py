@@ -19,8 +19,6 @@ from isoconv.errors import ArgumentError, CheckpointError
 if TYPE_CHECKING:
     from isoconv.train import Verification
 
-__all__ = ["verify"]
-
 
 def verify(
     run: RunPath,

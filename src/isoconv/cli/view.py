@@ -14,8 +14,6 @@ from isoconv.cli.table import print_json, say
 if TYPE_CHECKING:
     from isoconv.explain.explorer import Explorer
 
-__all__ = ["view"]
-
 
 def view(
     run: Annotated[

@@ -15,8 +15,6 @@ from isoconv.compile.native.specification import Schedule, Scheduled, Specificat
 from isoconv.compile.pointwise.expression import Operand
 from isoconv.graph.ir import TensorSpec
 
-__all__ = ["Arguments", "Call", "Lowered"]
-
 
 @dataclass(frozen=True, slots=True)
 class Call:

@@ -8,9 +8,6 @@ from math import prod
 
 from isoconv.graph.ir import DTYPES, TensorSpec
 
-__all__ = ["ALIGNMENT", "Buffer", "FlatLayout", "Halo", "Placement", "dense_placement",
-           "dense_strides"]  # fmt: skip
-
 ALIGNMENT = 64  # bytes; a cache line and the widest vector
 Halo = tuple[tuple[int, int], ...]
 

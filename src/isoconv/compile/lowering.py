@@ -32,8 +32,6 @@ from isoconv.graph.groups import Group, asks_for_sign
 from isoconv.graph.ir import Graph, Node, TensorSpec
 from isoconv.graph.operation import operation
 
-__all__ = ["Lowering", "Rule", "lowers", "rule_of"]
-
 _LARGE = 128 * 1024  # bytes of an image from which on a halo may be written each time
 
 

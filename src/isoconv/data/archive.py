@@ -38,7 +38,6 @@ from isoconv.files import PIECE, is_regular, open_file
 from isoconv.printable import listed, printable
 from isoconv.rows import rows_behind
 
-__all__ = ["DAMAGED", "NPZ", "Bounded"]
 __public__ = {"isoconv.data.formats": ["NPZ"]}
 
 KEYS: dict[Split, tuple[tuple[str, str], ...]] = {

@@ -23,7 +23,6 @@ from isoconv.checks import (
     settle,
 )
 
-__all__ = ["Augmentation", "table"]
 __public__ = {"isoconv.data": ["Augmentation", "table"]}
 
 # Which random number of a sample is used for what.

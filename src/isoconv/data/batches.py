@@ -16,8 +16,6 @@ from isoconv.data.passes import little
 from isoconv.data.streamed import StreamedRows
 from isoconv.rows import rows_behind
 
-__all__ = ["BATCH", "ArrayBatches", "Batch", "Batches"]
-
 Array = NDArray[Any]
 
 BATCH = 1 << 25

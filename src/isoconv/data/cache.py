@@ -34,8 +34,6 @@ from isoconv.private import PrivateFolder, cache_folder
 if TYPE_CHECKING:
     import sqlite3
 
-__all__ = ["BOUND", "LARGEST", "Marks", "PictureCache", "default_folder", "open_cache"]
-
 BOUND = 2 * 2**30
 """Bytes of pictures that are kept; the least recently used go first."""
 LARGEST = 2**20

@@ -15,17 +15,6 @@ from isoconv.memory import check_memory
 from isoconv.rows import rows_behind
 from isoconv.wording import either
 
-__all__ = [
-    "asked_for",
-    "check_names",
-    "checked_images",
-    "finite_float32",
-    "frozen",
-    "given_array",
-    "listed_names",
-    "looks_channels_first",
-]
-
 Array = NDArray[Any]
 
 

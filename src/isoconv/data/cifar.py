@@ -34,7 +34,6 @@ from isoconv.files import is_regular, read_file
 from isoconv.memory import check_memory
 from isoconv.printable import printable
 
-__all__ = ["CIFAR"]
 __public__ = {"isoconv.data.formats": ["CIFAR"]}
 
 PIXELS = 32 * 32 * 3

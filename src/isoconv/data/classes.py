@@ -17,8 +17,6 @@ from isoconv.memory import check_memory
 from isoconv.printable import listed
 from isoconv.rows import behind_each_other, chunks, rows_behind
 
-__all__ = ["all_as_one", "check_alike", "in_all_classes", "in_classes"]
-
 Array = NDArray[Any]
 
 

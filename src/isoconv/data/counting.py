@@ -13,8 +13,6 @@ from isoconv.progress import Bar
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["SILENT", "Counting", "Within"]
-
 _PATIENCE = 1.0
 """Seconds after which a person on a terminal wants to know how long it will take."""
 _LONG = 10.0

@@ -45,7 +45,6 @@ from isoconv.data.stratify import held_out
 from isoconv.errors import ArgumentError, DataError, DataFileError
 from isoconv.rows import Rows, chunks, rows_behind, taken
 
-__all__ = ["Dataset", "dataset_of", "labelled", "normalisation"]
 __public__ = {"isoconv.data": ["Dataset", "normalisation"]}
 
 Array = NDArray[Any]

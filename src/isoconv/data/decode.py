@@ -19,20 +19,6 @@ from isoconv.data.tally import Trait
 from isoconv.data.threads import Take, freely
 from isoconv.wording import offered, setting
 
-__all__ = [
-    "DEPTHS",
-    "Header",
-    "Stored",
-    "as_floats",
-    "as_pixels",
-    "fitted",
-    "least_depth",
-    "look",
-    "read",
-    "reduction",
-    "stored_unit",
-]
-
 Array = NDArray[Any]
 
 DEPTHS = (8, 10, 12, 14, 16)

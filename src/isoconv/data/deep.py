@@ -23,8 +23,6 @@ from isoconv.files import PIECE
 from isoconv.memory import check_memory
 from isoconv.printable import printable
 
-__all__ = ["Kind", "Numbers", "check_bytes", "kind_of", "read_numbers"]
-
 Array = NDArray[Any]
 
 Kind = Literal["bytes", "deep", "float"]

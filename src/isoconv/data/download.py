@@ -17,7 +17,6 @@ from isoconv.files import is_regular
 from isoconv.printable import printable
 from isoconv.wording import setting
 
-__all__ = ["REMOTE", "default_folder", "fetch", "fetch_file"]
 __public__ = {"isoconv.data": ["default_folder", "fetch"]}
 
 _WHOLE = 64

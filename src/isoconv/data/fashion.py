@@ -15,8 +15,6 @@ from isoconv.data.files import Split, build, file_error
 from isoconv.data.names import KNOWN, SAMPLE
 from isoconv.data.pictures import read_image
 
-__all__ = ["FOLDER", "PER_CLASS", "load_sample"]
-
 FOLDER = Path(__file__).parent / "sample"
 PER_CLASS: dict[Split, int] = {"train": 1000, "test": 200}
 PARTS: tuple[Split, ...] = ("train", "test")

@@ -27,22 +27,6 @@ if TYPE_CHECKING:
 
     from isoconv.data.batches import Batches
 
-__all__ = [
-    "DAMAGED",
-    "NAMED",
-    "SPLITS",
-    "Failures",
-    "Format",
-    "Request",
-    "Split",
-    "build",
-    "check_holds",
-    "file_error",
-    "open_data",
-    "part_by_part",
-    "read_exactly",
-    "read_into",
-]
 __public__ = {"isoconv.data.formats": ["Format"]}
 
 Split = Literal["train", "validation", "test"]

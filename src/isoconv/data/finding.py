@@ -15,8 +15,6 @@ from isoconv.files import kind_of_file
 from isoconv.printable import printable
 from isoconv.wording import either
 
-__all__ = ["kind_of", "place_of"]
-
 
 def place_of(source: str | Path, folder: Path | str | None) -> Path:
     """Where the data of this name or path are.

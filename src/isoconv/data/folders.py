@@ -16,19 +16,6 @@ from isoconv.data.tally import counted
 from isoconv.errors import DataFileError
 from isoconv.printable import listed, printable
 
-__all__ = [
-    "Listing",
-    "OnlyClass",
-    "classes_in",
-    "folders_in",
-    "holds_pictures",
-    "list_folder",
-    "only_class",
-    "part_named",
-    "parts_of",
-    "pictures_below",
-]
-
 NAMES: dict[Split, tuple[str, ...]] = {
     "train": ("train", "training"),
     "validation": ("val", "valid", "validation"),

@@ -19,7 +19,6 @@ from isoconv.data.tally import counted
 from isoconv.printable import listed
 from isoconv.rows import files_behind
 
-__all__ = ["Folds"]
 __public__ = {"isoconv.data": ["*"]}
 
 Array = NDArray[Any]

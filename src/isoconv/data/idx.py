@@ -36,7 +36,6 @@ from isoconv.data.streamed import ArrayStream, streamed_images
 from isoconv.errors import DataFileError
 from isoconv.printable import printable
 
-__all__ = ["IDX", "read_idx"]
 __public__ = {"isoconv.data.formats": ["IDX"]}
 
 _NAME = re.compile(r"(train|t10k|test)-(images|labels)[-.]idx\d-ubyte(\.gz)?")

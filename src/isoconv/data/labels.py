@@ -19,18 +19,6 @@ from isoconv.printable import cut, printable
 from isoconv.rows import chunks, rows_behind
 from isoconv.wording import either
 
-__all__ = [
-    "MAX_CLASSES",
-    "check_counted",
-    "class_labels",
-    "classes_hint",
-    "first_outside",
-    "label_array",
-    "label_counts",
-    "place_labels",
-    "present_classes",
-]
-
 Array = NDArray[Any]
 
 MAX_CLASSES = 65536

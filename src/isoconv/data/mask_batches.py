@@ -23,8 +23,6 @@ from isoconv.data.pictures import noted
 from isoconv.data.survey import usual_map_size
 from isoconv.rows import Rows
 
-__all__ = ["MaskBatches", "MaskRows"]
-
 Array = NDArray[Any]
 Numbers = NDArray[np.int64]
 

@@ -17,8 +17,6 @@ from isoconv.data.threads import Take, freely
 from isoconv.files import is_regular, read_file
 from isoconv.printable import listed, printable
 
-__all__ = ["CLASS_FILES", "NO_LABEL", "class_file", "read_mask"]
-
 NO_LABEL = 255
 """The value of a pixel without a label."""
 CLASS_FILES = ("classes.txt", "classes.json")

@@ -11,8 +11,6 @@ from isoconv.data.folders import folders_in, holds_pictures, part_named, picture
 from isoconv.errors import DataFileError
 from isoconv.printable import listed, printable
 
-__all__ = ["IMAGES", "MASKS", "Pairs", "mask_parts", "pairs_in"]
-
 IMAGES = ("images", "image", "imgs", "img", "jpegimages")
 """What a folder of pictures may be called, in small or capital letters."""
 MASKS = ("masks", "mask", "labels", "annotations", "segmentationclass")

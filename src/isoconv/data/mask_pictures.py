@@ -15,8 +15,6 @@ from isoconv.data.mask_files import NO_LABEL
 from isoconv.data.nearest import put_back
 from isoconv.memory import check_memory
 
-__all__ = ["MaskFound", "colours", "found_in", "mask_png", "nowhere", "overlaid", "png"]
-
 Array = NDArray[Any]
 WIDE = 65535
 """What stands for no label where there are too many classes for a byte."""

@@ -31,7 +31,6 @@ from isoconv.errors import DataFileError, MissingExtraError
 from isoconv.memory import check_memory
 from isoconv.printable import listed, printable
 
-__all__ = ["MASK_FOLDER", "MaskFolder", "Masks"]
 __public__ = {"isoconv.data.formats": ["MASK_FOLDER"]}
 
 Array = NDArray[Any]

@@ -14,8 +14,6 @@ from typing import Any
 
 from PIL import Image
 
-__all__ = ["caught", "native_caught", "usual_standard_error"]
-
 _LONGEST = 1 << 12
 """Bytes of what a native decoder says that are kept."""
 _STANDARD_ERROR = 2

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["KNOWN", "SAMPLE", "Known", "RemoteFile", "class_names_of"]
-
 SAMPLE = "fashion-sample"
 
 

@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["places_back", "places_of", "put_back", "taken"]
-
 Size = tuple[int, int]
 Places = tuple[NDArray[np.int64], NDArray[np.int64]]
 

@@ -18,8 +18,6 @@ from numpy.typing import NDArray
 
 from isoconv.data.files import bad_file, file_error, read_into
 
-__all__ = ["Header", "read_elements", "read_header"]
-
 LONGEST = 10_000
 """Characters of the longest header that is read; NumPy's own bound."""
 _AXES = 32

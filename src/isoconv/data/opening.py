@@ -30,8 +30,6 @@ try:
 except ImportError:  # Pillow before 11.3
     HAS_AVIF = False
 
-__all__ = ["ENDINGS", "HAS_AVIF", "PIXELS", "OpenPicture", "opened"]
-
 PIXELS = 1 << 26
 """Pixels of the largest image that is decoded, as its header declares them."""
 

@@ -33,8 +33,6 @@ from isoconv.memory import available_memory, can_give, check_memory
 from isoconv.printable import printable
 from isoconv.rows import Rows, neighbours
 
-__all__ = ["PackFile", "PackedRows", "Rowed", "open_pack"]
-
 Array = NDArray[Any]
 Numbers = NDArray[np.int64]
 

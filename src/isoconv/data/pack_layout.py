@@ -27,8 +27,6 @@ from isoconv.data.skipped import Skipped
 from isoconv.errors import ArgumentError, DataFileError
 from isoconv.memory import check_memory
 
-__all__ = ["BLOCK", "DTYPES", "PAGE", "Area", "Layout", "Part", "aligned", "first_page"]
-
 MAGIC = b"\x89ISOCONV-PACK\r\n\x1a"
 VERSION = 1
 PAGE = 4096

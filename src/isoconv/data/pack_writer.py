@@ -42,8 +42,6 @@ try:
 except ImportError:  # a system without this kind of locks
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["IS_THERE", "PART", "Packed", "Writer"]
-
 Array = NDArray[Any]
 
 PART = ".part"

@@ -25,7 +25,6 @@ from isoconv.progress import check_progress
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["ENDING", "PACK", "bytes_of_paths", "check", "differences"]
 __public__ = {"isoconv.data": ["check"], "isoconv.data.formats": ["PACK"]}
 
 Array = NDArray[Any]

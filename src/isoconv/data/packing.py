@@ -24,7 +24,6 @@ from isoconv.progress import check_progress
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["pack"]
 __public__ = {"isoconv.data": ["pack"]}
 
 

@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from isoconv.data.sums import sums
 from isoconv.rows import chunks, rows_behind
 
-__all__ = ["extremes", "head_of", "known_of", "little"]
-
 Array = NDArray[Any]
 Fact = Literal["digest", "samples", "sums", "extremes"]
 

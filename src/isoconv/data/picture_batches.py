@@ -24,8 +24,6 @@ from isoconv.data.reading import Reading
 from isoconv.data.survey import Usual, resolve, usual_size
 from isoconv.printable import printable
 
-__all__ = ["FileBatches", "PictureBatches"]
-
 Array = NDArray[Any]
 
 LEAST = 32

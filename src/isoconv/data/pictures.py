@@ -27,19 +27,6 @@ from isoconv.errors import ArgumentError, DataFileError, MissingExtraError
 from isoconv.memory import memory_told
 from isoconv.printable import listed, printable
 
-__all__ = [
-    "PICTURES",
-    "PictureFiles",
-    "Pictures",
-    "check_no_paths",
-    "class_names",
-    "datasets_of",
-    "decoded",
-    "noted",
-    "read_image",
-    "read_pictures",
-    "without_holes",
-]
 __public__ = {
     "isoconv.data": ["Pictures", "read_image", "read_pictures"],
     "isoconv.data.formats": ["PICTURES"],

@@ -29,8 +29,6 @@ from isoconv.data.threads import Take, each_in_order
 from isoconv.memory import check_memory
 from isoconv.wording import setting
 
-__all__ = ["Reader", "decoders"]
-
 Array = NDArray[Any]
 
 _SOURCES = ("decode", "deep", "messages", "opening", "reader", "reading", "scaling", "tally")

@@ -18,7 +18,6 @@ from isoconv.checks import (
 )
 from isoconv.errors import ArgumentError, about
 
-__all__ = ["DTYPES", "OPACITIES", "Opacity", "PixelType", "Reading"]
 __public__ = {"isoconv.data": ["Reading"]}
 
 PixelType = Literal["uint8", "float32"]

@@ -14,8 +14,6 @@ from isoconv.data.reading import Reading
 from isoconv.errors import DataError
 from isoconv.memory import check_memory
 
-__all__ = ["as_read"]
-
 
 def as_read(data: Dataset, reading: Reading) -> Dataset:
     """A data set whose images are as if they had been picture files.

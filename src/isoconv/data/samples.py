@@ -28,15 +28,6 @@ from isoconv.data.passes import known_of
 from isoconv.errors import DataError
 from isoconv.printable import csv_line, printable
 
-__all__ = [
-    "Membership",
-    "Sample",
-    "Samples",
-    "by_image",
-    "changes_of_parts",
-    "check_datasets",
-    "sample_digests",
-]
 __public__ = {"isoconv.data": ["Samples"]}
 
 Array = NDArray[Any]

@@ -12,8 +12,6 @@ from isoconv.errors import DTypeError
 from isoconv.memory import check_memory
 from isoconv.rows import chunks
 
-__all__ = ["scaled"]
-
 
 def scaled(images: NDArray[Any], scale: float) -> NDArray[np.float32]:
     """``images * scale``, each product worked out in float64 and rounded to float32.

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from isoconv.data.dataset import Dataset
     from isoconv.data.splits import Splits
 
-__all__ = ["dataset_card", "splits_card"]
-
 _NAMED = 10
 """Classes that a line names."""
 _ROWS = 24

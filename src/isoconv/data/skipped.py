@@ -12,10 +12,6 @@ from isoconv.checks import refusal, settle
 from isoconv.errors import DataError
 from isoconv.printable import csv_line, listed, printable
 
-__all__ = [
-    "Skipped", "all_skipped", "lines_by_reason", "skip_warning", "skipped_from_csv",
-    "skipped_to_csv",
-]  # fmt: skip
 __public__ = {"isoconv.data": ["Skipped"]}
 
 _COLUMNS = ("path", "reason")

@@ -44,7 +44,6 @@ from isoconv.wording import either, named, setting
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Source", "batches_of", "later_classes", "load", "load_known", "load_splits", "matched"]
 __public__ = {"isoconv.data": ["Source", "load", "load_splits"]}
 
 Source = str | Path | Dataset | tuple[Any, Any]

@@ -15,7 +15,6 @@ from isoconv.data.skipped import Skipped, all_skipped, skip_warning
 from isoconv.data.tally import counted
 from isoconv.printable import cut, listed, printable
 
-__all__ = ["Splits"]
 __public__ = {"isoconv.data": ["Splits"]}
 
 

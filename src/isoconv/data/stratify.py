@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from isoconv.arithmetic.philox import Purpose, permutation
 from isoconv.errors import ArgumentError
 
-__all__ = ["dealt", "held_out"]
-
 Array = NDArray[Any]
 
 

@@ -25,8 +25,6 @@ from isoconv.files import PIECE
 from isoconv.printable import printable
 from isoconv.rows import Rows, neighbours
 
-__all__ = ["ArrayStream", "StreamedRows", "streamed_images", "streamed_places"]
-
 Array = NDArray[Any]
 Numbers = NDArray[np.int64]
 

@@ -21,8 +21,6 @@ from isoconv.data.threads import Take, each_in_order
 from isoconv.printable import printable
 from isoconv.wording import offered, setting
 
-__all__ = ["Resolved", "Usual", "resolve", "usual_map_size", "usual_size"]
-
 Size = tuple[int, int]
 Usual = Callable[[Counter[Size]], Size | None]
 """The size to which pictures of these sizes are scaled when nobody says one."""

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from isoconv.printable import printable
 
-__all__ = ["Tally", "Trait", "counted"]
-
 NAMED = 3
 """Files that a note names."""
 OTHERS = 8

@@ -18,8 +18,6 @@ from isoconv.data.files import file_error, read_into
 from isoconv.files import PIECE
 from isoconv.printable import printable
 
-__all__ = ["Member", "members"]
-
 BLOCK = 512
 MEMBERS = 1000
 """Entries of the largest archive that is read; CIFAR's have at most 10."""

@@ -13,8 +13,6 @@ from typing import TypeVar
 from isoconv.cores import cores
 from isoconv.memory import available_memory
 
-__all__ = ["Take", "each_in_order", "freely"]
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Take = Callable[[int], None]

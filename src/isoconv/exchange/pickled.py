@@ -11,8 +11,6 @@ import pickletools
 from collections.abc import Callable, Iterable, Mapping
 from typing import IO, Any
 
-__all__ = ["Makers", "Unknown", "read_pickle"]
-
 Makers = Mapping[str, Any]
 """What names stand for, ``"module.name"``: a function is called with the arguments that a pickle
 gives it, any other value is itself."""

@@ -17,8 +17,6 @@ from isoconv.nn.record import TrainedOn
 from isoconv.printable import printable
 from isoconv.wording import offered, setting
 
-__all__ = ["NORMALISATIONS", "prepared", "prepared_as_said", "prepared_by"]
-
 TOLD = {
     "imagenet": "brightness from 0 to 1, less ImageNet's mean, over its standard deviation",
     "half": "brightness from -1 to 1",

@@ -19,7 +19,6 @@ from isoconv.nn.images import warn_outside
 from isoconv.nn.models.published import PUBLISHED, Published
 from isoconv.printable import printable
 
-__all__ = ["classes_as_imagenet", "fetch_pretrained", "load_weights", "pretrained", "where"]
 __public__ = {"isoconv.exchange": ["fetch_pretrained", "pretrained"]}
 
 

@@ -25,7 +25,6 @@ from isoconv.nn import storage as safetensors
 from isoconv.nn.storage import Saved, listed
 from isoconv.printable import printable
 
-__all__ = ["load_torch", "weights_in", "whole_file"]
 __public__ = {"isoconv.exchange": ["load_torch"]}
 
 MAGIC = 0x1950A86A20F9469CFC6C

@@ -36,8 +36,6 @@ from isoconv.nn import (
     Traced,
 )
 
-__all__ = ["Arranged", "arranged", "flattened"]
-
 _CONVOLUTIONS = (Conv1d, Conv2d, Conv3d, DepthwiseConv2d, ConvTranspose1d, ConvTranspose2d,
                  ConvTranspose3d)  # fmt: skip
 _IN_PLACE = (LayerNorm, LogSoftmax, RMSNorm, Softmax)

@@ -28,8 +28,6 @@ from isoconv.nn.models import (
     shufflenet,
 )
 
-__all__ = ["LAYOUTS", "OWN", "Place", "layouts_of", "older_spelling", "otherwise", "ready_names"]
-
 OWN = "own"
 LAYOUTS = ("torchvision", "timm", "efficientnet_pytorch", OWN)
 Form = Literal["", "linear", "conv", "vector", "channels"]

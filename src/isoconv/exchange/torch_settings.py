@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-__all__ = ["Settings", "constructor", "in_words", "kinds_of", "settings_of"]
-
 Settings = Mapping[str, float]
 """Of a ready model, by the names of its function's arguments."""
 

@@ -11,8 +11,6 @@ import numpy as np
 from isoconv.exchange.pickled import Makers, Unknown
 from isoconv.graph.operation import Array
 
-__all__ = ["MAKERS", "Kind", "Storage", "Tensor", "array_of"]
-
 MOST_AXES = 32
 _LARGEST = 2**62
 """Sizes in memory stay below what NumPy and the machine count with."""

@@ -29,7 +29,6 @@ from isoconv.nn.images import warn_outside
 from isoconv.nn.storage import listed, misfits, replace_file
 from isoconv.wording import either
 
-__all__ = ["load_into", "ready_model", "save_torch", "shapes_of"]
 __public__ = {"isoconv.exchange": ["load_into", "save_torch"]}
 
 _AROUND = ("module.", "_orig_mod.")

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from isoconv.explain.sheet import Sheet
 
-__all__ = ["MOVING", "STILL", "picture", "save_picture"]
-
 MOVING = {".gif": "GIF", ".apng": "PNG", ".webp": "WEBP"}
 """Kinds of files that show all steps."""
 STILL = (".svg", ".png")

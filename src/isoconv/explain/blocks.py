@@ -33,8 +33,6 @@ from isoconv.graph.terms import (
 )
 from isoconv.graph.values import Evaluation
 
-__all__ = ["LONGEST", "Block", "Row", "blocks_of", "number"]
-
 LONGEST = 40
 """Characters of a formula that stands in a row of a sum."""
 

@@ -21,8 +21,6 @@ from typing import Any
 from isoconv.errors import ArgumentError
 from isoconv.printable import printable
 
-__all__ = ["names", "script", "source", "static_page", "styles", "variable"]
-
 _IMPORT = re.compile(r'^import\s*\{([^}]*)\}\s*from\s*"\./([\w-]+\.js)";\s*$', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async function|function|class|const|let)\b)", re.MULTILINE)
 _EXPORTED = re.compile(

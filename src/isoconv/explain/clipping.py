@@ -10,8 +10,6 @@ import numpy as np
 from isoconv.arithmetic.sums import NORM_BLOCK
 from isoconv.graph.terms import Element, Formula, Number, Partials, Term, Tree
 
-__all__ = ["block_terms", "factor_term", "norm_term"]
-
 
 def block_terms(size: int) -> tuple[Partials, ...]:
     """The sums of squares of a flat vector's blocks, of which operand 0 is the vector.

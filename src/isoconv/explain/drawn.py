@@ -19,8 +19,6 @@ from isoconv.graph.terms import Index
 if TYPE_CHECKING:
     from isoconv.explain.sheet import Sheet
 
-__all__ = ["scenes_of"]
-
 CELL = 44.0
 MARGIN = 20.0
 BETWEEN = 44.0

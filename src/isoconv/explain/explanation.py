@@ -13,8 +13,6 @@ from isoconv.explain.blocks import Block, Row, number
 from isoconv.explain.field import Field
 from isoconv.graph.terms import Index
 
-__all__ = ["Explanation", "Part", "part_as_dict"]
-
 WIDTH = 100
 """Columns of the text."""
 

@@ -31,8 +31,6 @@ from isoconv.nn import Module
 from isoconv.printable import printable
 from isoconv.train.losses import LOSSES, Loss, LossName
 
-__all__ = ["MOST_BYTES", "Explorer", "StaleSceneError", "is_below"]
-
 MOST_BYTES = 20 * 2**20
 """Of a picture file that a page sends."""
 

@@ -15,8 +15,6 @@ from isoconv.explain.windows import direct_of
 from isoconv.graph.operation import Box, operation
 from isoconv.graph.terms import Index, elements
 
-__all__ = ["Field", "field_of"]
-
 
 @dataclass(frozen=True, slots=True)
 class Field:

@@ -12,8 +12,6 @@ import numpy as np
 from isoconv.explain.blocks import number
 from isoconv.graph.operation import Operation
 
-__all__ = ["worked"]
-
 _SENTENCE = re.compile(r"(\w+) = (?P<right>[^,:=]+?)(, (per|as|in|to) .*)?\.")
 """One formula, and after a comma what else is to be said of it."""
 

@@ -16,8 +16,6 @@ from isoconv.nn import Module
 from isoconv.nn.inference import files_as_trained
 from isoconv.train.losses import LOSSES, LossName
 
-__all__ = ["class_number", "key_of", "labels_of", "pictures", "samples_of"]
-
 
 def pictures(model: Module, image: Any, argument: str = "image") -> tuple[Array, list[str]]:
     """Images as the model takes them: one image gets an axis, files are read as in training.

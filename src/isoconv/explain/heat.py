@@ -20,8 +20,6 @@ from isoconv.report.album import displayed
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["BLUE", "ORANGE", "SaliencyMap", "enlarged", "overlay"]
-
 ORANGE, BLUE = (232, 134, 28), (47, 127, 214)
 """For and against: two colours that colour-blind people tell apart."""
 SIDE = 320

@@ -28,8 +28,6 @@ from isoconv.train.metrics import Evaluation, evaluate
 from isoconv.train.plain_settings import from_plain
 from isoconv.train.scores import Answer, answers
 
-__all__ = ["MOST_CLASSES", "MOST_IMAGES", "RunPages", "follow"]
-
 MOST_IMAGES = 60
 """Images of one cell of the confusion matrix that a page is sent at a time."""
 MOST_CLASSES = 200

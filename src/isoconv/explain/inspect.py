@@ -12,7 +12,7 @@ from isoconv.data import Dataset
 from isoconv.data.classes import in_classes
 from isoconv.errors import ArgumentError, as_given
 from isoconv.explain.given import labels_of, pictures
-from isoconv.explain.inspection import Inspection, LayerView
+from isoconv.explain.inspection import Inspection
 from isoconv.explain.shards import ImageShards
 from isoconv.explain.subject import Subject
 from isoconv.nn import Module
@@ -20,7 +20,6 @@ from isoconv.nn.images import checked_images
 from isoconv.train.losses import LOSSES, LossName
 from isoconv.train.run import Run
 
-__all__ = ["Inspection", "LayerView", "inspect"]
 __public__ = {"isoconv": ["inspect"]}
 
 

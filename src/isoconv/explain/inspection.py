@@ -30,8 +30,6 @@ from isoconv.explain.tiles import MOST, Tiles, tiles_of_kernels, tiles_of_maps
 from isoconv.graph.operation import Array
 from isoconv.train.files import write_bytes
 
-__all__ = ["Inspection", "LayerView"]
-
 _ENDS = {"Sigmoid": (0.0, 1.0), "Tanh": (-1.0, 1.0)}
 """Between what the values of an activation lie."""
 _SHOWN = 60

@@ -6,8 +6,6 @@ from isoconv.nn import Module
 from isoconv.nn.trace import Trace
 from isoconv.train.losses import LOSSES, LossName
 
-__all__ = ["contained", "loss_behind", "usual_loss"]
-
 
 def loss_behind(finish: str, end: str) -> LossName:
     """What a model is taken to minimise where nobody says: "bce" after a sigmoid.

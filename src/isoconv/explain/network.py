@@ -30,8 +30,6 @@ from isoconv.ops import Broadcast
 from isoconv.run.evaluate import evaluate
 from isoconv.train.losses import LOSSES, Loss, LossName, loss_of
 
-__all__ = ["Flow", "Layer", "Network"]
-
 
 @dataclass(frozen=True, slots=True)
 class Layer:

@@ -24,18 +24,6 @@ from isoconv.graph.terms import (
     Tree,
 )
 
-__all__ = [
-    "LETTERS",
-    "Form",
-    "Names",
-    "added",
-    "in_ascii",
-    "mapped",
-    "number_text",
-    "term_count",
-    "written",
-]
-
 Form: TypeAlias = Literal["text", "latex"]
 Leaf: TypeAlias = Element | Padding
 

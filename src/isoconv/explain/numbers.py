@@ -35,7 +35,6 @@ from isoconv.train.optim import Optimizer
 from isoconv.train.run import Run
 from isoconv.wording import setting
 
-__all__ = ["class_number", "explain", "explain_in", "labels_of", "pictures"]
 __public__ = {"isoconv": ["explain"]}
 
 

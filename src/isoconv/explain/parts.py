@@ -24,8 +24,6 @@ from isoconv.graph.terms import (
 )
 from isoconv.ops.winograd_direct import INTO_COMPONENTS, PRODUCTS
 
-__all__ = ["backward_parts", "following_parts", "forward_parts", "part_of"]
-
 _MOST = 40
 """Parts of one explanation; only statistics of a shard lead to more."""
 

@@ -19,8 +19,6 @@ from isoconv.report.markup import Html, element, joined, name
 from isoconv.report.subject import Subject
 from isoconv.train.scores import Answer
 
-__all__ = ["framed", "sections"]
-
 LOOKED = 4
 """Mistakes, and as many recognised images, on which is drawn where the network looked."""
 USUAL = 6

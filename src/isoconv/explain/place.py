@@ -18,8 +18,6 @@ from isoconv.graph.terms import Index
 from isoconv.printable import cut
 from isoconv.wording import setting
 
-__all__ = ["At", "Meant", "element_in", "image_in", "layer_named", "meant", "parsed", "told"]
-
 At = str | Sequence[Any] | None
 
 

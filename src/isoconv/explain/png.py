@@ -12,8 +12,6 @@ from isoconv.train.files import write_bytes
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["png", "write_png"]
-
 
 def png(picture: Image) -> bytes:
     """A picture as the content of a PNG file."""

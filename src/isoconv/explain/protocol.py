@@ -19,8 +19,6 @@ from isoconv.graph.operation import Array, operation
 from isoconv.nn.summary import multiply_adds
 from isoconv.printable import printable
 
-__all__ = ["FORMAT", "VERSION", "Scene"]
-
 FORMAT, VERSION = "isoconv-scene", 1
 
 

@@ -28,7 +28,6 @@ from isoconv.graph.operation import Array
 from isoconv.nn import Module
 from isoconv.train.run import Run
 
-__all__ = ["cams", "grad_cam", "input_gradient", "map_layers", "occlusion", "usual_layer"]
 __public__ = {"isoconv": ["grad_cam", "input_gradient", "occlusion"]}
 
 PATCHES = 8

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["Box", "Scene", "Shape", "Words", "text_width"]
-
 _DASH = 4.0
 """Length of a dash and of the gap behind it."""
 _TIMES = "\N{MULTIPLICATION SIGN}"

@@ -13,8 +13,6 @@ from isoconv.graph.operation import Array
 from isoconv.memory import check_memory
 from isoconv.nn import Module
 
-__all__ = ["ImageShards", "ShardTree"]
-
 PART_BYTES = 256 * 2**20
 """Memory for the values and gradients of the images that are taken at a time, about."""
 

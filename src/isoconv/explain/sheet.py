@@ -21,8 +21,6 @@ from isoconv.graph.terms import Chain, Formula, Partials, Running, Term
 if TYPE_CHECKING:
     from isoconv.explain.scene import Scene
 
-__all__ = ["Sheet"]
-
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Sheet:

@@ -10,18 +10,6 @@ from typing import TypeAlias
 from isoconv.explain.notation import Form, Names, written
 from isoconv.graph.terms import Chain, Element, Index, Term
 
-__all__ = [
-    "WIDTH",
-    "Block",
-    "Equation",
-    "Equations",
-    "Line",
-    "Matrices",
-    "Matrix",
-    "Remark",
-    "Win",
-]
-
 WIDTH = 100
 """Columns of the text; matrices that find no room beside one another stand below."""
 _IN_A_ROW = 9

@@ -15,8 +15,6 @@ from isoconv.graph.operation import operation
 from isoconv.printable import printable
 from isoconv.report.style import write_whole
 
-__all__ = ["MOST_BYTES", "page_of", "playground_page", "write_page", "write_playground"]
-
 MOST_BYTES = 12 * 2**20
 """Numbers that a page holds unasked, before they are compressed."""
 

@@ -17,11 +17,6 @@ import numpy as np
 from isoconv.arithmetic.sums import partial_sum, tree_sum
 from isoconv.graph.operation import Array
 
-__all__ = [
-    "EXPLODING", "FEW", "FROM_ZERO", "MOSTLY", "SATURATED", "VANISHING", "LayerStatistics",
-    "ParameterNorms", "Spread", "Tally", "flags_of", "norm_of", "plain_number",
-]  # fmt: skip
-
 VANISHING = 1e-6
 """Norm of a gradient beside that of its weights below which it is said to vanish: at a learning
 rate of 0.1 a step changes the weights by less than a float32 can tell."""

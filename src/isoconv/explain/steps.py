@@ -19,8 +19,6 @@ from isoconv.graph.terms import Chain, Element, Formula, Index, Padding, Term
 from isoconv.graph.values import evaluate
 from isoconv.ops.window import at, kernel_positions
 
-__all__ = ["Met", "Step", "array_for", "steps_of"]
-
 Array = NDArray[np.float32]
 
 _SMALL = 10

@@ -25,8 +25,6 @@ from isoconv.train.settings import check_shard
 from isoconv.train.state import Checkpoint, check_model, flat
 from isoconv.train.stretches import Stretches
 
-__all__ = ["Subject"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Subject:

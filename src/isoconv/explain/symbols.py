@@ -39,15 +39,6 @@ from isoconv.nn.settings import PaddingSetting, PerAxis, padding_pairs, per_axis
 from isoconv.ops import ConvGeometry
 from isoconv.wording import either, named
 
-__all__ = [
-    "check_amount",
-    "chosen",
-    "conv",
-    "conv_transpose",
-    "input_sides",
-    "notes_order",
-    "total",
-]
 __public__ = {"isoconv.symbols": ["conv", "conv_transpose"]}
 
 Order: TypeAlias = Literal["notes", "engine"]

@@ -14,20 +14,6 @@ from isoconv.graph.operation import operation
 from isoconv.graph.terms import Asked, Chain, Element, Index, Number, Padding, Term
 from isoconv.ops import ConvGeometry, ConvGradInput
 
-__all__ = [
-    "GRAD",
-    "KERNEL",
-    "RESULT",
-    "SOURCE",
-    "Arrays",
-    "Sliding",
-    "conv_names",
-    "kernel_places",
-    "kernel_planes",
-    "planes",
-    "result_names",
-]
-
 SOURCE, KERNEL, RESULT, GRAD = range(4)
 """The arrays of a sheet, as operands of its terms: input, kernel, result, grad_output."""
 

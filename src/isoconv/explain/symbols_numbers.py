@@ -15,8 +15,6 @@ from isoconv.explain.symbols_arrays import KERNEL, SOURCE, Arrays
 from isoconv.graph.terms import Element, Number, Padding, Term
 from isoconv.graph.values import evaluate
 
-__all__ = ["with_numbers"]
-
 
 def with_numbers(sheet: Sheet, values: Any = None, weights: Any = None) -> Sheet:
     """A sheet whose sums go on with numbers, and end with the engine's own where all are known.

@@ -36,7 +36,6 @@ from isoconv.nn.settings import PaddingSetting, PerAxis, padding_pairs, per_axis
 from isoconv.ops import WindowGeometry
 from isoconv.wording import either, named
 
-__all__ = ["EXAMPLE", "avg_pool", "global_avg_pool", "max_pool"]
 __public__ = {"isoconv.symbols": ["avg_pool", "global_avg_pool", "max_pool"]}
 
 EXAMPLE = ((1.0, 5.0, 4.0), (9.0, 2.0, 1.0), (6.0, 3.0, 2.0))

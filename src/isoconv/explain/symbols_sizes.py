@@ -8,8 +8,6 @@ from isoconv.cards import sides as times
 from isoconv.explain.sheet_blocks import Block, Line, Remark
 from isoconv.ops import ConvGeometry, WindowGeometry
 
-__all__ = ["conv_formula", "pool_formula", "settings_line", "size_lines", "transposed_formula"]
-
 _AXES = ("height", "width")
 _OUT, _IN = ("i", "j"), ("m", "n")
 Pair = tuple[int, int]

@@ -28,8 +28,6 @@ from isoconv.graph.terms import (
 from isoconv.graph.values import evaluate
 from isoconv.ops import AvgPool, AvgPoolGrad, CountAttrs, Sum, WindowGeometry
 
-__all__ = ["Pooling"]
-
 Array = NDArray[np.float32]
 
 

@@ -20,8 +20,6 @@ from isoconv.report.album import tiles as coloured
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-__all__ = ["MOST", "Tiles", "tiles_of_kernels", "tiles_of_maps"]
-
 MOST = 64
 """Tiles in one picture at most."""
 _SIDE = 64

@@ -26,8 +26,6 @@ from isoconv.graph.operation import Array, operation
 from isoconv.graph.terms import Element, Index, Number, Tree
 from isoconv.train.optim import Optimizer
 
-__all__ = ["Shards", "Start", "clip_part", "update_part"]
-
 _SHOWN = {"gradient_scale": "clip", "learning_rate": "rate"}
 """Shorter names of what an update takes."""
 

@@ -17,7 +17,6 @@ from isoconv.explain.history import follow
 from isoconv.explain.standalone import ENTRIES, SHEETS, page_of
 from isoconv.explain.subject import Subject
 
-__all__ = ["Frame", "explore", "widget_of"]
 __public__ = {"isoconv": ["explore"]}
 
 

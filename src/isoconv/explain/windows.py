@@ -13,8 +13,6 @@ from isoconv.explain.network import Layer, Network
 from isoconv.graph.operation import Direct, operation
 from isoconv.ops import AvgPool, ConvGeometry, WindowGeometry
 
-__all__ = ["Sliding", "direct_of", "pooling_of", "window_of"]
-
 
 @dataclass(frozen=True, slots=True)
 class Sliding:

@@ -14,8 +14,6 @@ from isoconv.graph.operation import operation
 from isoconv.graph.passes import checked_pass
 from isoconv.graph.verify import verify_nodes
 
-__all__ = ["differentiate"]
-
 
 def _rules(
     gradients: Mapping[int, int],

@@ -14,8 +14,6 @@ from isoconv.graph.operation import operation
 from isoconv.graph.passes import checked_pass
 from isoconv.graph.verify import verify
 
-__all__ = ["GraphBuilder"]
-
 
 class GraphBuilder:
     """Collects nodes; ``add`` infers the result and returns the node's position.

@@ -14,8 +14,6 @@ from isoconv.graph.ir import Graph, InputAttrs, Node
 from isoconv.graph.passes import checked_pass
 from isoconv.graph.verify import verify
 
-__all__ = ["Cut", "cut_behind"]
-
 
 @dataclass(frozen=True, slots=True)
 class Cut:

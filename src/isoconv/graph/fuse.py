@@ -16,8 +16,6 @@ from isoconv.graph.ir import Graph
 from isoconv.graph.operation import operation
 from isoconv.graph.passes import checked_pass
 
-__all__ = ["fuse"]
-
 
 class _Draft:
     """A group that still grows.

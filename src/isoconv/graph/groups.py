@@ -16,8 +16,6 @@ from isoconv.errors import GraphError
 from isoconv.graph.ir import Graph
 from isoconv.graph.operation import operation
 
-__all__ = ["Group", "asks_for_sign", "readers_outside", "verify_groups"]
-
 
 @dataclass(frozen=True, slots=True)
 class Group:

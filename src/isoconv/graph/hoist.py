@@ -15,8 +15,6 @@ from isoconv.graph.ir import Graph
 from isoconv.graph.operation import operation
 from isoconv.graph.passes import checked_pass
 
-__all__ = ["hoisted"]
-
 _FIXED = frozenset({"parameter", "state"})
 
 

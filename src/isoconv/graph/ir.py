@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal
 
-__all__ = ["DTYPES", "DType", "Graph", "InputAttrs", "InputKind", "Node", "TensorSpec"]
-
 DType = Literal["float32", "float64", "int32", "int64", "uint8"]
 DTYPES: dict[str, int] = {"float32": 4, "float64": 8, "int32": 4, "int64": 8, "uint8": 1}
 

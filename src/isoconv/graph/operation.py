@@ -22,8 +22,6 @@ from isoconv.graph.terms import Asked, Term, TermsRule, pointwise_terms
 if TYPE_CHECKING:
     from isoconv.graph.builder import GraphBuilder
 
-__all__ = ["Array", "Box", "Direct", "Gradient", "Operation", "operation", "operations", "register"]
-
 Array = NDArray[Any]
 ShapeRule = Callable[..., TensorSpec]
 """``infer(attrs, *input_specs) -> TensorSpec``; raises ShapeError or DTypeError."""

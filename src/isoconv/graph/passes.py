@@ -15,8 +15,6 @@ from typing import ParamSpec, TypeVar
 
 from isoconv.errors import GraphError
 
-__all__ = ["check_passes", "checked_pass", "passes_are_checked"]
-
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 

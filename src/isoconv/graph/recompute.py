@@ -19,8 +19,6 @@ from isoconv.graph.ir import Graph
 from isoconv.graph.operation import operation
 from isoconv.graph.passes import checked_pass
 
-__all__ = ["recompute"]
-
 _LONGEST = 3  # operations from a stored value on; more would cost more than a load
 
 

@@ -16,8 +16,6 @@ from isoconv.graph.groups import Group, asks_for_sign, readers_outside, verify_g
 from isoconv.graph.ir import Graph, TensorSpec
 from isoconv.graph.passes import checked_pass
 
-__all__ = ["with_sign_masks"]
-
 
 @checked_pass(lambda groups, graph, *_: verify_groups(graph, groups))
 def with_sign_masks(

@@ -20,28 +20,6 @@ from isoconv.graph.ir import TensorSpec
 if TYPE_CHECKING:
     from isoconv.graph.operation import Operation
 
-__all__ = [
-    "Asked",
-    "Chain",
-    "Element",
-    "Formula",
-    "Index",
-    "Is",
-    "Largest",
-    "Number",
-    "Padding",
-    "Partials",
-    "Running",
-    "Select",
-    "Term",
-    "TermsRule",
-    "Tree",
-    "When",
-    "Wins",
-    "elements",
-    "pointwise_terms",
-]
-
 Array = NDArray[Any]
 Index: TypeAlias = tuple[int, ...]
 

@@ -30,8 +30,6 @@ from isoconv.graph.terms import (
     Wins,
 )
 
-__all__ = ["Evaluation", "evaluate", "running"]
-
 
 def evaluate(term: Term, operands: Sequence[Array], dtype: Any = np.float32) -> Any:
     """The value of a term, worked off one by one.

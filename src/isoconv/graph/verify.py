@@ -8,8 +8,6 @@ from isoconv.errors import GraphError, IsoconvError, turned
 from isoconv.graph.ir import Graph, InputAttrs, Node
 from isoconv.graph.operation import operation
 
-__all__ = ["verify", "verify_nodes"]
-
 
 def verify(graph: Graph) -> Graph:
     """Check that a graph can be computed in the order in which it stands.

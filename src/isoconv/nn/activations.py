@@ -12,26 +12,6 @@ from isoconv.nn.shaping import slice_channels
 from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import LeakyRelu
 
-__all__ = [
-    "GELU",
-    "GLU",
-    "LeakyReLU",
-    "LogSoftmax",
-    "ReLU",
-    "SiLU",
-    "Sigmoid",
-    "Softmax",
-    "Tanh",
-    "gelu",
-    "glu",
-    "leaky_relu",
-    "log_softmax",
-    "relu",
-    "sigmoid",
-    "silu",
-    "softmax",
-    "tanh",
-]
 __public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
 

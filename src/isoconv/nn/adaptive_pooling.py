@@ -14,24 +14,6 @@ from isoconv.nn.settings import check_rank, per_axis
 from isoconv.nn.tensor import Tensor, apply
 from isoconv.ops import AvgPool, Resample, WindowGeometry
 
-__all__ = [
-    "AdaptiveAvgPool1d",
-    "AdaptiveAvgPool2d",
-    "AdaptiveAvgPool3d",
-    "AdaptiveMaxPool1d",
-    "AdaptiveMaxPool2d",
-    "AdaptiveMaxPool3d",
-    "OutputSize",
-    "Windows",
-    "adaptive_avg_pool1d",
-    "adaptive_avg_pool2d",
-    "adaptive_avg_pool3d",
-    "adaptive_max_pool1d",
-    "adaptive_max_pool2d",
-    "adaptive_max_pool3d",
-    "laid_out",
-    "maximum_of",
-]
 __public__ = {"isoconv.nn": ["Adaptive*"], "isoconv.nn.functional": ["adaptive_*"]}
 
 OutputSize = int | tuple[int | None, ...]

@@ -9,8 +9,6 @@ from functools import lru_cache
 from textwrap import dedent, indent
 from typing import Any, TypeVar
 
-__all__ = ["like"]
-
 _Documented = TypeVar("_Documented", bound=Callable[..., Any])
 
 _SECTIONS = ("Args", "Input shape", "Output shape", "Returns", "Source", "Raises", "Example")

@@ -17,8 +17,6 @@ from isoconv.printable import printable
 if TYPE_CHECKING:
     from isoconv.nn.module import Module
 
-__all__ = ["OneImage", "read_alone"]
-
 
 @dataclass(frozen=True, slots=True)
 class OneImage:

@@ -21,8 +21,6 @@ from isoconv.nn.module import Module
 from isoconv.nn.schema import ABSENT, MOST_COUNTED, Fault, brief, inner, told_faults
 from isoconv.nn.settings import added_settings
 
-__all__ = ["architecture_of", "faults_of", "model_of", "of_a_stranger", "own_class"]
-
 MOST_CALLS = 10_000
 """Uses of layers in a model that a file describes; more would take long to trace."""
 MOST_LEVELS = 100

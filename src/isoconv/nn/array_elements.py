@@ -9,17 +9,6 @@ from isoconv.nn import functional
 from isoconv.nn.alike import like
 from isoconv.nn.arrays import on_arrays
 
-__all__ = [
-    "gelu",
-    "leaky_relu",
-    "log_softmax",
-    "power",
-    "relu",
-    "sigmoid",
-    "silu",
-    "softmax",
-    "tanh",
-]
 __public__ = {"isoconv": ["*"]}
 
 

@@ -8,7 +8,6 @@ from isoconv.graph.operation import Array
 from isoconv.nn import functional
 from isoconv.nn.arrays import on_arrays
 
-__all__ = ["bce_with_logits", "cross_entropy", "mse"]
 __public__ = {"isoconv": ["*"]}
 
 

@@ -10,16 +10,6 @@ from isoconv.nn.alike import like
 from isoconv.nn.arrays import on_arrays
 from isoconv.nn.settings import PaddingSetting, PerAxis
 
-__all__ = [
-    "avg_pool1d",
-    "avg_pool2d",
-    "avg_pool3d",
-    "global_avg_pool",
-    "global_max_pool",
-    "max_pool1d",
-    "max_pool2d",
-    "max_pool3d",
-]
 __public__ = {"isoconv": ["*"]}
 
 

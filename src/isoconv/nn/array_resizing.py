@@ -11,7 +11,6 @@ from isoconv.nn.resizing import Mode, Policy, Region, Scale, UpsampleMode
 from isoconv.nn.settings import Axes, PerAxis
 from isoconv.ops.sampling import Coordinates, Rounding
 
-__all__ = ["resize", "upsample"]
 __public__ = {"isoconv": ["*"]}
 
 

@@ -10,7 +10,6 @@ from isoconv.nn.alike import like
 from isoconv.nn.arrays import on_arrays
 from isoconv.nn.settings import PaddingMode, PaddingSetting, PerAxis
 
-__all__ = ["conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
 __public__ = {"isoconv": ["*"]}
 
 

@@ -11,7 +11,6 @@ from isoconv.nn.arrays import on_arrays
 from isoconv.nn.convolution import Algorithm
 from isoconv.nn.settings import PaddingMode, PaddingSetting, PerAxis
 
-__all__ = ["batch_norm", "conv1d", "conv2d", "conv3d", "layer_norm", "linear", "matmul"]
 __public__ = {"isoconv": ["*"]}
 
 

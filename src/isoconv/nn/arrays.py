@@ -30,7 +30,6 @@ from isoconv.nn.tensor import Tensor
 from isoconv.nn.trace import Trace
 from isoconv.run.evaluate import evaluate
 
-__all__ = ["gradients", "on_arrays"]
 __public__ = {"isoconv": ["gradients"]}
 
 Function = Callable[..., Array]

@@ -12,7 +12,6 @@ from isoconv.nn.settings import added
 from isoconv.nn.shaping import concatenate
 from isoconv.nn.tensor import Tensor, check_tensors
 
-__all__ = ["Add", "Branches", "Concatenate", "Multiply", "Residual", "Sequential"]
 __public__ = {"isoconv.nn": ["[A-Z]*"]}
 
 

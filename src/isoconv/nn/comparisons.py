@@ -8,21 +8,6 @@ from isoconv.nn.alike import like
 from isoconv.nn.elementwise import abs, maximum, minimum  # noqa: A004  (called so wherever there are tensors)
 from isoconv.nn.tensor import Tensor, check_tensors, joined
 
-__all__ = [
-    "equal",
-    "greater",
-    "greater_equal",
-    "isinf",
-    "isnan",
-    "less",
-    "less_equal",
-    "logical_and",
-    "logical_not",
-    "logical_or",
-    "logical_xor",
-    "not_equal",
-    "where",
-]
 __public__ = {"isoconv.nn.functional": ["[a-z]*"]}
 
 

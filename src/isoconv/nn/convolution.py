@@ -40,7 +40,6 @@ from isoconv.nn.settings import (
 from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import ConvGeometry, WinogradOutput, WinogradPatches
 
-__all__ = ["Conv1d", "Conv2d", "Conv3d", "DepthwiseConv2d", "conv1d", "conv2d", "conv3d"]
 __public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
 Algorithm = Literal["direct", "winograd"]

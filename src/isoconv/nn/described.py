@@ -12,8 +12,6 @@ from isoconv.nn.record import FINISHES, Facts, TrainedOn
 from isoconv.nn.snapshot import changed_together, note_change
 from isoconv.run.immutable import immutable_copy
 
-__all__ = ["Described"]
-
 _OF_TRAINING = ("_normalisation", "_finish", "_class_names", "_trained_on", "_minimised")
 
 

@@ -15,8 +15,6 @@ from isoconv.nn.traced import trace_model
 if TYPE_CHECKING:
     from isoconv.nn.module import Module
 
-__all__ = ["FileResult", "predict_each"]
-
 BATCH = 256
 """Most files of a batch."""
 ROOM = 2**25

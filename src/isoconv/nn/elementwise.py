@@ -5,40 +5,6 @@ from __future__ import annotations
 from isoconv.nn.alike import like
 from isoconv.nn.tensor import Tensor, apply, check_tensors, joined, raised
 
-__all__ = [
-    "abs",
-    "acos",
-    "acosh",
-    "add",
-    "asin",
-    "asinh",
-    "atan",
-    "atanh",
-    "ceil",
-    "cos",
-    "cosh",
-    "divide",
-    "erf",
-    "exp",
-    "expm1",
-    "floor",
-    "log",
-    "log1p",
-    "maximum",
-    "minimum",
-    "multiply",
-    "neg",
-    "power",
-    "reciprocal",
-    "round",
-    "sign",
-    "sin",
-    "sinh",
-    "sqrt",
-    "square",
-    "subtract",
-    "tan",
-]
 __public__ = {"isoconv.nn.functional": ["[a-z]*"]}
 
 

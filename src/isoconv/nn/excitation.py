@@ -13,7 +13,6 @@ from isoconv.nn.linear import linear
 from isoconv.nn.module import Module
 from isoconv.nn.tensor import Tensor, check_tensors
 
-__all__ = ["SqueezeExcitation"]
 __public__ = {"isoconv.nn": ["[A-Z]*"]}
 
 Function = Callable[[Tensor], Tensor]

@@ -16,14 +16,6 @@ from isoconv.nn.settings import PerAxis, check_rank, per_axis
 from isoconv.nn.tensor import Tensor, apply
 from isoconv.ops import FractionalWindow, WindowGeometry
 
-__all__ = [
-    "FractionalMaxPool2d",
-    "FractionalMaxPool3d",
-    "fractional_max_pool2d",
-    "fractional_max_pool2d_with_indices",
-    "fractional_max_pool3d",
-    "fractional_max_pool3d_with_indices",
-]
 __public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
 Offset = float | tuple[float, ...] | Literal["random"]

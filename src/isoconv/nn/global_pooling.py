@@ -11,16 +11,6 @@ from isoconv.nn.settings import check_rank
 from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import CountAttrs, Shape, Sum, WindowGeometry
 
-__all__ = [
-    "GlobalAvgPool1d",
-    "GlobalAvgPool2d",
-    "GlobalAvgPool3d",
-    "GlobalMaxPool1d",
-    "GlobalMaxPool2d",
-    "GlobalMaxPool3d",
-    "global_avg_pool",
-    "global_max_pool",
-]
 __public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
 

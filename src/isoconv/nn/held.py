@@ -14,8 +14,6 @@ from isoconv.run.immutable import immutable_copy
 if TYPE_CHECKING:
     from isoconv.nn.module import Module
 
-__all__ = ["kept_weights", "own_arrays", "put_weights"]
-
 
 def own_arrays(module: Module, kind: str) -> dict[str, Array]:
     """A module's own arrays of a kind; made on first use, so that no __init__ is needed."""

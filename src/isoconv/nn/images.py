@@ -27,8 +27,6 @@ from isoconv.wording import either, setting
 if TYPE_CHECKING:
     from isoconv.nn.module import Module
 
-__all__ = ["check_greatest", "checked_images", "not_built", "warn_outside", "warnings_told"]
-
 _PACKAGE = f"{Path(__file__).parents[1]}{sep}"
 
 

@@ -41,18 +41,6 @@ from isoconv.wording import either, setting
 if TYPE_CHECKING:
     from isoconv.nn.module import Module
 
-__all__ = [
-    "Finish",
-    "files_as_trained",
-    "inference_graph",
-    "predict",
-    "predict_files",
-    "predict_read",
-    "reading_of",
-    "scale_of_read",
-    "weights_for",
-]
-
 Finish = str
 _PREDICTORS = "_predictors"
 

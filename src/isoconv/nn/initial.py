@@ -20,8 +20,6 @@ from isoconv.run.immutable import immutable_copy
 if TYPE_CHECKING:
     from isoconv.nn.module import Module
 
-__all__ = ["build_traced", "check_memory", "drawn_weights", "initial_array"]
-
 _CHUNK = 2**20
 """Numbers that are drawn at once: what lies between takes many times their memory."""
 

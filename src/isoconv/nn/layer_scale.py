@@ -9,7 +9,6 @@ from isoconv.errors import ShapeError
 from isoconv.nn.module import Module
 from isoconv.nn.tensor import Tensor, check_tensors
 
-__all__ = ["LayerScale"]
 __public__ = {"isoconv.nn": ["LayerScale"]}
 
 

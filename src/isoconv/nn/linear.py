@@ -10,7 +10,6 @@ from isoconv.nn.settings import check_rank, learned_bias, with_bias
 from isoconv.nn.tensor import Tensor, apply
 from isoconv.ops import ConvGeometry
 
-__all__ = ["Linear", "linear"]
 __public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
 

@@ -15,18 +15,6 @@ from isoconv.nn.reduction import total
 from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import CountAttrs, CrossEntropy, Sum
 
-__all__ = [
-    "bce_with_logits",
-    "cross_entropy",
-    "dice",
-    "focal",
-    "focused",
-    "l1",
-    "mse",
-    "over_labels",
-    "smooth_l1",
-    "surprise",
-]
 __public__ = {
     "isoconv.nn.functional": [
         "bce_with_logits", "cross_entropy", "dice", "focal", "l1", "mse", "smooth_l1",

@@ -14,7 +14,6 @@ from isoconv.nn.settings import PaddingSetting, PerAxis
 from isoconv.nn.tensor import Tensor, apply
 from isoconv.ops import Resample
 
-__all__ = ["LPPool1d", "LPPool2d", "LPPool3d", "lp_pool1d", "lp_pool2d", "lp_pool3d"]
 __public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
 

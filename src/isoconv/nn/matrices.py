@@ -10,7 +10,6 @@ from isoconv.nn.module import Module
 from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import ConvGeometry
 
-__all__ = ["MatMul", "matmul"]
 __public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
 _ROWS = ConvGeometry((1,), (1,), ((0, 0),), (1,))

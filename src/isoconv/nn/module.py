@@ -25,7 +25,6 @@ from isoconv.nn.traced import trace_model
 from isoconv.onward import onward
 from isoconv.run.immutable import immutable_copy
 
-__all__ = ["Module"]
 __public__ = {"isoconv.nn": ["Module"]}
 
 

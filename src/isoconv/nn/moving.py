@@ -12,20 +12,6 @@ from isoconv.nn.settings import Axes, axes_of, axis_of
 from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import Permutation, Take
 
-__all__ = [
-    "MOST_PLACES",
-    "Flip",
-    "Reshape",
-    "Squeeze",
-    "Transpose",
-    "Unsqueeze",
-    "flip",
-    "squeeze",
-    "take",
-    "taken_places",
-    "transpose",
-    "unsqueeze",
-]
 __public__ = {
     "isoconv.nn": ["[A-Z]*[a-z]"],
     "isoconv.nn.functional": ["flip", "squeeze", "take", "transpose", "unsqueeze"],

@@ -20,7 +20,6 @@ from isoconv.errors import ArgumentError, as_given
 from isoconv.nn.module import Module
 from isoconv.nn.tensor import Tensor, check_tensors
 
-__all__ = ["Apply", "Constant", "Network"]
 __public__ = {"isoconv.nn": ["[A-Z]*"]}
 
 Step = tuple[str, Module, *tuple[str, ...]]

@@ -13,9 +13,10 @@ from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import BatchNorm as BatchNormAttrs
 from isoconv.ops import CountAttrs, Epsilon, Shape, Sum
 
-__all__ = ["BatchNorm", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "LayerNorm", "batch_norm",
-           "layer_norm", "moments"]  # fmt: skip
-__public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
+__public__ = {
+    "isoconv.nn": ["[A-Z]*", "BatchNorm1d", "BatchNorm2d", "BatchNorm3d"],
+    "isoconv.nn.functional": ["*_norm", "moments"],
+}
 
 
 def moments(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,7 +15,6 @@ from isoconv.nn.shaping import concatenate
 from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import Constant, Embed, Padding
 
-__all__ = ["Pad", "PadMode", "Pads", "pad"]
 __public__ = {"isoconv.nn": ["Pad"], "isoconv.nn.functional": ["pad"]}
 
 PadMode = Literal["constant", "reflect", "replicate", "circular"]

@@ -15,7 +15,6 @@ from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import Padding
 from isoconv.ops import Slice as Channels
 
-__all__ = ["Slice", "slice_axes", "sliced", "split"]
 __public__ = {"isoconv.nn": ["Slice"], "isoconv.nn.functional": ["slice_axes", "split"]}
 
 

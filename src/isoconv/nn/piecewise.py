@@ -12,22 +12,6 @@ from isoconv.nn.module import Module
 from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import Bounds
 
-__all__ = [
-    "Clip",
-    "Hardsigmoid",
-    "Hardswish",
-    "Hardtanh",
-    "PReLU",
-    "ReLU6",
-    "Threshold",
-    "clip",
-    "hardsigmoid",
-    "hardswish",
-    "hardtanh",
-    "prelu",
-    "relu6",
-    "threshold",
-]
 __public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
 

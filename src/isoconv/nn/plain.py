@@ -7,8 +7,6 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ["canonical", "parse"]
-
 MOST_LEVELS = 250
 """Levels of lists and objects inside each other."""
 MOST_DIGITS = 20

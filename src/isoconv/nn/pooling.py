@@ -20,21 +20,6 @@ from isoconv.nn.settings import (
 from isoconv.nn.tensor import Tensor, apply
 from isoconv.ops import AvgPool, WindowGeometry
 
-__all__ = [
-    "AvgPool1d",
-    "AvgPool2d",
-    "AvgPool3d",
-    "MaxPool1d",
-    "MaxPool2d",
-    "MaxPool3d",
-    "avg_pool1d",
-    "avg_pool2d",
-    "avg_pool3d",
-    "max_pool1d",
-    "max_pool2d",
-    "max_pool3d",
-    "window_of",
-]
 __public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["*_pool?d"]}
 
 

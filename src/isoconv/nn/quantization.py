@@ -22,13 +22,6 @@ from isoconv.nn.piecewise import clip
 from isoconv.nn.settings import PaddingSetting, PerAxis, check_rank, filters_and_groups, per_axis
 from isoconv.nn.tensor import Tensor, check_tensors
 
-__all__ = [
-    "KINDS",
-    "QuantizedConv1d",
-    "QuantizedConv2d",
-    "QuantizedConv3d",
-    "QuantizedLinear",
-]
 __public__ = {"isoconv.nn": ["Q*"]}
 
 KINDS = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767), "uint16": (0, 65535)}

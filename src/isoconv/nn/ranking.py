@@ -16,7 +16,6 @@ from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import OneHot as OneHotAttrs
 from isoconv.ops import TopK as TopKAttrs
 
-__all__ = ["ArgMax", "ArgMin", "OneHot", "TopK", "argmax", "argmin", "one_hot", "top_k"]
 __public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
 

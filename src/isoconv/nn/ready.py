@@ -15,16 +15,6 @@ if TYPE_CHECKING:
     from isoconv.nn.module import Module
     from isoconv.nn.tensor import Tensor
 
-__all__ = [
-    "MOST_PREDICTORS",
-    "KeptPredictors",
-    "Key",
-    "ReadyPredictor",
-    "WholeWeights",
-    "constants_of",
-    "normalised",
-]
-
 MOST_PREDICTORS = 8
 """Kept for one model. Each is for one combination of settings, with memory and threads."""
 

@@ -45,8 +45,6 @@ from isoconv.nn.schema import (
     check,
 )
 
-__all__ = ["DESCRIBED", "FINISHES", "FORMAT", "Facts", "TrainedOn", "read_record", "with_weights"]
-
 FORMAT = 2
 """Version of the record."""
 FINISHES = ("softmax", "sigmoid", "none")

@@ -16,7 +16,6 @@ from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import CountAttrs, Padding, Slice, WindowGeometry
 from isoconv.ops.reduce import summed
 
-__all__ = ["REDUCTIONS", "Reduce", "mean", "reduce", "total"]
 __public__ = {"isoconv.nn": ["Reduce"], "isoconv.nn.functional": ["reduce"]}
 
 Places = tuple[int, ...]

@@ -13,18 +13,6 @@ from isoconv.nn.tensor import Tensor, check_tensors
 from isoconv.ops import Broadcast
 from isoconv.ops import Dropout as DropoutAttrs
 
-__all__ = [
-    "Dropout",
-    "Dropout1d",
-    "Dropout2d",
-    "Dropout3d",
-    "StochasticDepth",
-    "dropout",
-    "dropout1d",
-    "dropout2d",
-    "dropout3d",
-    "stochastic_depth",
-]
 __public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
 

@@ -18,17 +18,6 @@ from isoconv.ops import Resample
 from isoconv.ops.resample import Taps
 from isoconv.ops.sampling import Coordinates, Rounding, nearest, positions, taps, width
 
-__all__ = [
-    "Mode",
-    "Policy",
-    "Region",
-    "Resize",
-    "Scale",
-    "Upsample",
-    "UpsampleMode",
-    "resize",
-    "upsample",
-]
 __public__ = {"isoconv.nn": ["Resize", "Upsample"], "isoconv.nn.functional": ["[a-z]*"]}
 
 Scale = float | tuple[float, ...]

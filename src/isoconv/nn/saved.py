@@ -17,8 +17,6 @@ from isoconv.wording import either
 if TYPE_CHECKING:
     from isoconv.nn.module import Module
 
-__all__ = ["facts_of", "read_into", "read_model", "record_of", "save", "weights_in"]
-
 _PARTS = ("parameter:", "state:")
 _SLOT = "slot:"
 _WAY_ON = (

@@ -24,34 +24,6 @@ from typing import Any, NamedTuple
 from isoconv.checks import LARGEST, shown
 from isoconv.errors import CheckpointError
 
-__all__ = [
-    "ABSENT",
-    "EXACT",
-    "FLAG",
-    "MOST_COUNTED",
-    "NUMBER",
-    "PLAIN",
-    "SHA256",
-    "SIDES",
-    "Checked",
-    "Exact",
-    "Exactly",
-    "Fault",
-    "Fields",
-    "Floats",
-    "Maybe",
-    "Named",
-    "Number",
-    "Rows",
-    "Schema",
-    "Text",
-    "Whole",
-    "brief",
-    "check",
-    "inner",
-    "told_faults",
-]
-
 MOST_TOLD = 10
 """Faults of a file that a message names; the rest it counts."""
 MOST_COUNTED = 1000

@@ -14,26 +14,6 @@ from isoconv.ops.geometry import same_padding
 if TYPE_CHECKING:
     from isoconv.nn.module import Module
 
-__all__ = [
-    "PADDING_MODES",
-    "Axes",
-    "PaddingMode",
-    "PaddingSetting",
-    "PerAxis",
-    "added",
-    "added_settings",
-    "axes_of",
-    "axis_of",
-    "check_rank",
-    "filters_and_groups",
-    "image_shape",
-    "is_small",
-    "learned_bias",
-    "padding_pairs",
-    "per_axis",
-    "with_bias",
-]
-
 
 def added(default: Any, *, kw_only: bool = False) -> Any:
     """The field of a setting that a layer did not always have.

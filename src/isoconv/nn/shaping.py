@@ -12,16 +12,6 @@ from isoconv.nn.settings import PaddingSetting, axis_of, check_rank, padding_pai
 from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import Padding, Slice
 
-__all__ = [
-    "Flatten",
-    "ZeroPad1d",
-    "ZeroPad2d",
-    "ZeroPad3d",
-    "concatenate",
-    "flatten",
-    "slice_channels",
-    "zero_pad",
-]
 __public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
 

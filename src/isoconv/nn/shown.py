@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from isoconv.nn.module import Module
     from isoconv.nn.summary import Summary
 
-__all__ = ["brief", "module_card", "named", "own_settings", "settings_line", "summary_card"]
-
 _LINES = 24
 """Layers that a prompt lists."""
 _ROWS = 60

@@ -12,15 +12,6 @@ from isoconv.nn.moving import transpose
 from isoconv.nn.settings import PerAxis, per_axis
 from isoconv.nn.tensor import Tensor, check_tensors
 
-__all__ = [
-    "ChannelShuffle",
-    "PixelOrder",
-    "PixelShuffle",
-    "PixelUnshuffle",
-    "channel_shuffle",
-    "pixel_shuffle",
-    "pixel_unshuffle",
-]
 __public__ = {
     "isoconv.nn": ["ChannelShuffle", "PixelShuffle", "PixelUnshuffle"],
     "isoconv.nn.functional": ["[a-z]*"],

@@ -10,20 +10,6 @@ from isoconv.nn.tensor import Tensor, apply
 from isoconv.ops import Elu
 from isoconv.ops import Softplus as SoftplusAttrs
 
-__all__ = [
-    "CELU",
-    "ELU",
-    "SELU",
-    "Mish",
-    "Softplus",
-    "Softsign",
-    "celu",
-    "elu",
-    "mish",
-    "selu",
-    "softplus",
-    "softsign",
-]
 __public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
 _SELU_SCALE, _SELU_ALPHA = 1.0507009873554805, 1.6732632423543772

@@ -17,8 +17,6 @@ from isoconv.graph.operation import Array
 if TYPE_CHECKING:
     from isoconv.nn.module import Module
 
-__all__ = ["Snapshot", "changed_together", "last_change", "last_swap", "note_change", "whole"]
-
 _CLOSED = ("_parameters", "_states", "_predictors")
 
 whole = threading.RLock()

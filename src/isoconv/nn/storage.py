@@ -23,20 +23,6 @@ from isoconv.memory import check_memory
 from isoconv.nn.plain import parse
 from isoconv.nn.schema import Exactly, Fault, Fields, Named, Rows, Schema, Text, Whole, check, inner
 
-__all__ = [
-    "Saved",
-    "check_names",
-    "content_of",
-    "digest",
-    "listed",
-    "misfits",
-    "read",
-    "read_saved",
-    "replace_file",
-    "saved_in",
-    "write",
-]
-
 MOST_NAMED = 40
 """Arrays that a message names."""
 LONGEST_NAMED = 160

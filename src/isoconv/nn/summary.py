@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from isoconv.nn.module import Module
 
-__all__ = ["LayerRow", "Summary", "summarize"]
 __public__ = {"isoconv.nn": ["Summary"]}
 
 HEADINGS = ("layer", "kind", "output", "parameters", "multiply-adds")

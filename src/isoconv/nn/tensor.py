@@ -16,7 +16,6 @@ from isoconv.ops import Broadcast, Constant, Shape
 if TYPE_CHECKING:
     from isoconv.nn.trace import Trace
 
-__all__ = ["Tensor", "apply", "check_tensors", "joined", "raised"]
 __public__ = {"isoconv.nn": ["Tensor"]}
 
 

@@ -28,7 +28,6 @@ from isoconv.ops import Broadcast, Constant, Convert, Uniform
 if TYPE_CHECKING:
     from isoconv.nn.module import Module
 
-__all__ = ["Call", "Initializer", "ParameterSpec", "StateSpec", "Trace", "check_module"]
 __public__ = {"isoconv.nn": ["ParameterSpec", "StateSpec", "Trace"]}
 
 INITIALIZERS = ("he_uniform", "zeros", "ones")

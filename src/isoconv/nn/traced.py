@@ -18,7 +18,6 @@ from isoconv.nn.trace import ParameterSpec, StateSpec, Trace, check_module
 if TYPE_CHECKING:
     from isoconv.nn.module import Module
 
-__all__ = ["Traced", "trace_model"]
 __public__ = {"isoconv.nn": ["*"]}
 
 

@@ -32,14 +32,6 @@ from isoconv.nn.settings import (
 from isoconv.nn.tensor import Tensor, apply, check_tensors
 from isoconv.ops import ConvGeometry, ConvGradInput, Padding
 
-__all__ = [
-    "ConvTranspose1d",
-    "ConvTranspose2d",
-    "ConvTranspose3d",
-    "conv_transpose1d",
-    "conv_transpose2d",
-    "conv_transpose3d",
-]
 __public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
 MOST_PHASES = 4096

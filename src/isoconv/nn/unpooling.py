@@ -14,17 +14,6 @@ from isoconv.nn.settings import PaddingSetting, PerAxis, check_rank, padding_pai
 from isoconv.nn.tensor import Tensor, apply
 from isoconv.ops import Unpool
 
-__all__ = [
-    "MaxUnpool1d",
-    "MaxUnpool2d",
-    "MaxUnpool3d",
-    "max_pool1d_with_indices",
-    "max_pool2d_with_indices",
-    "max_pool3d_with_indices",
-    "max_unpool1d",
-    "max_unpool2d",
-    "max_unpool3d",
-]
 __public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["[a-z]*"]}
 
 

@@ -22,7 +22,6 @@ from isoconv.graph.operation import Array, Gradient, Operation, register
 from isoconv.ops.check import require_constants, require_float, shape_error
 from isoconv.ops.pointwise import Constant, register_unary
 
-__all__ = ["Bounds", "LeakyRelu", "register_equal", "wide"]
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]

@@ -15,17 +15,6 @@ import numpy as np
 from isoconv.errors import ArgumentError, DTypeError, IsoconvError, ShapeError
 from isoconv.graph.ir import TensorSpec
 
-__all__ = [
-    "dtype_error",
-    "in_operation",
-    "require_batched",
-    "require_constants",
-    "require_dtype",
-    "require_float",
-    "require_unbatched",
-    "shape_error",
-]
-
 Kind = TypeVar("Kind", bound=IsoconvError)
 FLOATS = ("float32", "float64")
 

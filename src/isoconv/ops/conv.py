@@ -34,7 +34,6 @@ from isoconv.ops.geometry import ConvGeometry
 from isoconv.ops.reach import convolved, transposed
 from isoconv.ops.window import at, covered, kernel_positions, met_by, offsets, read, take
 
-__all__ = ["ConvGradInput"]
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]

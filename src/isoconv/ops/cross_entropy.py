@@ -15,7 +15,6 @@ from isoconv.graph.terms import Asked, Element, Formula, Is, Number, Partials, S
 from isoconv.ops.check import require_batched, require_dtype, require_float, shape_error
 from isoconv.ops.rows import log_term, row_elements, row_sum, shifted_row, shifted_terms
 
-__all__ = ["CrossEntropy", "Hits"]
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]

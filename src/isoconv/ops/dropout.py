@@ -15,7 +15,6 @@ from isoconv.graph.terms import Asked, Element, Formula
 from isoconv.ops.uniform import drawn_numbers, infer_drawn
 from isoconv.ops.window import row_major
 
-__all__ = ["Dropout"]
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]

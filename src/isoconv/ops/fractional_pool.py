@@ -24,7 +24,6 @@ from isoconv.ops.pool import SECOND
 from isoconv.ops.unpool import check_exact_places
 from isoconv.ops.window import kernel_positions, row_major
 
-__all__ = ["FractionalWindow", "first_places"]
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from isoconv.checks import check_count, check_flag, refusal, whole
 from isoconv.errors import ArgumentError, ShapeError
 
-__all__ = ["ConvGeometry", "WindowGeometry", "output_size", "same_padding"]
 __public__ = {"isoconv": ["output_size", "same_padding"], "isoconv.ops": ["[A-Z]*"]}
 
 Pairs = tuple[tuple[int, int], ...]

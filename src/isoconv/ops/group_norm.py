@@ -16,7 +16,6 @@ from isoconv.graph.operation import Array, Operation, register
 from isoconv.ops.check import require_float, shape_error
 from isoconv.ops.reduce import Broadcast, CountAttrs, reshaped, summed
 
-__all__ = ["GroupNorm", "group_mean"]
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]

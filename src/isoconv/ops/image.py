@@ -17,7 +17,6 @@ from isoconv.graph.operation import Array, Operation, register
 from isoconv.graph.terms import Asked, Element, Formula, Number, Term
 from isoconv.ops.check import dtype_error, require_batched, require_dtype, shape_error
 
-__all__ = ["TABLE_COLUMNS", "Augment"]
 __public__ = {"isoconv.ops": ["Augment"]}
 
 TABLE_COLUMNS = (

@@ -10,8 +10,6 @@ from isoconv.errors import ArgumentError, DTypeError, GraphError, ShapeError
 from isoconv.graph.ir import Graph, Node
 from isoconv.graph.operation import Array, operation
 
-__all__ = ["interpret"]
-
 
 def interpret(graph: Graph, arrays: Mapping[str, Array], images: int) -> dict[str, Array]:
     """Compute a graph's outputs for one shard.

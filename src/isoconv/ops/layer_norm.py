@@ -15,7 +15,6 @@ from isoconv.graph.terms import Asked, Element, Formula, Partials, Term
 from isoconv.ops.check import require_batched, require_constants, require_float, shape_error
 from isoconv.ops.norm import Epsilon
 
-__all__ = ["inverse_spread"]
 __public__ = {"isoconv.ops": ["layer_norm"]}  # the whole file: it has no record of its own
 
 Flows = tuple[int | None, ...]

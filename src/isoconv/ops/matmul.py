@@ -20,7 +20,6 @@ from isoconv.ops.move import Permutation
 from isoconv.ops.reach import multiplied
 from isoconv.ops.reduce import joined, reduce_like
 
-__all__: list[str] = []
 __public__ = {"isoconv.ops": ["matmul"]}  # the whole file: it has no record of its own
 
 Flows = tuple[int | None, ...]

@@ -15,7 +15,6 @@ from isoconv.ops.check import shape_error
 from isoconv.ops.reach import permuted, taken
 from isoconv.ops.resample import Resample, along, transposed
 
-__all__ = ["Permutation", "Take"]
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]

@@ -24,7 +24,6 @@ from isoconv.ops.check import (
 from isoconv.ops.pointwise import Constant
 from isoconv.ops.reduce import CountAttrs, Sum
 
-__all__ = ["BatchNorm", "Epsilon"]
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]

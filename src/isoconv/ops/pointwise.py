@@ -21,14 +21,6 @@ from isoconv.graph.operation import Array, Gradient, Operation, register
 from isoconv.ops.check import FLOATS, require_constants, require_float, shape_error
 from isoconv.ops.reduce import joined, reduce_like
 
-__all__ = [
-    "Constant",
-    "Convert",
-    "infer_binary",
-    "like_operands",
-    "register_binary",
-    "register_unary",
-]
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]

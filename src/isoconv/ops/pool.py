@@ -28,7 +28,6 @@ from isoconv.ops.window import (
     take,
 )
 
-__all__ = ["AvgPool", "AvgPoolGrad", "pooled_spec", "window_elements", "winners"]
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]

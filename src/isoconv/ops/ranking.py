@@ -16,7 +16,6 @@ from isoconv.graph.operation import Array, Operation, register
 from isoconv.graph.terms import Asked, Element, Formula
 from isoconv.ops.check import FLOATS, dtype_error, require_float, shape_error
 
-__all__ = ["OneHot", "TopK"]
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 LONGEST = {"float32": 2**24, "float64": 2**53}

@@ -11,18 +11,6 @@ from isoconv.graph.ir import TensorSpec
 from isoconv.graph.operation import Box
 from isoconv.ops.geometry import ConvGeometry, WindowGeometry
 
-__all__ = [
-    "beside",
-    "convolved",
-    "inside",
-    "moved",
-    "multiplied",
-    "permuted",
-    "pooled",
-    "taken",
-    "transposed",
-]
-
 
 def _whole(spec: TensorSpec) -> Box:
     return tuple((0, side - 1) for side in spec.shape)

@@ -21,8 +21,6 @@ from isoconv.graph.terms import Asked, Element, Formula, Partials
 from isoconv.ops.check import require_float, require_unbatched, shape_error
 from isoconv.ops.shape import Shape
 
-__all__ = ["Broadcast", "CountAttrs", "Sum", "SumAxes", "joined", "reduce_like",
-           "reshaped", "summed"]  # fmt: skip
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]

@@ -17,7 +17,6 @@ from isoconv.graph.terms import Asked, Chain, Element, Number
 from isoconv.ops.check import require_constants, require_float, shape_error
 from isoconv.ops.reach import taken
 
-__all__ = ["Resample", "Taps", "along", "transposed"]
 __public__ = {"isoconv.ops": ["Resample"]}
 
 Flows = tuple[int | None, ...]

@@ -12,7 +12,6 @@ from isoconv.graph.operation import Array, Operation, register
 from isoconv.graph.terms import Asked, Element, Formula, Largest, Partials, Term
 from isoconv.ops.check import require_float, shape_error
 
-__all__ = ["log_term", "row_elements", "row_sum", "shifted_row", "shifted_terms"]
 __public__ = {"isoconv.ops": ["rows"]}  # the whole file: it has no record of its own
 
 Flows = tuple[int | None, ...]

@@ -11,8 +11,6 @@ from typing import Literal
 
 from isoconv.ops.resample import Taps
 
-__all__ = ["Coordinates", "Interpolation", "Rounding", "nearest", "positions", "taps", "width"]
-
 Coordinates = Literal[
     "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric",
     "tf_crop_and_resize",

@@ -18,7 +18,6 @@ from isoconv.graph.terms import Padding as Beyond
 from isoconv.ops.check import dtype_error, shape_error
 from isoconv.ops.reach import beside, inside, moved
 
-__all__ = ["Embed", "Padding", "Shape", "Slice"]
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]

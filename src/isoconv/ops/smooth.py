@@ -19,7 +19,6 @@ from isoconv.graph.operation import Array
 from isoconv.ops.activation import register_equal, wide
 from isoconv.ops.pointwise import register_unary
 
-__all__ = ["Elu", "Softplus"]
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Wide = Callable[[Any, Array], Any]

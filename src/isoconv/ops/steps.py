@@ -25,7 +25,6 @@ from isoconv.ops.pointwise import (
     register_unary,
 )
 
-__all__ = ["Lookup"]
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]

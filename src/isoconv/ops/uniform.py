@@ -20,7 +20,6 @@ from isoconv.ops.check import (
 )
 from isoconv.ops.window import row_major
 
-__all__ = ["Uniform", "drawn_numbers", "infer_drawn"]
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 SUMMARY = "y = a random number in [0, 1) of its own for each element of an image."

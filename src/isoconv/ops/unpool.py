@@ -23,7 +23,6 @@ from isoconv.ops.pool import pooled_spec, window_elements, winners
 from isoconv.ops.reach import pooled
 from isoconv.ops.window import covered, kernel_positions, row_major
 
-__all__ = ["Unpool", "check_exact_places"]
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]

@@ -19,19 +19,6 @@ from isoconv.graph.operation import Array
 from isoconv.graph.terms import Element, Padding
 from isoconv.ops.geometry import ConvGeometry, WindowGeometry
 
-__all__ = [
-    "at",
-    "covered",
-    "in_range",
-    "inside",
-    "kernel_positions",
-    "met_by",
-    "offsets",
-    "read",
-    "row_major",
-    "take",
-]
-
 Index = NDArray[np.int64]
 
 

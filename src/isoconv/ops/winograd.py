@@ -32,7 +32,6 @@ from isoconv.ops.check import require_batched, require_float, require_unbatched,
 from isoconv.ops.winograd_direct import convolution, input_gradient, weight_gradient
 from isoconv.ops.winograd_product import PLACES
 
-__all__ = ["WinogradOutput", "WinogradPatches"]
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
 
 Flows = tuple[int | None, ...]

@@ -9,9 +9,6 @@ from isoconv.graph.operation import Direct
 from isoconv.ops.conv import ConvGradInput
 from isoconv.ops.geometry import ConvGeometry
 
-__all__ = ["INTO_COMPONENTS", "MAP_BEHIND", "PRODUCTS", "convolution", "input_gradient",
-           "weight_gradient"]  # fmt: skip
-
 MAP_BEHIND = {"winograd_product": "winograd_output",
               "winograd_product_grad_input": "winograd_input_grad"}  # fmt: skip
 """The map that turns a product into what the convolution gives, by the product."""

@@ -17,8 +17,6 @@ from isoconv.graph.operation import Array, Operation, register
 from isoconv.graph.terms import Asked, Chain, Element
 from isoconv.ops.check import require_batched, require_float, require_unbatched, shape_error
 
-__all__ = ["PLACES"]
-
 PLACES = 16
 """Places in a patch of four by four."""
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from isoconv.train.scores import Answer
 
-__all__ = ["album", "captioned", "displayed", "kernels", "picture", "raster", "tiles"]
-
 SMALL = 128
 """Pictures up to this side stand in the page pixel by pixel; greater ones are compressed."""
 SIDE = 256

@@ -8,8 +8,6 @@ from math import isfinite
 
 from isoconv.report.markup import Html, element, joined
 
-__all__ = ["Curve", "chart", "epoch_ticks", "line", "point", "value_ticks", "words"]
-
 # In CSS pixels on a screen of 400: on a wider one all of it grows, the text too.
 WIDTH, HEIGHT = 368.0, 236.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 10.0, 12.0, 42.0

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from isoconv.report.style import INK, MUTED, drawable, make_figure, panel, sequential, title
 
-__all__ = ["draw_confusion"]
-
 COUNTED = 20
 """Up to so many classes each cell shows its count."""
 NAMED = 100

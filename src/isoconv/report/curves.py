@@ -11,8 +11,6 @@ from isoconv.report.subject import Subject
 from isoconv.train.losses import LOSSES
 from isoconv.train.words import accuracy
 
-__all__ = ["draw_curves"]
-
 COLOURS = {"training": TRAIN, "validation": VALIDATION}
 
 

@@ -10,8 +10,6 @@ from isoconv.report.words import duration, loss_of, percent
 from isoconv.train.scores import TOP_FIVE_FROM
 from isoconv.train.words import accuracy
 
-__all__ = ["facts", "gauge"]
-
 
 def gauge(subject: Subject) -> Html:
     """The accuracy with its interval on the way from nothing to all, beside the baseline."""

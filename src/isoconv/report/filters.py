@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from isoconv.report.style import INK, MUTED, diverging, make_figure, panel, title
 
-__all__ = ["draw_filters", "first_filters"]
-
 SHOWN = 64
 COLUMNS = 12
 

@@ -12,8 +12,6 @@ from isoconv.report.album import displayed
 from isoconv.report.style import INK, MUTED, TRAIN, WRONG, drawable, make_figure, panel, title
 from isoconv.train.scores import Answer
 
-__all__ = ["draw_mistakes", "draw_predictions"]
-
 COLUMNS = 6
 ROWS = 4
 LETTERS, PATH = 12, 22

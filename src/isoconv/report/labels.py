@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 from isoconv.printable import printable, shortened
 
-__all__ = ["labels", "shown"]
-
 _JOINERS = re.compile("([\u200c\u200d]+)")
 """Characters that join or part the letters beside them, or make one emoji of two."""
 

@@ -12,8 +12,6 @@ from isoconv.report.words import date_of, many, part_title, settings_in_words
 from isoconv.train.stretches import Stretches
 from isoconv.train.words import accuracy, metric
 
-__all__ = ["data", "epochs", "training"]
-
 SHORT = 12
 """Digits of a digest that people compare by eye."""
 

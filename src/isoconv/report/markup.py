@@ -8,8 +8,6 @@ from html import escape
 from isoconv.printable import shortened
 from isoconv.report.labels import shown
 
-__all__ = ["Html", "element", "joined", "name", "section", "table", "text"]
-
 VOID = ("circle", "img", "line", "meta", "path")
 """Elements that hold nothing; those of SVG would take in what follows if they were not closed."""
 

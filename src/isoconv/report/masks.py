@@ -14,8 +14,6 @@ from isoconv.report.subject import Subject
 from isoconv.report.words import many, percent
 from isoconv.train.place_scores import PlaceAnswer, place_answers
 
-__all__ = ["mask_classes", "masks"]
-
 SHOWN = 12
 """Images that are shown: the least recognised ones, and as many others."""
 

@@ -12,8 +12,6 @@ from isoconv.report.album import raster
 from isoconv.report.labels import labels
 from isoconv.report.markup import Html, element, joined, name
 
-__all__ = ["Confused", "confusions", "confusions_listed", "matrix", "matrix_key"]
-
 COUNTED = 20
 """Up to so many classes each cell shows its count and each column its name."""
 CELLS = 100

@@ -14,8 +14,6 @@ from isoconv.report.subject import Subject
 from isoconv.report.targets import largest_errors, scatter
 from isoconv.report.words import date_of, measured_on, summary
 
-__all__ = ["Part", "page"]
-
 Part = tuple[str, str, Html]
 """Anchor, title and content."""
 

@@ -15,8 +15,6 @@ from isoconv.train.scores import Answer
 from isoconv.train.stretches import Stretches
 from isoconv.train.words import accuracy
 
-__all__ = ["classes", "confused", "filters", "learning", "mistakes", "recognised"]
-
 RIGHT = 12
 """Pictures of recognised images at most."""
 MISTAKES = 24

@@ -27,8 +27,6 @@ from isoconv.report.style import (
 from isoconv.run.ceilings import Ceilings
 from isoconv.run.profile import KernelTime, Profile
 
-__all__ = ["draw_roofline"]
-
 WIDTH, HEIGHT = 8.4, 5.6
 OTHERS = "pointwise and sums"
 OTHER = "#8a97a3"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["SHEET"]
-
 SHEET = """
 :root { color-scheme: light dark; --paper: #fff; --soft: #f4f6f9; --line: #dfe5eb;
         --ink: #1b2733; --muted: #56636f; --blue: #2166ac; --orange: #b85c00; --red: #b2182b;

@@ -16,24 +16,6 @@ from typing import Any
 from isoconv.errors import MissingExtraError
 from isoconv.report.labels import labels
 
-__all__ = [
-    "GRID",
-    "INK",
-    "MUTED",
-    "TRAIN",
-    "VALIDATION",
-    "WRONG",
-    "diverging",
-    "drawable",
-    "has_matplotlib",
-    "make_figure",
-    "panel",
-    "save",
-    "sequential",
-    "title",
-    "write_whole",
-]
-
 INK = "#1b2733"
 MUTED = "#5d6b78"
 GRID = "#e3e8ed"

@@ -26,8 +26,6 @@ from isoconv.train.receipt import Receipt
 from isoconv.train.scores import Answer, Scores, answers, score
 from isoconv.train.words import by_heart, called_best, few, gives_places, verdict
 
-__all__ = ["PARTS", "Subject", "mean_error"]
-
 PARTS = ("train", "validation", "test")
 
 History = Sequence[Mapping[str, Any]]

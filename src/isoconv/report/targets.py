@@ -13,8 +13,6 @@ from isoconv.report.chart import words as written
 from isoconv.report.markup import Html, element, joined
 from isoconv.report.subject import Subject
 
-__all__ = ["largest_errors", "scatter"]
-
 SHOWN = 12
 """Pictures of the largest errors."""
 POINTS = 2000

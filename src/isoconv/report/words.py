@@ -10,18 +10,6 @@ from isoconv.report.markup import Html, element, joined, name
 from isoconv.report.subject import Subject
 from isoconv.train.losses import LOSSES
 
-__all__ = [
-    "date_of",
-    "duration",
-    "loss_of",
-    "many",
-    "measured_on",
-    "part_title",
-    "percent",
-    "settings_in_words",
-    "summary",
-]
-
 NAME = 40
 """Columns of a class name within a sentence."""
 

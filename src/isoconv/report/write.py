@@ -20,8 +20,6 @@ from isoconv.train import Evaluation, RunFolder
 from isoconv.train.files import read_rows
 from isoconv.train.layout import ROW
 
-__all__ = ["history_of", "write_report"]
-
 PICTURES = ("curves", "confusion", "mistakes", "predictions", "filters")
 """Names of the files."""
 

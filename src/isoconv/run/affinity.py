@@ -11,8 +11,6 @@ import ctypes
 import os
 from collections.abc import Callable, Iterable
 
-__all__ = ["WakeAffinity"]
-
 
 def _finder() -> Callable[[], int] | None:
     """The system's way to tell which core this thread is on; None if it has none."""

@@ -25,8 +25,6 @@ from isoconv.run.memory import aligned_bytes
 from isoconv.run.script import Context, Place, Script, ScriptBuilder
 from isoconv.run.team import Team
 
-__all__ = ["Binder", "Observer", "Recorder", "Resolve", "Workspace", "address_of"]
-
 Array = NDArray[Any]
 Resolve = Callable[[Buffer], int]
 """Address of a buffer."""

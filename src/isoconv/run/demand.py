@@ -19,8 +19,6 @@ from isoconv.rows import rows_behind
 from isoconv.run.step import StepPlan
 from isoconv.run.step_schedule import StepSchedule
 
-__all__ = ["Demand", "bytes_of", "step_demand", "what_helps"]
-
 _HELP = {
     "arenas of threads": "a smaller shard_size, fewer threads or smaller images",
     "gradients of shards": "fewer threads, a smaller batch_size or a smaller model",

@@ -21,8 +21,6 @@ from isoconv.run.memory import aligned_bytes, aligned_copy
 from isoconv.run.script import Context, Place
 from isoconv.run.team import library_for
 
-__all__ = ["evaluate"]
-
 Array = NDArray[Any]
 
 

@@ -18,8 +18,6 @@ from isoconv.checks import refusal, shown
 from isoconv.errors import TrainingError
 from isoconv.run.step import StepGraph
 
-__all__ = ["Executor", "ExecutorFactory", "HeldExecutor"]
-
 Array = NDArray[Any]
 
 

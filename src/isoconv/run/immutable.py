@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["immutable_copy", "is_immutable"]
-
 
 def immutable_copy(array: NDArray[Any]) -> NDArray[Any]:
     """The same elements, row-major in native byte order, in memory that no one can write.

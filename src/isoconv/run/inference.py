@@ -34,8 +34,6 @@ from isoconv.run.script import Context, Place, Script
 from isoconv.run.shard_size import shard_size_for
 from isoconv.run.team import library_for, team_size
 
-__all__ = ["Predictor"]
-
 Array = NDArray[Any]
 
 CALL_SECONDS = 0.5

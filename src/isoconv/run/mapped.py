@@ -5,8 +5,6 @@ from __future__ import annotations
 from isoconv.compile.native.lost_pages import watched
 from isoconv.rows import Rows
 
-__all__ = ["before_reading", "have_read"]
-
 
 def before_reading(rows: Rows) -> None:
     """See that rows are what they should be, and that a page which is lost will be known.

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from isoconv.errors import NotEnoughMemoryError
 
-__all__ = ["aligned_bytes", "aligned_copy"]
-
 _LINE = 64
 _SLACK = 256
 _HUGE = 2**21  # bytes of a huge page, on x86-64 and usually on AArch64

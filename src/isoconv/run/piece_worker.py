@@ -27,8 +27,6 @@ from isoconv.memory import set_limit
 from isoconv.signals import ended_by_exception, number_of
 from isoconv.wording import spoken_on_the_command_line
 
-__all__ = ["PATIENCE", "SIZE", "Surroundings", "answer", "serve"]
-
 SIZE = struct.Struct("<q")
 """Bytes that follow."""
 PATIENCE = 10.0

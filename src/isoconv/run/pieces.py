@@ -32,20 +32,6 @@ from isoconv.run import piece_worker
 from isoconv.run.piece_worker import PATIENCE, SIZE, Surroundings
 from isoconv.wording import spoken_options
 
-__all__ = [
-    "InTurn",
-    "Machines",
-    "Mapper",
-    "Processes",
-    "SizedMapper",
-    "Tell",
-    "Work",
-    "check_machines",
-    "division",
-    "mapper_for",
-    "threads_for",
-]
-
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 Piece_contra = TypeVar("Piece_contra", contravariant=True)

@@ -36,8 +36,6 @@ from isoconv.run.inference import Predictor
 from isoconv.run.script import Context, ScriptBuilder
 from isoconv.run.training import TrainingEngine
 
-__all__ = ["KernelTime", "Profile", "ProfiledPredictor", "ProfiledTraining"]
-
 Array = NDArray[Any]
 
 _CLOCK_MONOTONIC = 1

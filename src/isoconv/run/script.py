@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 from isoconv.compile.native.context import CONTEXT, CONTEXT_WORDS
 from isoconv.compile.native.records import INSTRUCTION
 
-__all__ = ["Context", "Place", "Script", "ScriptBuilder"]
-
 Place = tuple[str, str]
 """Region and name of a buffer that lies in memory of its own."""
 

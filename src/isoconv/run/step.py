@@ -24,8 +24,6 @@ from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import Graph, TensorSpec
 from isoconv.ops.pointwise import Constant
 
-__all__ = ["StepGraph", "StepPlan", "reduction"]
-
 Array = NDArray[Any]
 
 

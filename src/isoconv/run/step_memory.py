@@ -23,8 +23,6 @@ from isoconv.run.script import Place
 from isoconv.run.step import StepPlan
 from isoconv.run.step_schedule import SumsBuffer
 
-__all__ = ["StepMemory", "sample_count"]
-
 Array = NDArray[Any]
 
 _PARAMETERS: Place = "parameter", "parameter"

@@ -13,8 +13,6 @@ from itertools import chain
 
 from isoconv.run.tree import Pair, TreeNode, shard_ranges, walk
 
-__all__ = ["Barrier", "Reduce", "StepSchedule", "SumsBuffer", "Task"]
-
 SumsBuffer = tuple[int, int]
 """The thread whose sums lie there, the number of threads for all of them, and which of theirs."""
 

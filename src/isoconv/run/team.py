@@ -31,8 +31,6 @@ from isoconv.errors import ArgumentError, TrainingError
 from isoconv.run.affinity import WakeAffinity
 from isoconv.run.script import Script
 
-__all__ = ["PER_CORE", "Team", "default_threads", "library_for", "team_size"]
-
 _ENDED = "the threads of this team have ended; make a new one"
 _MOST = 65536
 """Threads that nobody has cores for."""

@@ -37,8 +37,6 @@ from isoconv.run.step_schedule import Reduce, StepSchedule, SumsBuffer, Task
 from isoconv.run.team import library_for, team_size
 from isoconv.run.tree import TreeNode
 
-__all__ = ["StepGraph", "TrainingEngine"]
-
 _CAPACITY = 4096  # steps in one native call at most
 _TOTAL: SumsBuffer = 0, 0  # where an update on its own finds its total
 _SCRIPTS = 64  # different parts of steps for which scripts are kept

@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 
 from isoconv.errors import ArgumentError, TrainingError
 
-__all__ = ["Pair", "TreeNode", "add_nodes", "add_pair", "shard_ranges", "walk"]
-
 Array = NDArray[Any]
 
 

@@ -38,8 +38,6 @@ from isoconv.serve.guard import ServerGuard
 from isoconv.serve.openapi import openapi
 from isoconv.serve.page import KINDS
 
-__all__ = ["Limits", "application"]
-
 PICTURE_KINDS = "a picture (image/*, application/octet-stream), multipart/form-data for several, "
 PICTURE_KINDS += "or application/json"
 BUSY, SLOW = 503, 408

@@ -18,15 +18,6 @@ from isoconv.nn import Module
 from isoconv.nn.alone import OneImage
 from isoconv.nn.images import checked_images, warnings_told
 
-__all__ = [
-    "MOST_PICTURES",
-    "MOST_ROOM",
-    "array_images",
-    "document",
-    "picture_bytes",
-    "room",
-]
-
 MOST_PICTURES = 256
 """Pictures of one request."""
 MOST_AXES = 8

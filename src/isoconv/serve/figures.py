@@ -8,8 +8,6 @@ from typing import Any
 
 from isoconv.serve.guard import App, Receive, Scope, Send
 
-__all__ = ["Figures"]
-
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 

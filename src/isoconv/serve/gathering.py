@@ -15,8 +15,6 @@ import numpy as np
 
 from isoconv.graph.operation import Array
 
-__all__ = ["Gathering"]
-
 Waiting = tuple[Array, "asyncio.Future[Array]"]
 
 

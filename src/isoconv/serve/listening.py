@@ -11,8 +11,6 @@ from typing import Any
 
 from isoconv.errors import ArgumentError
 
-__all__ = ["bound", "until_asked"]
-
 _WISHES = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 

@@ -11,8 +11,6 @@ from isoconv.explain.explorer import Explorer
 from isoconv.serve.listening import bound, until_asked
 from isoconv.serve.page import application
 
-__all__ = ["PORT", "ready_to_serve", "serve"]
-
 PORT = 8377
 """The port that is tried first."""
 

@@ -12,8 +12,6 @@ from isoconv.serve.asked import DTYPES, MOST_PICTURES
 if TYPE_CHECKING:
     from isoconv.serve.answers import Limits
 
-__all__ = ["openapi"]
-
 Schema = dict[str, Any]
 
 TEXT: Schema = {"type": "string"}

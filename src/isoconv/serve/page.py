@@ -12,8 +12,6 @@ from isoconv.explain.explorer import MOST_BYTES, Explorer, StaleSceneError
 from isoconv.printable import printable
 from isoconv.serve.guard import PageGuard
 
-__all__ = ["application"]
-
 KINDS = {"js": "text/javascript", "css": "text/css"}
 """What a page loads of ``web/``, by the ending."""
 

@@ -17,8 +17,6 @@ from isoconv.nn import Module, trace_model
 from isoconv.serve.answers import Limits, application
 from isoconv.serve.listening import bound, until_asked
 
-__all__ = ["PORT", "Place", "ready_to_predict", "serve_predictions"]
-
 PORT = 8378
 CONNECTIONS = 1000
 """That are open at once, beyond which requests are refused before they are read."""

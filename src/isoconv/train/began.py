@@ -18,8 +18,6 @@ from isoconv.train.stretches import Stretches
 if TYPE_CHECKING:
     from isoconv.train.record import Recorder
 
-__all__ = ["COMPARED", "Began"]
-
 COMPARED = ("arithmetic", "model", "record", "settings", "data", "samples_sha256")
 """What must be as it was for a run to be gone on with."""
 

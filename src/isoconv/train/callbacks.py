@@ -20,16 +20,6 @@ from isoconv.checks import (
 if TYPE_CHECKING:
     from isoconv.train.run import Run
 
-__all__ = [
-    "Callback",
-    "EarlyStopping",
-    "best_epoch",
-    "improves",
-    "is_reason",
-    "kept_epoch",
-    "more_is_better",
-    "watched_metric",
-]
 __public__ = {"isoconv": ["EarlyStopping"], "isoconv.train": ["Callback", "EarlyStopping"]}
 
 Row = Mapping[str, Any]

@@ -45,7 +45,6 @@ from isoconv.train.layout import FORMAT, RUN
 from isoconv.train.stand import Stand, check_content
 from isoconv.train.state import Checkpoint, check_model, flat, from_flat
 
-__all__ = ["FORMAT", "RunFolder"]
 __public__ = {"isoconv.train": ["RunFolder"]}
 
 Array = NDArray[Any]

@@ -17,7 +17,6 @@ from isoconv.train.receipt import Receipt
 from isoconv.train.record import tensors_of
 from isoconv.train.state import Checkpoint
 
-__all__ = ["Difference", "Side", "compare_arrays", "compare_epochs", "state_after"]
 __public__ = {"isoconv.train": ["Difference"]}
 
 Array = NDArray[Any]

@@ -25,8 +25,6 @@ from isoconv.train.session import Session
 from isoconv.train.state import Checkpoint
 from isoconv.wording import either
 
-__all__ = ["Best", "Conduct"]
-
 Best = tuple[int, Mapping[str, Any]]
 """The number of the best epoch and its weights; 0 and none where nothing is to be restored."""
 

@@ -21,8 +21,6 @@ from isoconv.train.run import Run
 from isoconv.train.settled import Settled
 from isoconv.train.stretches import Stretches
 
-__all__ = ["TrainingContext", "rate_of"]
-
 Array = NDArray[Any]
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from isoconv.printable import printable
 
-__all__ = ["NotCovered"]
-
 
 class NotCovered:
     """Files, and places in files, that nothing was found to compare with.

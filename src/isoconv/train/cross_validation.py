@@ -42,9 +42,6 @@ from isoconv.train.metrics import Data, as_dataset
 from isoconv.train.plain_settings import check_facts, to_plain, versions
 from isoconv.train.trainer import Trainer
 
-__all__ = [
-    "CrossValidation", "check_division", "cross_validate", "held", "held_folds", "plan_of",
-]  # fmt: skip
 __public__ = {"isoconv": ["cross_validate"], "isoconv.train": ["CrossValidation", "cross_validate"]}
 
 _FORMAT = 1

@@ -8,8 +8,6 @@ from typing import Any
 
 from isoconv.printable import printable
 
-__all__ = ["ABSENT", "difference_table", "differing", "told"]
-
 MOST_SHOWN = 72
 """Characters of a value in a message."""
 MOST_ROWS = 40

@@ -17,17 +17,6 @@ from isoconv.nn.plain import parse
 from isoconv.nn.schema import PLAIN, Fault, Rows, Schema, check
 from isoconv.nn.storage import replace_file
 
-__all__ = [
-    "cannot_be_written",
-    "canonical_json",
-    "check_arrays",
-    "read_arrays",
-    "read_json",
-    "read_lines",
-    "read_rows",
-    "write_bytes",
-]
-
 Array = NDArray[Any]
 
 MOST_TEXT = 2**30

@@ -18,8 +18,6 @@ from isoconv.train.files import cannot_be_written, read_json, write_bytes
 from isoconv.train.hold import Hold
 from isoconv.train.places import Places
 
-__all__ = ["WorkFolder"]
-
 
 class WorkFolder(Places):
     """A folder that a training holds while it writes there.

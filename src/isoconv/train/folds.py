@@ -28,15 +28,6 @@ from isoconv.train.trainer import Trainer
 from isoconv.train.words import accuracy
 from isoconv.wording import either
 
-__all__ = [
-    "CrossValidationInterrupted",
-    "FoldResult",
-    "TrainFolds",
-    "folder_of_fold",
-    "measured",
-    "titled",
-    "train_all",
-]
 __public__ = {"isoconv.train": ["CrossValidationInterrupted", "FoldResult"]}
 
 

@@ -8,8 +8,6 @@ from isoconv.checks import refusal
 from isoconv.nn import Module, Trace
 from isoconv.printable import listed
 
-__all__ = ["Freeze", "Learning", "frozen_layers", "head_of", "weighted_layers"]
-
 Freeze = str | int | tuple[str, ...] | None
 """``"all"`` layers but the head, ``"none"``, the first so many, or those of some names."""
 

@@ -14,8 +14,6 @@ from isoconv.data.skipped import Skipped, all_skipped
 from isoconv.errors import ArgumentError, CheckpointError, DataError, turned
 from isoconv.train.metrics import Data, as_dataset
 
-__all__ = ["TITLES", "Given"]
-
 TITLES = {"train": "training data", "validation": "validation data", "test": "test data"}
 
 

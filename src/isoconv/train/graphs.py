@@ -30,19 +30,10 @@ from isoconv.nn import losses as nn_losses
 from isoconv.nn.ready import constants_of, normalised
 from isoconv.ops import Augment, Broadcast, Hits, Sum
 from isoconv.ops.image import TABLE_COLUMNS
-from isoconv.run.training import StepGraph
+from isoconv.run.step import StepGraph
 from isoconv.train.losses import LOSSES, Loss, loss_of
 from isoconv.train.optim import Optimizer
 
-__all__ = [
-    "Measured",
-    "Normalisation",
-    "Preparation",
-    "build_evaluation",
-    "build_step",
-    "measure",
-    "step_of",
-]
 __public__ = {"isoconv.train": ["Normalisation", "Preparation"]}
 
 Array = NDArray[Any]

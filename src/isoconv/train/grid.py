@@ -39,7 +39,6 @@ from isoconv.train.recipe import in_short
 from isoconv.train.settings import STORED
 from isoconv.train.trainer import Trainer
 
-__all__ = ["Combination", "Grid", "grid_search"]
 __public__ = {"isoconv": ["grid_search"], "isoconv.train": ["*"]}
 
 _FORMAT = 1

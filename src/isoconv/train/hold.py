@@ -31,8 +31,6 @@ try:
 except ImportError:  # a system without this kind of locks
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["HELD", "Hold", "make_folder", "wait_until_free"]
-
 HELD = ".held"
 """Name of the file that is there while a folder is held."""
 

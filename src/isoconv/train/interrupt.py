@@ -14,8 +14,6 @@ from typing import Any
 from isoconv.compile.native.fork import renew_in_child
 from isoconv.signals import ENDING, check_not_ended, would_end
 
-__all__ = ["InterruptWatch"]
-
 _PATIENCE = 3
 """So many interrupts end what is under way as ever."""
 

@@ -12,12 +12,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from isoconv.nn.schema import Schema
 
-__all__ = [
-    "AUGMENTATION", "CALLBACKS", "EARLY_STOPPING", "EXECUTOR", "FLAG", "FREEZE", "LOSS",
-    "NORMALISE", "OPTIMIZER", "PROGRESS", "SCHEDULE", "START", "TEXT", "Kind", "choice", "number",
-    "whole",
-]  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True)
 class Kind:

@@ -31,22 +31,6 @@ from isoconv.nn.schema import (
 )
 from isoconv.train.settings import ALL, HELD
 
-__all__ = [
-    "DETAILS",
-    "EXECUTORS",
-    "FORMAT",
-    "FROM",
-    "HEAD",
-    "LAST",
-    "MOST_EPOCHS",
-    "NO_METRICS",
-    "RECEIPT",
-    "ROW",
-    "RUN",
-    "exact_metrics",
-    "head_of",
-]
-
 FORMAT = 2
 """Version of the run folder, its receipt included."""
 HEAD = (

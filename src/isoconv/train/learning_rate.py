@@ -13,7 +13,6 @@ from isoconv.arithmetic.elementary import cos_turns
 from isoconv.checks import check_count, check_kind, check_number, settle
 from isoconv.errors import ArgumentError
 
-__all__ = ["SCHEDULES", "Constant", "Cosine", "OneCycle", "Schedule", "Step", "WarmUp"]
 __public__ = {"isoconv.schedule": ["Constant", "Cosine", "OneCycle", "Step", "WarmUp"]}
 
 _MOST = 2**53

@@ -22,7 +22,6 @@ from isoconv.train.sources import KINDS, kind_of, known_names
 from isoconv.train.words import doubt_of_best, gives_places
 from isoconv.wording import offered, setting, spelled_near
 
-__all__ = ["load"]
 __public__ = {"isoconv": ["load"], "isoconv.train": ["load"]}
 
 

@@ -22,17 +22,6 @@ from isoconv.nn.settings import added
 from isoconv.ops import Lookup
 from isoconv.rows import rows_behind
 
-__all__ = [
-    "LOSSES",
-    "Loss",
-    "LossKind",
-    "LossName",
-    "guessed_loss",
-    "known_loss",
-    "loss_of",
-    "note_loss",
-    "targets_for",
-]
 __public__ = {"isoconv.train": ["Loss"]}
 
 Array = NDArray[Any]

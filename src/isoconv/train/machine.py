@@ -10,8 +10,6 @@ from isoconv.compile.target import host_target, target_named
 from isoconv.run.team import team_size
 from isoconv.train.plain_settings import versions
 
-__all__ = ["machine_facts"]
-
 
 def machine_facts(threads: int | None, target: str | None) -> dict[str, Any]:
     """Processor, system, target, threads and versions.

@@ -39,7 +39,6 @@ from isoconv.train.shown import evaluation_card
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Evaluation", "Evaluator", "as_dataset", "evaluate", "normalisation_of"]
 __public__ = {"isoconv": ["evaluate"], "isoconv.train": ["Evaluation", "Evaluator", "evaluate"]}
 
 Array = NDArray[Any]

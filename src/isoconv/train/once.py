@@ -15,8 +15,6 @@ from isoconv.memory import check_memory
 from isoconv.run.demand import bytes_of
 from isoconv.run.inference import Predictor
 
-__all__ = ["Once"]
-
 _PART = 64
 """Images after which a person is told how far it is."""
 

@@ -21,7 +21,6 @@ from isoconv.graph.ir import Graph
 from isoconv.ops import Constant
 from isoconv.wording import named, setting
 
-__all__ = ["OPTIMIZERS", "SGD", "Adam", "AdamW", "Optimizer"]
 __public__ = {"isoconv.optim": ["SGD", "Adam", "AdamW"]}
 
 _single = functools.partial(check_number, most=LARGEST_SINGLE)

@@ -23,8 +23,6 @@ from isoconv.train.settings import TrainSettings
 from isoconv.train.state import Checkpoint
 from isoconv.wording import either
 
-__all__ = ["Again", "Epochs", "Outcome", "run_pieces"]
-
 _EACH = 4
 """Pieces for each process: with more, planning and compiling take longer; with fewer, some wait."""
 

@@ -10,8 +10,6 @@ from isoconv.arithmetic.sums import partial_sum
 from isoconv.data import Dataset
 from isoconv.train.metrics import Evaluation
 
-__all__ = ["PlaceAnswer", "place_answers"]
-
 
 @dataclass(frozen=True, slots=True)
 class PlaceAnswer:

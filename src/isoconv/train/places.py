@@ -27,8 +27,6 @@ from isoconv.checks import check_count, check_path
 from isoconv.train.hold import HELD
 from isoconv.train.stand import Stand
 
-__all__ = ["Places"]
-
 
 class Places:
     """The files of one run folder.

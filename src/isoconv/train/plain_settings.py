@@ -23,8 +23,6 @@ from isoconv.train.learning_rate import SCHEDULES
 from isoconv.train.losses import Loss
 from isoconv.train.optim import OPTIMIZERS
 
-__all__ = ["Stored", "check_stored", "from_plain", "to_plain", "versions"]
-
 _TYPES: dict[str, type] = {
     kind.__name__: kind for kind in (*OPTIMIZERS, *SCHEDULES, Augmentation, EarlyStopping, Loss)
 }

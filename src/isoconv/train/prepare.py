@@ -37,8 +37,6 @@ from isoconv.train.state import Checkpoint
 from isoconv.train.stretches import Stretches
 from isoconv.train.structure import layers, step_digest
 
-__all__ = ["FirstWeights", "Prepared", "normalisation_in"]
-
 FirstWeights = Literal["seed", "given"]
 """Where the first weights come from: drawn from the seed, or the model had them."""
 

@@ -12,8 +12,6 @@ from isoconv.train.words import accuracy
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Reporter", "epoch_line", "reporter_for"]
-
 
 def epoch_line(row: Mapping[str, Any], epochs: int, places: bool = False) -> str:
     """An epoch in one line.

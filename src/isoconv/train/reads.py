@@ -10,8 +10,6 @@ from isoconv.data import Dataset
 from isoconv.memory import available_memory, readable
 from isoconv.rows import rows_behind
 
-__all__ = ["Reading", "bytes_read", "reads_of"]
-
 _IO = Path("/proc/self/io")
 
 

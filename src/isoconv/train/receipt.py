@@ -34,7 +34,6 @@ from isoconv.train.plain_settings import from_plain
 from isoconv.train.stand import check_format
 from isoconv.train.stretches import Stretches
 
-__all__ = ["Receipt", "receipt_digest"]
 __public__ = {"isoconv.train": ["Receipt"]}
 
 

@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from isoconv.train.learning_rate import Schedule
     from isoconv.train.optim import Optimizer
 
-__all__ = [
-    "AMOUNTS", "MAP_MODEL", "MODEL", "PLENTY", "RULES", "USUAL", "Recipe", "Tunes", "in_short",
-    "in_words", "shard_size_for",
-]  # fmt: skip
 __public__ = {"isoconv.train": ["Recipe"]}
 
 MODEL = "small_resnet"

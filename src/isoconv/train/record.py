@@ -22,8 +22,6 @@ from isoconv.train.receipt import Receipt, receipt_digest
 from isoconv.train.state import Checkpoint
 from isoconv.train.stretches import Stretches
 
-__all__ = ["Recorder", "details_of", "entry_of", "optimizer_digest", "tensors_of", "within_of"]
-
 Array = NDArray[Any]
 
 

@@ -33,8 +33,6 @@ from isoconv.train.start import taken_digest
 from isoconv.train.state import Checkpoint
 from isoconv.wording import either
 
-__all__ = ["Rerun", "interrupted", "model_in"]
-
 Row = Mapping[str, Any]
 
 

@@ -23,7 +23,6 @@ from isoconv.train.stretches import Stretches
 if TYPE_CHECKING:
     from isoconv.train.metrics import Evaluation
 
-__all__ = ["Interrupted", "Run", "kept_by", "way_on"]
 __public__ = {"isoconv.train": ["Interrupted", "Run"]}
 
 

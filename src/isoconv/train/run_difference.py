@@ -18,7 +18,6 @@ from isoconv.train.receipt import Receipt
 from isoconv.train.words import gives_places
 from isoconv.wording import either
 
-__all__ = ["Outcome", "RunDifference", "diff"]
 __public__ = {"isoconv.train": ["*"]}
 
 # What decides the results, in the order in which it comes into play.

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from isoconv.data import Dataset
     from isoconv.train.metrics import Evaluation
 
-__all__ = ["Answer", "Baseline", "ClassScores", "Scores", "answers", "score", "wilson_interval"]
 __public__ = {"isoconv.train": ["*"]}
 
 Array = NDArray[Any]

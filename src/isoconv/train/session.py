@@ -22,8 +22,6 @@ from isoconv.train.state import Checkpoint
 from isoconv.train.words import gives_places
 from isoconv.wording import setting
 
-__all__ = ["Session"]
-
 Array = NDArray[Any]
 
 CALL_SECONDS = 0.2

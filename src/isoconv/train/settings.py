@@ -52,11 +52,6 @@ if TYPE_CHECKING:
     from isoconv.train.optim import Optimizer
     from isoconv.train.start import Start
 
-__all__ = [
-    "ALL", "BESIDE", "HELD", "OPTIONS", "SETTINGS", "STORED", "Option", "Setting", "TrainSettings",
-    "check_shard", "is_absent", "read_settings", "sentence", "told_settings",
-]  # fmt: skip
-
 
 def sentence(phrase: str) -> str:
     """A phrase as a sentence.

@@ -23,8 +23,6 @@ from isoconv.train.recipe import RULES, Recipe, Tunes, in_words
 from isoconv.train.settings import ALL, TrainSettings, check_shard
 from isoconv.train.start import Start, Taken
 
-__all__ = ["Settled", "checked_model", "settle"]
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Settled(TrainSettings):

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from isoconv.train.run import Run
     from isoconv.train.trainer import Trainer
 
-__all__ = ["evaluation_card", "run_card", "trainer_card"]
-
 _ALWAYS = ("optimizer", "schedule", "loss", "batch_size", "shard_size")
 """Settings that are shown whatever they are."""
 _EPOCHS = 12

@@ -10,8 +10,6 @@ from isoconv.nn import Module
 from isoconv.nn.models.published import PUBLISHED
 from isoconv.onward import onward
 
-__all__ = ["KINDS", "ModelKind", "kind_of", "known_names"]
-
 
 @dataclass(frozen=True, slots=True)
 class ModelKind:

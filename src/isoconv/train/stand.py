@@ -14,8 +14,6 @@ from isoconv.train.files import read_json
 from isoconv.train.layout import FORMAT, LAST
 from isoconv.train.state import Checkpoint
 
-__all__ = ["Stand", "check_content", "check_format"]
-
 
 @dataclass(frozen=True, slots=True)
 class Stand:

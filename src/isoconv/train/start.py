@@ -24,8 +24,6 @@ from isoconv.printable import listed
 from isoconv.train.freezing import head_of
 from isoconv.train.loading import load
 
-__all__ = ["Start", "Taken", "taken_digest"]
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Start:

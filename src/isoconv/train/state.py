@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from isoconv.train.files import check_arrays
 
-__all__ = ["Checkpoint", "check_model", "flat", "from_flat"]
 __public__ = {"isoconv.train": ["Checkpoint"]}
 
 Array = NDArray[Any]

@@ -30,8 +30,6 @@ from isoconv.train.stand import Stand
 from isoconv.train.state import Checkpoint, flat, from_flat
 from isoconv.train.stretches import Stretches
 
-__all__ = ["Files", "check_files"]
-
 Array = NDArray[Any]
 
 _FREE = (EXECUTORS, "facts", "further", "keep_checkpoints", "reads", "stopped", "versions")

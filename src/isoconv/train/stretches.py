@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from isoconv.train.callbacks import EarlyStopping
 
-__all__ = ["Stretch", "Stretches"]
-
 
 @dataclass(frozen=True, slots=True)
 class Stretch:

@@ -13,9 +13,7 @@ import numpy as np
 
 from isoconv.graph.ir import Graph
 from isoconv.nn import Module
-from isoconv.run.training import StepGraph
-
-__all__ = ["graph_text", "layers", "step_digest"]
+from isoconv.run.step import StepGraph
 
 
 def layers(model: Module) -> list[list[str]]:

@@ -35,7 +35,6 @@ from isoconv.train.start import Start
 from isoconv.train.stretches import Stretches
 from isoconv.wording import named
 
-__all__ = ["Trainer"]
 __public__ = {"isoconv": ["Trainer"], "isoconv.train": ["Trainer"]}
 
 

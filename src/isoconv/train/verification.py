@@ -25,7 +25,6 @@ from isoconv.train.stored import check_files
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["Verification", "verify"]
 __public__ = {"isoconv.train": ["*"]}
 
 

@@ -8,9 +8,6 @@ from typing import Any
 from isoconv.train.callbacks import best_epoch, more_is_better
 from isoconv.train.scores import Scores, wilson_interval
 
-__all__ = ["accuracy", "by_heart", "called_best", "doubt_of_best", "few", "gives_places", "metric",
-           "verdict", "worth"]  # fmt: skip
-
 FEW = 30
 """Of fewer images even the interval says little: its ends lie 35 points apart at 50% of 29."""
 APART = 0.05

@@ -11,7 +11,7 @@ from tests.compile.places import placed, same_bits, targets
 from tests.run.graphs import check as check_graph
 from tests.run.graphs import random_arrays
 
-from isoconv.compile.native.kernels import emit_object
+from isoconv.compile.native.build import emit_object
 from isoconv.compile.pointwise.expression import Domain, Operand
 from isoconv.compile.reduction.rows import RowsSpec
 from isoconv.compile.target import Target, host_target

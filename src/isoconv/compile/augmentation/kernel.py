@@ -8,8 +8,6 @@ from isoconv.compile.native.specification import Specification
 from isoconv.compile.pointwise.expression import Domain, Operand
 from isoconv.ops.image import Augment
 
-__all__ = ["AugmentSpec"]
-
 
 @dataclass(frozen=True, slots=True)
 class AugmentSpec(Specification):

@@ -10,8 +10,6 @@ from isoconv.compile.lowering import Lowering, lowers
 from isoconv.compile.pointwise.expression import Domain
 from isoconv.graph.groups import Group
 
-__all__ = ["lower_augment"]
-
 
 @lowers("augment")
 def lower_augment(lowering: Lowering, group: Group) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
-from isoconv.compile.calls import Arguments, Call, Lowered
+from isoconv.compile.calls import Arguments, Lowered
 from isoconv.compile.layout import Halo, Placement
 from isoconv.compile.lowering import Lowering, rule_of
 from isoconv.compile.native.collector import collector_paused
@@ -28,8 +28,6 @@ from isoconv.graph.passes import checked_pass
 from isoconv.graph.recompute import recompute
 from isoconv.graph.sign_masks import with_sign_masks
 from isoconv.graph.verify import verify
-
-__all__ = ["Call", "Lowered", "lower"]
 
 
 def _lower_group(lowering: Lowering, group: Group) -> None:

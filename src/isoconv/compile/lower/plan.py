@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from isoconv.compile.calls import Call
 from isoconv.compile.layout import ALIGNMENT, Buffer
 
-__all__ = ["Plan", "make_plan"]
-
 _SLACK = 256  # bytes after the last buffer: vectors may be loaded a little past the end
 
 

@@ -8,8 +8,6 @@ from isoconv.compile.native.specification import Specification
 from isoconv.compile.pointwise.expression import Domain, Operand
 from isoconv.ops.resample import Taps
 
-__all__ = ["ResampleSpec", "TakeSpec"]
-
 
 @dataclass(frozen=True, slots=True)
 class TakeSpec(Specification):

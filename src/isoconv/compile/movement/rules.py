@@ -19,16 +19,6 @@ from isoconv.graph.groups import Group
 from isoconv.graph.ir import Node, TensorSpec
 from isoconv.ops.shape import Embed, Slice
 
-__all__ = [
-    "lower_concat",
-    "lower_into_zeros",
-    "lower_part",
-    "lower_resample",
-    "lower_reshape",
-    "lower_take",
-    "lower_transpose",
-]
-
 _PIECES = 4  # copies that a list of places may become; more are one kernel with a table
 
 

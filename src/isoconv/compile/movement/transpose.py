@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from isoconv.compile.native.specification import Specification
 from isoconv.compile.pointwise.expression import Domain, Operand
 
-__all__ = ["TransposeSpec"]
-
 
 @dataclass(frozen=True, slots=True)
 class TransposeSpec(Specification):

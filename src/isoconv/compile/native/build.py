@@ -17,8 +17,6 @@ from isoconv.compile.native.sources import state
 from isoconv.compile.native.specification import Specification
 from isoconv.compile.target import Target
 
-__all__ = ["emit_object", "is_shared", "toolchain"]
-
 
 @functools.cache
 def toolchain() -> str:

@@ -17,8 +17,6 @@ from pathlib import Path
 
 from isoconv.private import PrivateFolder, cache_folder, read_own
 
-__all__ = ["KernelCache", "default_folder"]
-
 _FORMAT = b"isoconv-kernel-2 "
 _BOUND = 512 * 2**20
 _HEADER = len(_FORMAT) + 64 + 1

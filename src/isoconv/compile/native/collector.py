@@ -9,8 +9,6 @@ from contextlib import contextmanager
 
 from isoconv.compile.native.fork import renew_in_child
 
-__all__ = ["collector_paused"]
-
 
 class _Pause:
     """Which thread holds the collector back, so that it is not held back for ever in a child."""

@@ -15,7 +15,5 @@ field  meaning
 
 from __future__ import annotations
 
-__all__ = ["CONTEXT", "CONTEXT_WORDS"]
-
 CONTEXT = {"images": 0, "part": 1, "parts": 2, "first": 3, "stride": 4}
 CONTEXT_WORDS = 8

@@ -19,8 +19,6 @@ from isoconv.arithmetic.philox import KEY_STEPS, MULTIPLIERS, ROUNDS
 from isoconv.compile.native.trigonometric import cosine, sine, tangent
 from isoconv.errors import CompileError
 
-__all__ = ["FUNCTIONS", "Lanes", "emit", "emit_power", "philox_words"]
-
 _F32, _F64 = ir.FloatType(), ir.DoubleType()
 _I32, _I64 = ir.IntType(32), ir.IntType(64)
 _MANTISSA = 52

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from isoconv.compile.native.loops import Kernel
     from isoconv.compile.target import Target
 
-__all__ = ["Effort", "effort_of", "emit", "emits"]
-
 Effort = Literal["plain", "loops", "whole"]
 """Which of LLVM's passes a kernel gains by; most by none, as their loops are emitted as they are to
 run. ``loops`` also turns loops so that they end with their condition; ``whole`` is LLVM's whole

@@ -20,8 +20,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
-__all__ = ["forks_wait_for", "renew_in_child", "undivided"]
-
 Thing = TypeVar("Thing")
 
 undivided = threading.RLock()

@@ -18,8 +18,6 @@ from typing import IO
 
 from isoconv.compile.native.fork import renew_in_child, undivided
 
-__all__ = ["Interpreter"]
-
 _PROGRAM = """
 import signal
 signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -16,8 +16,6 @@ from isoconv.errors import CompileError
 if TYPE_CHECKING:
     import llvmlite.ir as ir
 
-__all__ = ["LoadedLibrary", "compile_object"]
-
 _PLAIN = ("sroa", "instruction_combine")
 _PASSES: Mapping[Effort, tuple[str, ...]] = {
     # Registers for variables, constants folded; code generation does the rest.

@@ -11,7 +11,7 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterable, Mapping
 
-from isoconv.compile.native.build import emit_object, toolchain
+from isoconv.compile.native.build import toolchain
 from isoconv.compile.native.cache import KernelCache
 from isoconv.compile.native.fork import renew_in_child
 from isoconv.compile.native.jit import LoadedLibrary
@@ -19,8 +19,6 @@ from isoconv.compile.native.runtime import RunSpec
 from isoconv.compile.native.specification import Specification, meaning
 from isoconv.compile.native.worker import WorkerPool, compile_all, helpers_for
 from isoconv.compile.target import Target
-
-__all__ = ["Addresses", "KernelLibrary", "emit_object", "kernel_key"]
 
 MOST_BYTES = 128 * 2**20
 """Of loaded machine code, with what its loading took, kept whether anybody uses it or not."""

@@ -26,8 +26,6 @@ from numpy.typing import NDArray
 from isoconv.compile.native.jit import LoadedLibrary, compile_object
 from isoconv.compile.target import host_target
 
-__all__ = ["HAS_SIGNALS", "watched"]
-
 Array = NDArray[Any]
 
 HAS_SIGNALS = sys.platform.startswith("linux") and sys.maxsize > 2**32

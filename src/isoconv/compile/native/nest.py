@@ -7,8 +7,6 @@ from math import prod
 
 from isoconv.compile.native.loops import Kernel, Value
 
-__all__ = ["Offset", "dot", "load_block", "over_channels", "replaces", "row_major"]
-
 Offset = Value | int
 
 

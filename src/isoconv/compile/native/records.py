@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from isoconv.compile.native.loops import Kernel, Value
 
-__all__ = ["ARGUMENTS", "BARRIER", "CONTROL", "INSTRUCTION", "WAKE_FLAG", "Record"]
-
 _LINE = 64  # bytes of a cache line, so that threads that write do not disturb each other
 
 

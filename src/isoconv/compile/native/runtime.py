@@ -12,17 +12,6 @@ from dataclasses import dataclass
 
 from isoconv.compile.native.specification import Specification
 
-__all__ = [
-    "ASLEEP",
-    "AdvanceSpec",
-    "BarrierSpec",
-    "GoSpec",
-    "HyperSpec",
-    "MetricsSpec",
-    "RunSpec",
-    "ServeSpec",
-]  # fmt: skip
-
 ASLEEP = 2
 """The wake flag of a thread that waits for work no longer: Python has to wake it."""
 

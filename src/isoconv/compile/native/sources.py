@@ -17,8 +17,6 @@ from importlib.machinery import ModuleSpec, NamespaceLoader, PathFinder
 from pathlib import Path
 from pkgutil import iter_modules
 
-__all__ = ["closure", "imports", "parsed_imports", "state"]
-
 _PACKAGE = __name__.partition(".")[0]
 _DEPTH = __name__.count(".") - 1  # folders from the package down to this file
 

@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, ClassVar
 if TYPE_CHECKING:
     from isoconv.compile.target import Target
 
-__all__ = ["Schedule", "Scheduled", "Specification", "meaning"]
-
 
 class Specification:
     """What every kind of kernel says of itself; the records of a kind derive from it.

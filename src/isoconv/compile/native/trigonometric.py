@@ -16,8 +16,6 @@ from isoconv.arithmetic import bits, trigonometric
 if TYPE_CHECKING:
     from isoconv.compile.native.elementary import Lanes
 
-__all__ = ["cosine", "sine", "tangent"]
-
 _F64, _I32, _I64 = ir.DoubleType(), ir.IntType(32), ir.IntType(64)
 _BOTH = ir.LiteralStructType([_F64, _I64])
 _NAME, _TABLE = "isoconv.quarters", "isoconv.two_over_pi"

@@ -13,8 +13,6 @@ while and sleeps.
 
 from __future__ import annotations
 
-__all__ = ["CROWDED", "OFFERS", "SHORT", "SPINS", "spins_for"]
-
 SPINS = 2000
 """Turns of a waiting thread before it offers its core: some fifty microseconds."""
 OFFERS = 2

@@ -31,8 +31,6 @@ from isoconv.compile.native.specification import Specification, meaning
 from isoconv.compile.target import Target, target_named
 from isoconv.cores import cores
 
-__all__ = ["Job", "WorkerPool", "compile_all", "helpers_for", "serve"]
-
 Job = tuple[str, Specification]
 """Name of the kernel's function, and its specification."""
 

@@ -13,8 +13,6 @@ from typing import Any
 
 import llvmlite.ir as ir
 
-__all__ = ["Line", "Value", "Writer"]
-
 Value = Any  # llvmlite's values carry no static types
 
 _VOID = ir.VoidType()

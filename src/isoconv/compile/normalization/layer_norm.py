@@ -8,8 +8,6 @@ from math import prod
 from isoconv.compile.native.specification import Specification
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand
 
-__all__ = ["LayerNormSpec"]
-
 
 @dataclass(frozen=True, slots=True)
 class LayerNormSpec(Specification):

@@ -8,8 +8,6 @@ from isoconv.compile.normalization.layer_norm import LayerNormSpec
 from isoconv.compile.pointwise.expression import Domain
 from isoconv.graph.groups import Group
 
-__all__ = ["lower_layer_norm"]
-
 
 @lowers("layer_norm", "layer_norm_grad")
 def lower_layer_norm(lowering: Lowering, group: Group) -> None:

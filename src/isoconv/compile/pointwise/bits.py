@@ -11,8 +11,6 @@ from isoconv.compile.layout import Buffer, Placement, dense_strides
 from isoconv.compile.target import Target
 from isoconv.graph.ir import TensorSpec
 
-__all__ = ["BITS", "BYTE", "bits_place", "suits_bits"]
-
 BITS = "bits"
 """The element type of such operands. No array of a user's has it."""
 BYTE = 8

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal
 
-__all__ = ["Domain", "Expression", "Operand", "Step"]
-
 Rows = Literal["", "shifted", "gathered"]
 
 

@@ -8,8 +8,6 @@ from typing import ClassVar
 from isoconv.compile.layout import Halo
 from isoconv.compile.native.specification import Specification
 
-__all__ = ["HaloSpec"]
-
 
 @dataclass(frozen=True, slots=True)
 class HaloSpec(Specification):

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from isoconv.compile.native.specification import Specification
 from isoconv.compile.pointwise.expression import Domain, Expression
 
-__all__ = ["PointwiseSpec"]
-
 
 @dataclass(frozen=True, slots=True)
 class PointwiseSpec(Specification):

@@ -26,8 +26,6 @@ from isoconv.compile.pointwise.bits import BITS
 from isoconv.compile.pointwise.expression import Expression
 from isoconv.compile.target import Target
 
-__all__ = ["with_nontemporal_stores"]
-
 
 def with_nontemporal_stores(
     expression: Expression, buffers: Iterable[Buffer], target: Target, capacity: int

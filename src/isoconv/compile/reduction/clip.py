@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from isoconv.compile.native.specification import Specification
 
-__all__ = ["BLOCK", "ClipBlocksSpec", "ClipFactorSpec"]
-
 BLOCK = 4096
 
 

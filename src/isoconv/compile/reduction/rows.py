@@ -8,8 +8,6 @@ from typing import Any
 from isoconv.compile.native.specification import Specification
 from isoconv.compile.pointwise.expression import Domain, Operand
 
-__all__ = ["RowsSpec"]
-
 
 @dataclass(frozen=True, slots=True)
 class RowsSpec(Specification):

@@ -8,8 +8,6 @@ from isoconv.compile.pointwise.expression import Domain
 from isoconv.compile.reduction.rows import RowsSpec
 from isoconv.graph.groups import Group
 
-__all__ = ["lower_rows"]
-
 
 @lowers(
     "softmax", "log_softmax", "softmax_grad", "log_softmax_grad", "cross_entropy",

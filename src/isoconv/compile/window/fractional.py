@@ -8,8 +8,6 @@ from isoconv.compile.native.specification import Specification
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand
 from isoconv.ops.fractional_pool import FractionalWindow
 
-__all__ = ["FractionalPoolGradSpec", "FractionalPoolSpec"]
-
 
 @dataclass(frozen=True, slots=True)
 class FractionalPoolSpec(Specification):

@@ -8,8 +8,6 @@ from isoconv.compile.native.specification import Specification
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand
 from isoconv.ops.geometry import WindowGeometry
 
-__all__ = ["PoolGradSpec"]
-
 
 @dataclass(frozen=True, slots=True)
 class PoolGradSpec(Specification):

@@ -12,14 +12,6 @@ from isoconv.compile.window.unpool import UnpoolSpec
 from isoconv.graph.groups import Group
 from isoconv.ops.pool import AvgPool, AvgPoolGrad
 
-__all__ = [
-    "lower_fractional",
-    "lower_fractional_grad",
-    "lower_places",
-    "lower_pool",
-    "lower_pool_grad",
-]
-
 
 @lowers("max_pool", "max_pool_places", "avg_pool")
 def lower_pool(lowering: Lowering, group: Group) -> None:

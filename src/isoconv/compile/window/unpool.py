@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from isoconv.compile.native.specification import Specification
 from isoconv.compile.pointwise.expression import Domain, Operand
 
-__all__ = ["UnpoolSpec"]
-
 
 @dataclass(frozen=True, slots=True)
 class UnpoolSpec(Specification):

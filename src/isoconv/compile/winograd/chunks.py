@@ -18,8 +18,6 @@ from isoconv.compile.native.specification import Schedule, Specification
 from isoconv.compile.winograd.components import ComponentsSpec, ComponentsWeightSpec
 from isoconv.compile.winograd.maps import WinogradComponentsSpec, WinogradMapSpec
 
-__all__ = ["Chunks", "WinogradConvSpec", "WinogradConvWeightSpec"]
-
 Inner = TypeVar("Inner", Tile, WeightSchedule)
 
 

@@ -12,8 +12,6 @@ from isoconv.compile.contraction.contract import ContractSpec
 from isoconv.compile.contraction.weight_gradient import ContractWeightSpec
 from isoconv.compile.native.specification import Specification
 
-__all__ = ["Components", "ComponentsSpec", "ComponentsWeightSpec"]
-
 
 @dataclass(frozen=True, slots=True)
 class Components(Specification):

@@ -8,8 +8,6 @@ from math import prod
 from isoconv.compile.native.specification import Specification
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand
 
-__all__ = ["WinogradComponentsSpec", "WinogradMapSpec", "map_title"]
-
 _WORK = {"input": 32, "output_grad": 12, "output": 24, "input_grad": 48}
 """Additions of a map, for a patch and a channel."""
 

@@ -17,8 +17,6 @@ from isoconv.compile.pointwise.expression import Operand
 from isoconv.graph.ir import TensorSpec
 from isoconv.ops.winograd_product import PLACES
 
-__all__ = ["chunk_components", "chunk_rows", "is_regular", "row_of", "whole_components"]
-
 _LINE = ALIGNMENT  # bytes
 _SETS = 64 * _LINE  # addresses this far apart meet in the same place of a first cache
 _APART = 5 * _LINE  # components are so far from that, so that a patch's places do not meet

@@ -35,15 +35,6 @@ from isoconv.ops.winograd import WinogradPatches
 from isoconv.ops.winograd_direct import MAP_BEHIND, PRODUCTS
 from isoconv.ops.winograd_product import PLACES
 
-__all__ = [
-    "lower_from_components",
-    "lower_product",
-    "lower_product_grad_weight",
-    "lower_to_components",
-    "lower_weight",
-    "lower_weight_grad",
-]
-
 _LONG = 4096  # positions from which on more make no difference to the choice of a tile
 
 

@@ -12,8 +12,6 @@ from isoconv.compile.contraction.packing import Packing
 from isoconv.compile.native.specification import Specification
 from isoconv.compile.winograd.maps import map_title
 
-__all__ = ["WinogradPackSpec", "WinogradWeightSpec"]
-
 _WORK = {"weight": 35, "weight_grad": 42}
 """Operations of a map, for a kernel."""
 

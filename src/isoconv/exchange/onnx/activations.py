@@ -38,8 +38,6 @@ from isoconv.nn import (
     functional,
 )
 
-__all__ = ["elementwise", "rows_of"]
-
 _ALPHA, _GAMMA = 1.6732631921768188, 1.0507010221481323
 """Of SELU, as float32 numbers."""
 

@@ -12,8 +12,6 @@ import numpy as np
 from isoconv.exchange.onnx.building import Fixed, Given, NodeError, Use, Value
 from isoconv.exchange.onnx.layouts import Layout, Row, flat, in_order, row
 
-__all__ = ["aligned"]
-
 
 def aligned(use: Use, parts: Sequence[Given]) -> tuple[list[Value], Layout]:
     """Values as tensors that an elementwise layer can read, and the layout of what it gives.

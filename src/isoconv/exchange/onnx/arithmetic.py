@@ -16,8 +16,6 @@ from isoconv.exchange.onnx.kinds import NARROW, is_whole
 from isoconv.nn import Add, Apply, Conv1d, Conv2d, Conv3d, Linear, Module, Multiply, Tensor
 from isoconv.nn import functional as f
 
-__all__ = ["applied", "cut_off", "joined"]
-
 _UNARY: dict[str, Callable[..., Tensor]] = {
     "Abs": f.abs, "Acos": f.acos, "Acosh": f.acosh, "Asin": f.asin, "Asinh": f.asinh,
     "Atan": f.atan, "Atanh": f.atanh, "Ceil": f.ceil, "Cos": f.cos, "Cosh": f.cosh, "Erf": f.erf,

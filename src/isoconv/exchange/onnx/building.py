@@ -17,9 +17,6 @@ from isoconv.graph.operation import Array
 from isoconv.nn import Constant, Flatten, Module, Reshape, Transpose
 from isoconv.nn.network import Step
 
-__all__ = ["Building", "Fixed", "Given", "NodeError", "Use", "Value"]
-
-
 _WEIGHTED = ("Conv", "Gemm", "MatMul")
 MOST_FOLDED = 2**27
 """Bytes of all arrays that follow from others or are a layer's, beside eight times the file's."""

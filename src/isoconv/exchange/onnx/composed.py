@@ -12,8 +12,6 @@ from isoconv.exchange.onnx.layouts import Layout
 from isoconv.nn import Add, Apply, ArgMax, Multiply, OneHot, Reduce, Sigmoid, SiLU, Threshold
 from isoconv.nn import functional as f
 
-__all__: list[str] = []
-
 
 @converts("Swish", since=24)
 def _swish(use: Use) -> Sequence[Given]:

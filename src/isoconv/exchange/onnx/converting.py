@@ -6,8 +6,6 @@ from collections.abc import Callable, Sequence
 
 from isoconv.exchange.onnx.building import Given, Use
 
-__all__ = ["Convert", "converter_for", "converts", "known_operators"]
-
 Convert = Callable[[Use], Sequence[Given]]
 """Gives what stands for the first results of a node."""
 

@@ -31,8 +31,6 @@ from isoconv.ops.geometry import same_padding
 if TYPE_CHECKING:
     from isoconv.nn.settings import PaddingSetting, PerAxis
 
-__all__ = ["by_rows", "channels_last", "convolved", "of_both", "padding_of", "per_axis"]
-
 _CONVOLUTIONS = (Conv1d, Conv2d, Conv3d)
 _TRANSPOSED = (ConvTranspose1d, ConvTranspose2d, ConvTranspose3d)
 

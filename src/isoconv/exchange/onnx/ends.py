@@ -15,9 +15,6 @@ from isoconv.exchange.onnx.writing import RECORD
 from isoconv.printable import printable
 from isoconv.wording import either
 
-__all__ = ["batch_of", "channels_last_in", "for_batch", "image_of", "needed_for",
-           "result_of"]  # fmt: skip
-
 
 def needed_for(file: OnnxFile, output: str | None) -> OnnxFile:
     """A file without nodes and inputs that a result does not need.

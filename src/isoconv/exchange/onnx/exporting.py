@@ -24,7 +24,6 @@ from isoconv.nn.snapshot import whole
 from isoconv.nn.storage import replace_file
 from isoconv.printable import printable
 
-__all__ = ["save_onnx"]
 __public__ = {"isoconv.exchange": ["save_onnx"]}
 
 OLDEST = 13

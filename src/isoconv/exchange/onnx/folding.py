@@ -19,8 +19,6 @@ from isoconv.exchange.onnx.tensors import KINDS
 from isoconv.graph.operation import Array
 from isoconv.memory import check_memory
 
-__all__ = ["folded", "is_folded", "normal_axes", "shape_slice"]
-
 Settings = Mapping[str, Any]
 Fold = Callable[[Settings, Sequence[Array]], Sequence[Any]]
 Count = Callable[[Settings, Sequence[Array]], int]

@@ -40,7 +40,6 @@ from isoconv.nn.storage import check_names
 from isoconv.printable import printable
 from isoconv.wording import either
 
-__all__ = ["from_onnx", "load_onnx"]
 __public__ = {"isoconv.exchange": ["from_onnx"]}
 
 _FAMILIES = (

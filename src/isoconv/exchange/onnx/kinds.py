@@ -11,8 +11,6 @@ from collections.abc import Callable, Mapping
 from isoconv.exchange.onnx.reader import Node
 from isoconv.exchange.onnx.tensors import KINDS
 
-__all__ = ["NARROW", "is_whole", "kinds_given"]
-
 NARROW = {"int8": 8, "uint8": 8, "int16": 16, "uint16": 16}
 """Kinds of whole numbers whose sums and products wrap around early, with their bits."""
 _OF_BYTES = {"QuantizeLinear": 2, "QLinearConv": 7, "QLinearMatMul": 7}

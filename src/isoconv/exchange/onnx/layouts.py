@@ -19,8 +19,6 @@ import numpy as np
 
 from isoconv.graph.operation import Array
 
-__all__ = ["Factor", "Layout", "Row", "flat", "in_order", "of_shape", "row"]
-
 
 class Factor:
     """A part of an axis.

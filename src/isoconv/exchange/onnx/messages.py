@@ -12,11 +12,6 @@ from typing import Any
 from isoconv.exchange.onnx.wire import Field, message, numbers, raw, sides, single, text, whole
 from isoconv.graph.operation import Array
 
-__all__ = [
-    "AttributeMessage", "Entry", "GraphMessage", "ModelMessage", "NodeMessage", "Opset",
-    "TensorMessage", "ValueMessage", "read_model",
-]  # fmt: skip
-
 
 @dataclass(eq=False, slots=True)
 class Entry:

@@ -25,8 +25,6 @@ from isoconv.nn import (
 )
 from isoconv.nn.moving import MOST_PLACES
 
-__all__ = ["beside", "sliced"]
-
 MOST_COPIES = 64
 """Of a value that is repeated beside itself."""
 

@@ -28,8 +28,6 @@ from isoconv.nn import (
 )
 from isoconv.nn.functional import add, reciprocal, sqrt, square, subtract
 
-__all__: list[str] = []
-
 
 @converts("BatchNormalization")
 def _batch_norm(use: Use) -> Sequence[Given]:

@@ -27,8 +27,6 @@ from isoconv.nn import (
 from isoconv.nn import functional as f
 from isoconv.nn.quantization import KINDS
 
-__all__: list[str] = []
-
 _CONVOLUTIONS = (QuantizedConv1d, QuantizedConv2d, QuantizedConv3d)
 _CODES = {2: "uint8", 3: "int8", 4: "uint16", 5: "int16"}
 """ONNX's numbers of kinds of integers."""

@@ -9,8 +9,6 @@ from isoconv.exchange.onnx.converting import converts
 from isoconv.exchange.onnx.layouts import Layout, row
 from isoconv.nn import ArgMax, ArgMin, TopK
 
-__all__: list[str] = []
-
 
 @converts("ArgMax", "ArgMin")
 def _arg(use: Use) -> Sequence[Given]:

@@ -25,8 +25,6 @@ from isoconv.files import read_file
 from isoconv.graph.operation import Array
 from isoconv.printable import printable
 
-__all__ = ["NEWEST", "OLDEST", "Given", "Node", "OnnxFile", "open_onnx", "refused"]
-
 OLDEST, NEWEST = 6, 28
 """Versions of ONNX's set of operators that are read."""
 MOST_TOLD = 20

@@ -11,8 +11,6 @@ from isoconv.exchange.onnx.kinds import is_whole
 from isoconv.exchange.onnx.layouts import Layout
 from isoconv.nn import Reduce
 
-__all__: list[str] = []
-
 _KINDS = {
     "ReduceL1": "l1", "ReduceL2": "l2", "ReduceLogSum": "log_sum",
     "ReduceLogSumExp": "log_sum_exp", "ReduceMax": "max", "ReduceMean": "mean",

@@ -13,8 +13,6 @@ from isoconv.exchange.onnx.layouts import Layout, row
 from isoconv.graph.operation import Array
 from isoconv.nn import Resize, trace_model
 
-__all__: list[str] = []
-
 
 @converts("Resize", since=11)
 def _resize(use: Use) -> Sequence[Given]:

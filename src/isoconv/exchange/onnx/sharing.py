@@ -12,8 +12,6 @@ from isoconv.nn import Module
 from isoconv.nn.network import Step
 from isoconv.printable import printable
 
-__all__ = ["apart", "tied"]
-
 
 def tied(made: Building, steps: Sequence[Step]) -> list[Step]:
     """The steps, those of equal settings and the same matrices of the file with one layer.

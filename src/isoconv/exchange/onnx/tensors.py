@@ -14,8 +14,6 @@ from isoconv.graph.operation import Array
 from isoconv.memory import check_memory
 from isoconv.printable import printable
 
-__all__ = ["FLOATS", "KINDS", "array_of", "shape_of"]
-
 KINDS = {
     1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64",
     8: "string", 9: "bool", 10: "float16", 11: "float64", 12: "uint32", 13: "uint64",

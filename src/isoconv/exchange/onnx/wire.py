@@ -16,8 +16,6 @@ import numpy as np
 
 from isoconv.graph.operation import Array
 
-__all__ = ["Field", "Reading", "message", "numbers", "raw", "sides", "single", "text", "whole"]
-
 Made = TypeVar("Made")
 
 MOST_FIELDS = 500_000

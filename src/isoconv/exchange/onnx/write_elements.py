@@ -12,8 +12,6 @@ from isoconv.exchange.onnx.writing import Writer, Written, writes
 from isoconv.graph.ir import Node
 from isoconv.ops import Epsilon
 
-__all__: list[str] = []
-
 _FLOATS = {"float32": 1, "float64": 11}
 """ONNX's numbers of element types."""
 Unary = Callable[[Writer, str, Any], str]

@@ -13,9 +13,6 @@ from isoconv.graph.ir import Node
 from isoconv.graph.operation import Array
 from isoconv.ops import ConvGeometry, ConvGradInput, WindowGeometry
 
-__all__ = ["convolution", "moves"]
-
-
 # -- convolutions ----------------------------------------------------------------------------
 
 

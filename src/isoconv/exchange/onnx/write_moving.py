@@ -8,8 +8,6 @@ from isoconv.exchange.onnx.writing import Writer, Written, channels_first, write
 from isoconv.graph.ir import Node
 from isoconv.ops import Embed, Padding, Slice
 
-__all__: list[str] = []
-
 _END = 2**62
 
 

@@ -26,8 +26,6 @@ from isoconv.graph.operation import Array
 from isoconv.nn.quantization import KINDS
 from isoconv.ops import ConvGeometry
 
-__all__: list[str] = []
-
 _WHOLE = 2**31
 """Below which int32 holds all whole numbers."""
 

@@ -27,11 +27,6 @@ from isoconv.ops import (
 )
 from isoconv.ops.interpret import interpret
 
-__all__ = [
-    "INTEGERS", "PREPROCESSING", "RECORD", "Integers", "Writer", "Written", "attempts",
-    "channels_first", "writer_for", "writes",
-]  # fmt: skip
-
 Order = tuple[int, ...]
 
 INTEGERS = {"uint8": 2, "int8": 3}

@@ -14,7 +14,6 @@ from isoconv.nn.normalization import LayerNorm
 from isoconv.nn.regularization import StochasticDepth
 from isoconv.nn.settings import is_small
 
-__all__ = ["convnext_tiny"]
 __public__ = {"isoconv.nn.models": ["*"]}
 
 STAGES = ((96, 3), (192, 3), (384, 9), (768, 3))

@@ -13,7 +13,6 @@ from isoconv.nn.normalization import BatchNorm2d
 from isoconv.nn.pooling import AvgPool2d, MaxPool2d
 from isoconv.nn.settings import is_small
 
-__all__ = ["densenet121"]
 __public__ = {"isoconv.nn.models": ["*"]}
 
 BLOCKS = (6, 12, 24, 16)

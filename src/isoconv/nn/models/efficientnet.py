@@ -18,7 +18,6 @@ from isoconv.nn.piecewise import ReLU6
 from isoconv.nn.regularization import Dropout, StochasticDepth
 from isoconv.nn.settings import PaddingSetting, is_small
 
-__all__ = ["efficientnet_b0", "efficientnet_lite0"]
 __public__ = {"isoconv.nn.models": ["*"]}
 
 STAGES = (

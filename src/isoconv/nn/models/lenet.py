@@ -11,7 +11,6 @@ from isoconv.nn.pooling import MaxPool2d
 from isoconv.nn.settings import image_shape
 from isoconv.nn.shaping import Flatten
 
-__all__ = ["lenet5"]
 __public__ = {"isoconv.nn.models": ["*"]}
 
 

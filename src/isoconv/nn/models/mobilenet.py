@@ -14,7 +14,6 @@ from isoconv.nn.piecewise import ReLU6
 from isoconv.nn.regularization import Dropout
 from isoconv.nn.settings import is_small
 
-__all__ = ["mobilenet_v2", "mobilenetv2"]
 __public__ = {"isoconv.nn.models": ["*"]}
 
 

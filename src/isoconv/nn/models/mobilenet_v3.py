@@ -18,8 +18,7 @@ from isoconv.nn.piecewise import Hardsigmoid, Hardswish
 from isoconv.nn.regularization import Dropout
 from isoconv.nn.settings import PaddingSetting, is_small
 
-__all__ = ["mobilenet_v3_large", "mobilenet_v3_small"]
-__public__ = {"isoconv.nn.models": ["*"]}
+__public__ = {"isoconv.nn.models": ["mobilenet*"]}
 
 STEM = 16
 

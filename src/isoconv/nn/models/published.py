@@ -8,8 +8,6 @@ from typing import Any
 
 from isoconv.data.names import RemoteFile
 
-__all__ = ["IMAGENET", "PUBLISHED", "Published"]
-
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and standard deviation of ImageNet's pictures, for red, green and blue from 0 to 1."""
 

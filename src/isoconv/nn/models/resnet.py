@@ -15,8 +15,6 @@ from isoconv.nn.normalization import BatchNorm2d
 from isoconv.nn.pooling import MaxPool2d
 from isoconv.nn.settings import image_shape, is_small
 
-__all__ = ["resnet18", "resnet18_winograd", "resnet20", "resnet20_winograd", "resnet34", "resnet50",
-           "resnext50_32x4d", "small_resnet"]  # fmt: skip
 __public__ = {"isoconv.nn.models": ["*"]}
 
 TINY = 40

@@ -15,7 +15,6 @@ from isoconv.nn.pooling import MaxPool2d
 from isoconv.nn.settings import is_small
 from isoconv.nn.shuffling import ChannelShuffle
 
-__all__ = ["shufflenet_v2_x1_0"]
 __public__ = {"isoconv.nn.models": ["*"]}
 
 STEM, HEAD = 24, 1024

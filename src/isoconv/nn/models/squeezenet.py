@@ -14,7 +14,6 @@ from isoconv.nn.pooling import MaxPool2d
 from isoconv.nn.regularization import Dropout
 from isoconv.nn.settings import is_small
 
-__all__ = ["squeezenet1_0", "squeezenet1_1"]
 __public__ = {"isoconv.nn.models": ["*"]}
 
 FIRES = (16, 16, 32, 32, 48, 48, 64, 64)

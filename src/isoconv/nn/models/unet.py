@@ -14,7 +14,6 @@ from isoconv.nn.resizing import Upsample
 from isoconv.nn.settings import image_shape
 from isoconv.nn.transposed import ConvTranspose2d
 
-__all__ = ["small_unet", "unet"]
 __public__ = {"isoconv.nn.models": ["*"]}
 
 FILTERS = (64, 128, 256, 512, 1024)

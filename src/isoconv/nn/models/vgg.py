@@ -15,7 +15,6 @@ from isoconv.nn.regularization import Dropout
 from isoconv.nn.settings import image_shape
 from isoconv.nn.shaping import Flatten
 
-__all__ = ["tinyvgg", "vgg11", "vgg11_winograd"]
 __public__ = {"isoconv.nn.models": ["*"]}
 
 VGG11 = ((64,), (128,), (256, 256), (512, 512), (512, 512))

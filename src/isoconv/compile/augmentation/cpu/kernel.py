@@ -27,8 +27,6 @@ from isoconv.compile.pointwise.cpu.expression import row_of
 from isoconv.compile.pointwise.expression import Operand
 from isoconv.ops.image import TABLE_COLUMNS
 
-__all__ = ["augmentation"]
-
 
 @emits(AugmentSpec)
 def augmentation(k: Kernel, spec: AugmentSpec) -> None:

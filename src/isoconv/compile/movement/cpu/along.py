@@ -24,8 +24,6 @@ from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import Kernel, Value
 from isoconv.compile.native.nest import dot, load_block, over_channels
 
-__all__ = ["resample", "take"]
-
 _VECTORS = 4  # of a row at a time: independent chains that hide the latency
 _UNROLLED = 8  # taps of a chain that are unrolled
 _VARIANTS = 4  # numbers of taps that there is code for

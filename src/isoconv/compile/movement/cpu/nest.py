@@ -9,8 +9,6 @@ from isoconv.compile.native.loops import Kernel, Value
 from isoconv.compile.pointwise.cpu.expression import row_of
 from isoconv.compile.pointwise.expression import Operand
 
-__all__ = ["Axis", "corner", "joined", "over"]
-
 
 @dataclass(frozen=True, slots=True)
 class Axis:

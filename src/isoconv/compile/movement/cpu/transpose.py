@@ -23,8 +23,6 @@ from isoconv.compile.native.loops import I32, Kernel, Value
 from isoconv.compile.native.nest import dot
 from isoconv.graph.ir import DTYPES
 
-__all__ = ["transpose"]
-
 
 @emits(TransposeSpec)
 def transpose(k: Kernel, spec: TransposeSpec) -> None:

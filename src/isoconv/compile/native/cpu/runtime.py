@@ -28,8 +28,6 @@ from isoconv.compile.native.runtime import (
     ServeSpec,
 )
 
-__all__ = ["advance", "barrier", "fetch_hyper", "go", "metrics", "run", "serve"]
-
 _LOWERED, _RAISED = 0, 1
 _DOZING = 3  # it sleeps in native code, for a moment
 _DOZE = 0.005  # seconds

@@ -11,9 +11,6 @@ from isoconv.compile.native.loops import I32, I64, POINTER, Kernel, Value
 from isoconv.compile.native.records import BARRIER, Record
 from isoconv.compile.native.waiting import CROWDED, OFFERS, SHORT
 
-__all__ = ["Patience", "has_futex", "patience_of", "rouse", "sleep_while", "spin_while", "typed",
-           "wait_at_barrier"]  # fmt: skip
-
 _LONG = 8  # times what the spins took: a core that comes back later than that was used by others
 
 _WAIT, _WAKE = 128, 129  # FUTEX_WAIT_PRIVATE, FUTEX_WAKE_PRIVATE

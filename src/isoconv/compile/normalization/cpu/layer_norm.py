@@ -26,8 +26,6 @@ from isoconv.compile.pointwise.cpu.operations import square_root
 from isoconv.compile.pointwise.expression import Operand
 from isoconv.compile.reduction.cpu.row_nest import over_row, row_sum, share_rows, spread
 
-__all__ = ["layer_norm"]
-
 At = Callable[[Value | int, int], Value]
 """Some neighbouring elements of a row: the first one, and how many."""
 

@@ -13,8 +13,6 @@ from isoconv.compile.native.loops import F32, F64, I1, Kernel, Value
 from isoconv.compile.pointwise.bits import BITS
 from isoconv.compile.pointwise.cpu.entries import Place, emits, fill
 
-__all__: list[str] = []
-
 SIXTH = 1.0 / 6.0
 
 Wide = Callable[[Lanes, Any, Value], Value]

@@ -7,8 +7,6 @@ import llvmlite.ir as ir
 from isoconv.compile.native.loops import I1, I8, I32, Kernel, Value
 from isoconv.compile.pointwise.bits import BYTE
 
-__all__ = ["byte_at", "load_bits", "store_bits"]
-
 
 def byte_at(k: Kernel, base: Value, elements: Value | int) -> Value:
     """Address of the byte that holds an element."""

@@ -10,8 +10,6 @@ from isoconv.compile.native.loops import Kernel, Value
 from isoconv.compile.pointwise.expression import Step
 from isoconv.errors import CompileError
 
-__all__ = ["POINTWISE", "Place", "emit_step", "emits", "fill", "is_quick", "rounded"]
-
 
 @dataclass(frozen=True, slots=True)
 class Place:

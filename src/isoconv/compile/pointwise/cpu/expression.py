@@ -14,16 +14,6 @@ from isoconv.compile.pointwise.cpu.operations import Place, emit_step
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand
 from isoconv.graph.ir import DTYPES
 
-__all__ = [
-    "Index",
-    "address",
-    "emit_expression",
-    "load_operand",
-    "prefetch",
-    "row_of",
-    "store_operand",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class Index:

@@ -9,8 +9,6 @@ from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import Kernel, Value
 from isoconv.compile.pointwise.halo import HaloSpec
 
-__all__ = ["halo"]
-
 
 @emits(HaloSpec)
 def halo(k: Kernel, spec: HaloSpec) -> None:

@@ -25,8 +25,6 @@ from isoconv.compile.pointwise.cpu.expression import Index, emit_expression
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand
 from isoconv.compile.pointwise.kernel import PointwiseSpec
 
-__all__ = ["collapse", "pointwise"]
-
 _GRAIN = 256  # elements; a thread's share of a long row begins on a cache line
 
 

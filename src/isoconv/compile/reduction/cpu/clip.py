@@ -12,8 +12,6 @@ from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import F32, Kernel, Value
 from isoconv.compile.reduction.clip import BLOCK, ClipBlocksSpec, ClipFactorSpec
 
-__all__ = ["clip_blocks", "clip_factor"]
-
 _PARTIALS = 8
 
 

@@ -12,8 +12,6 @@ import llvmlite.ir as ir
 from isoconv.arithmetic.sums import PARTIALS
 from isoconv.compile.native.loops import I32, Kernel, Value
 
-__all__ = ["combine", "in_order", "shuffle"]
-
 
 def shuffle(k: Kernel, x: Value, y: Value, mask: Sequence[int]) -> Value:
     """A vector of chosen lanes; those of y are numbered behind those of x."""

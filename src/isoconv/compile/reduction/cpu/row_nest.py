@@ -10,8 +10,6 @@ from isoconv.compile.native.loops import Kernel, Value
 from isoconv.compile.pointwise.expression import Domain
 from isoconv.compile.reduction.cpu.partials import combine, shuffle
 
-__all__ = ["Chunk", "over_row", "row_sum", "share_rows", "split", "spread"]
-
 Chunk = Callable[[Value | int, int], None]
 """Work on some neighbouring elements of a row: the first one, and how many."""
 

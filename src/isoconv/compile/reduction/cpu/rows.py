@@ -37,8 +37,6 @@ from isoconv.compile.reduction.cpu.row_nest import Chunk, over_row, row_sum, sha
 from isoconv.compile.reduction.rows import RowsSpec
 from isoconv.errors import CompileError
 
-__all__ = ["rows"]
-
 
 @emits(RowsSpec)
 def rows(k: Kernel, spec: RowsSpec) -> None:

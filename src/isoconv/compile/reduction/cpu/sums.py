@@ -40,8 +40,6 @@ from isoconv.compile.reduction.cpu.walk import Walk, is_narrow
 from isoconv.compile.reduction.sums import ReduceSpec
 from isoconv.graph.ir import DTYPES
 
-__all__ = ["sums"]
-
 _CHUNK_BYTES = 64 * 1024  # of each operand that pass through all blocks of channels
 _LINE = 64  # bytes that a prefetch brings
 

@@ -25,8 +25,6 @@ from isoconv.compile.reduction.cpu.partials import combine
 from isoconv.compile.reduction.sums import ReduceSpec
 from isoconv.graph.ir import DTYPES
 
-__all__ = ["Walk", "is_narrow"]
-
 _AHEAD = 16 * 1024  # bytes of an operand between what is read and what is asked for
 _ROOM = 12 * 1024  # bytes of partial sums that stay in the first cache beside what is read
 

@@ -26,8 +26,6 @@ from isoconv.compile.native.nest import (
 from isoconv.compile.window.cpu.gradient_nest import GradEmission
 from isoconv.compile.window.cpu.nest import UNROLLED, Masks, over_window
 
-__all__ = ["DisjointWindows"]
-
 
 class DisjointWindows(GradEmission):
     """Windows that do not overlap: each writes the inputs it covers."""

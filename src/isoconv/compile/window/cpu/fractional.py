@@ -40,8 +40,6 @@ from isoconv.compile.pointwise.expression import Operand
 from isoconv.compile.window.cpu.nest import AxisWindow, over_window
 from isoconv.compile.window.fractional import FractionalPoolGradSpec, FractionalPoolSpec
 
-__all__ = ["fractional_pool", "fractional_pool_gradient"]
-
 Place = tuple[Value, ...]
 
 

@@ -24,8 +24,6 @@ from isoconv.compile.window.cpu.nest import AxisWindow, axis_windows
 from isoconv.compile.window.cpu.overlap import OverlappingWindows
 from isoconv.compile.window.gradient import PoolGradSpec
 
-__all__ = ["pool_gradient"]
-
 
 @emits(PoolGradSpec)
 def pool_gradient(k: Kernel, spec: PoolGradSpec) -> None:

@@ -19,8 +19,6 @@ from isoconv.compile.pointwise.expression import Operand
 from isoconv.compile.window.cpu.nest import AxisWindow, Bounds, first_in_range, over_window
 from isoconv.compile.window.gradient import PoolGradSpec
 
-__all__ = ["GradEmission"]
-
 
 class GradEmission:
     """What both schedules need: addresses, and the end of an input position."""

@@ -10,17 +10,6 @@ from isoconv.compile.native.loops import Kernel, Value
 from isoconv.compile.native.nest import Offset
 from isoconv.ops.geometry import WindowGeometry
 
-__all__ = [
-    "UNROLLED",
-    "AxisWindow",
-    "Bounds",
-    "Masks",
-    "average_divisor",
-    "axis_windows",
-    "first_in_range",
-    "over_window",
-]
-
 UNROLLED = 25  # kernel positions up to which a window is unrolled instead of looped over
 
 Bounds = tuple[Value, Value] | None

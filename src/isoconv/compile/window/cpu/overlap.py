@@ -31,8 +31,6 @@ from isoconv.compile.window.cpu.gradient_nest import GradEmission
 from isoconv.compile.window.cpu.nest import AxisWindow, Bounds, average_divisor
 from isoconv.graph.ir import DTYPES
 
-__all__ = ["OverlappingWindows"]
-
 Phase = tuple[Value, int]
 """Where an input is along an axis: it is at a * stride + r - before, as (a, r)."""
 

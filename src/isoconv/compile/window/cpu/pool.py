@@ -37,8 +37,6 @@ from isoconv.compile.window.cpu.nest import (
 )
 from isoconv.compile.window.pool import PoolSpec
 
-__all__ = ["pool"]
-
 _VECTORS = 4  # vectors of channels at a time: independent chains that hide the latency
 
 

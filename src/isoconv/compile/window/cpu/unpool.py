@@ -21,8 +21,6 @@ from isoconv.compile.pointwise.cpu.expression import Index, address
 from isoconv.compile.pointwise.expression import Domain, Operand
 from isoconv.compile.window.unpool import UnpoolSpec
 
-__all__ = ["unpool"]
-
 
 @emits(UnpoolSpec)
 def unpool(k: Kernel, spec: UnpoolSpec) -> None:

@@ -26,8 +26,6 @@ from isoconv.compile.winograd.cpu.components import (
 )
 from isoconv.compile.winograd.cpu.maps import components_of_rows, map_of_rows
 
-__all__ = ["convolution", "convolution_by_weight"]
-
 
 @emits(WinogradConvSpec, effort=effort_of_tile)
 def convolution(k: Kernel, spec: WinogradConvSpec, chunks: Chunks[Tile]) -> None:

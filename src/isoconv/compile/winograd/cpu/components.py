@@ -15,14 +15,6 @@ from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import Kernel, Value
 from isoconv.compile.winograd.components import Components, ComponentsSpec, ComponentsWeightSpec
 
-__all__ = [
-    "add_components",
-    "components",
-    "components_by_weight",
-    "contract_components",
-    "own_components",
-]
-
 
 @emits(ComponentsSpec, effort=effort_of_tile)
 def components(k: Kernel, spec: ComponentsSpec, tile: Tile) -> None:

@@ -26,17 +26,6 @@ from isoconv.compile.pointwise.cpu.expression import Index, emit_expression
 from isoconv.compile.pointwise.expression import Operand
 from isoconv.compile.winograd.maps import WinogradComponentsSpec, WinogradMapSpec
 
-__all__ = [
-    "Lines",
-    "both",
-    "components_of_rows",
-    "from_components",
-    "map_of_rows",
-    "to_components",
-    "weight_grad_lines",
-    "weight_lines",
-]  # fmt: skip
-
 Lines = Callable[[Kernel, Sequence[Value]], list[Value]]
 """A one-dimensional map."""
 

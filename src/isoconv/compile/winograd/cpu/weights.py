@@ -14,8 +14,6 @@ from isoconv.compile.native.loops import Kernel, Value
 from isoconv.compile.winograd.cpu.maps import Lines, both, weight_grad_lines, weight_lines
 from isoconv.compile.winograd.weights import WinogradPackSpec, WinogradWeightSpec
 
-__all__ = ["map_weights", "pack_components"]
-
 _GRAIN = 64  # elements of a thread's share
 
 
