@@ -11,7 +11,7 @@ import isoconv.ops as ops
 from isoconv.errors import ArgumentError, DTypeError, GraphError, ShapeError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import DType, Graph, InputAttrs, InputKind, Node, TensorSpec
-from isoconv.graph.operation import Operation, operation, operations, register
+from isoconv.graph.operation import Operation, enter, operation, operations
 from isoconv.ops.interpret import interpret
 
 
@@ -180,7 +180,7 @@ def test_graphs_are_frozen() -> None:
 def test_operation_names_are_unique() -> None:
     """The table takes a name once, and is read-only outside."""
     with pytest.raises(GraphError, match="'add' is registered already"):
-        register(operation("add"))
+        enter(operation("add"))
     assert isinstance(operation("add"), Operation)
     with pytest.raises(TypeError):
         operations()["add"] = None  # type: ignore[index]
@@ -190,7 +190,7 @@ def test_operations_say_what_their_elements_are_made_of() -> None:
     """One that is not pointwise and has no terms is refused; an input alone may go without."""
     silent = dataclasses.replace(operation("sum"), name="silent", terms=None)
     with pytest.raises(GraphError, match="by terms or by being pointwise; 'silent' does neither"):
-        register(silent)
+        enter(silent)
     assert "silent" not in operations()
     without = {name for name, each in operations().items() if not (each.terms or each.pointwise)}
     assert without == {"input"}

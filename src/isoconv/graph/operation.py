@@ -10,7 +10,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType, NoneType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +22,15 @@ from isoconv.graph.terms import Asked, Term, TermsRule, pointwise_terms
 if TYPE_CHECKING:
     from isoconv.graph.builder import GraphBuilder
 
+_Fields = ParamSpec("_Fields")
+
 Array = NDArray[Any]
 ShapeRule = Callable[..., TensorSpec]
 """``infer(attrs, *input_specs) -> TensorSpec``; raises ShapeError or DTypeError."""
-Gradient = Callable[["GraphBuilder", int, int], tuple[int | None, ...]]
-"""``gradient(builder, node, cotangent) -> one cotangent (or None) for each input``."""
+Flows = tuple[int | None, ...]
+"""One cotangent (or None) for each input."""
+Gradient = Callable[["GraphBuilder", int, int], Flows]
+"""``gradient(builder, node, cotangent) -> flows``."""
 Box = tuple[tuple[int, int], ...]
 """First and last place on each axis but that of the images."""
 Reads = Callable[..., tuple[Box | None, ...]]
@@ -147,7 +151,7 @@ class Operation:
 _TABLE: dict[str, Operation] = {}
 
 
-def register(entry: Operation) -> Operation:
+def enter(entry: Operation) -> Operation:
     """Add an operation to the table; a name may be used once, and terms are part of the meaning.
 
     Raises:
@@ -162,6 +166,19 @@ def register(entry: Operation) -> Operation:
         )
     _TABLE[entry.name] = entry
     return entry
+
+
+def _entering(make: Callable[_Fields, Operation]) -> Callable[_Fields, Operation]:
+    """What makes operations, and adds each to the table."""
+
+    def made(*args: _Fields.args, **fields: _Fields.kwargs) -> Operation:
+        return enter(make(*args, **fields))
+
+    return made
+
+
+register = _entering(Operation)
+"""``register(name=…, summary=…, …)`` makes an `Operation` and adds it to the table, by `enter`."""
 
 
 def operation(name: str) -> Operation:
@@ -186,13 +203,11 @@ def _reference_input(attrs: Any, *_: np.ndarray) -> Array:
 
 
 register(
-    Operation(
-        name="input",
-        summary="A value that is given: a parameter, a state, a scalar or rows of a data set.",
-        infer=_infer_input,
-        reference=_reference_input,
-        why_no_gradient="it is where gradients end",
-    )
+    name="input",
+    summary="A value that is given: a parameter, a state, a scalar or rows of a data set.",
+    infer=_infer_input,
+    reference=_reference_input,
+    why_no_gradient="it is where gradients end",
 )
 
 
@@ -200,7 +215,7 @@ def _infer_copy(_: Any, x: TensorSpec) -> TensorSpec:
     return x
 
 
-def _gradient_copy(_: GraphBuilder, __: int, dy: int) -> tuple[int | None, ...]:
+def _gradient_copy(_: GraphBuilder, __: int, dy: int) -> Flows:
     return (dy,)
 
 
@@ -209,12 +224,10 @@ def _reference_copy(_: Any, x: Array, *, images: int) -> Array:  # noqa: ARG001
 
 
 register(
-    Operation(
-        name="copy",
-        summary="y = x, in memory of its own.",
-        infer=_infer_copy,
-        reference=_reference_copy,
-        gradient=_gradient_copy,
-        pointwise=True,
-    )
+    name="copy",
+    summary="y = x, in memory of its own.",
+    infer=_infer_copy,
+    reference=_reference_copy,
+    gradient=_gradient_copy,
+    pointwise=True,
 )

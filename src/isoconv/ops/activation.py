@@ -18,13 +18,12 @@ from isoconv.arithmetic import elementary
 from isoconv.checks import settle
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
-from isoconv.graph.operation import Array, Gradient, Operation, register
+from isoconv.graph.operation import Array, Flows, Gradient, register
 from isoconv.ops.check import require_constants, require_float, shape_error
+from isoconv.ops.flow import by_input, by_itself, by_result
 from isoconv.ops.pointwise import Constant, register_unary
 
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
-
-Flows = tuple[int | None, ...]
 
 SIXTH = 1.0 / 6.0
 
@@ -99,7 +98,7 @@ def register_equal(
         with np.errstate(all="ignore"):
             return np.asarray(compute(attrs, *arrays))
 
-    entry = Operation(
+    register(
         name,
         summary,
         infer,
@@ -111,42 +110,13 @@ def register_equal(
         asks_for_sign=asks_for_sign,
         operands=arguments,
     )
-    register(entry)
 
 
 # -- gradient rules --------------------------------------------------------------------------
 
 
-def _gradient_relu(b: GraphBuilder, node: int, dy: int) -> Flows:
-    return (b.add("relu_grad", node, dy),)
-
-
-def _gradient_relu_grad(b: GraphBuilder, node: int, ddx: int) -> Flows:
-    return None, b.add("relu_grad", b[node].inputs[0], ddx)
-
-
-def _gradient_leaky_relu(b: GraphBuilder, node: int, dy: int) -> Flows:
-    return (b.add("leaky_relu_grad", b[node].inputs[0], dy, attrs=b[node].attrs),)
-
-
-def _gradient_leaky_relu_grad(b: GraphBuilder, node: int, ddx: int) -> Flows:
-    return None, b.add("leaky_relu_grad", b[node].inputs[0], ddx, attrs=b[node].attrs)
-
-
 def _one_minus(b: GraphBuilder, value: int) -> int:
     return b.add("offset", b.add("neg", value), attrs=Constant(1.0))
-
-
-def _gradient_clip(b: GraphBuilder, node: int, dy: int) -> Flows:
-    return (b.add("clip_grad", node, dy, attrs=b[node].attrs),)
-
-
-def _gradient_clip_grad(b: GraphBuilder, node: int, ddx: int) -> Flows:
-    return None, b.add("clip_grad", b[node].inputs[0], ddx, attrs=b[node].attrs)
-
-
-def _gradient_hardswish(b: GraphBuilder, node: int, dy: int) -> Flows:
-    return (b.add("hardswish_grad", b[node].inputs[0], dy),)
 
 
 def _gradient_sigmoid(b: GraphBuilder, node: int, dy: int) -> Flows:
@@ -241,20 +211,20 @@ def _bce_grad(_: None, x: Array, target: Array, dy: Array) -> Any:
 
 # -- registration ----------------------------------------------------------------------------
 
-register_unary("relu", "y = x where x > 0 or x is NaN, else 0.", _relu, _gradient_relu)
+register_unary("relu", "y = x where x > 0 or x is NaN, else 0.", _relu, by_result("relu_grad"))
 register_equal(
     "relu_grad",
     "dx = dy where y > 0, else 0.",
     ("y", "dy"),
     _relu_grad,
-    _gradient_relu_grad,
+    by_itself,
     asks_for_sign=(0,),
 )
 register_unary(
     "leaky_relu",
     "y = x where x > 0, else slope * x.",
     _leaky_relu,
-    _gradient_leaky_relu,
+    by_input("leaky_relu_grad"),
     attrs=LeakyRelu,
 )
 register_equal(
@@ -262,14 +232,14 @@ register_equal(
     "dx = dy where x > 0, else slope * dy.",
     ("x", "dy"),
     _leaky_relu_grad,
-    _gradient_leaky_relu_grad,
+    by_itself,
     attrs=LeakyRelu,
 )
 register_unary(
     "clip",
     "y = minimum where x < minimum, maximum where what that leaves is > maximum, else x.",
     _clip,
-    _gradient_clip,
+    by_result("clip_grad"),
     attrs=Bounds,
     cheap=True,
 )
@@ -278,14 +248,14 @@ register_equal(
     "dx = dy where minimum < y < maximum, else 0.",
     ("y", "dy"),
     _clip_grad,
-    _gradient_clip_grad,
+    by_itself,
     attrs=Bounds,
 )
 register_unary(
     "hardswish",
     "y = x * (h * (1 / 6)) with h = x + 3, kept between 0 and 6.",
     _hardswish,
-    _gradient_hardswish,
+    by_input("hardswish_grad"),
     cheap=True,
 )
 register_equal(

@@ -21,7 +21,7 @@ from isoconv.arithmetic.fma import fma
 from isoconv.errors import ShapeError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
-from isoconv.graph.operation import Array, Operation, register
+from isoconv.graph.operation import Array, Flows, register
 from isoconv.graph.terms import Asked, Chain, Element
 from isoconv.ops.check import (
     in_operation,
@@ -35,8 +35,6 @@ from isoconv.ops.reach import convolved, transposed
 from isoconv.ops.window import at, covered, kernel_positions, met_by, offsets, read, take
 
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
-
-Flows = tuple[int | None, ...]
 
 
 def _check_kernel(op: str, geometry: ConvGeometry, **specs: TensorSpec) -> None:
@@ -125,21 +123,18 @@ def _terms_conv(asked: Asked) -> Chain:
 
 
 register(
-    Operation(
-        name="conv",
-        attrs=ConvGeometry,
-        summary="y[p, o] = sum over kernel positions m, channels c of "
-        "x[pS - P + mD, c] w[m, c, o].",
-        infer=_infer_conv,
-        gradient=_gradient_conv,
-        reference=_conv,
-        epilogue=True,
-        terms=_terms_conv,
-        kernels="contraction",
-        heavy=True,
-        multiply_adds=lambda y, _, w: y.size * prod(w.shape[:-1]),
-        reads=convolved,
-    )
+    name="conv",
+    attrs=ConvGeometry,
+    summary="y[p, o] = sum over kernel positions m, channels c of x[pS - P + mD, c] w[m, c, o].",
+    infer=_infer_conv,
+    gradient=_gradient_conv,
+    reference=_conv,
+    epilogue=True,
+    terms=_terms_conv,
+    kernels="contraction",
+    heavy=True,
+    multiply_adds=lambda y, _, w: y.size * prod(w.shape[:-1]),
+    reads=convolved,
 )
 
 
@@ -233,21 +228,19 @@ def _terms_grad_input(asked: Asked) -> Chain:
 
 
 register(
-    Operation(
-        name="conv_grad_input",
-        attrs=ConvGradInput,
-        summary="dx[i, c] = sum over m, o with pS - P + mD = i of dy[p, o] w[m, c, o]: of a "
-        "convolution the gradient by its input, or a transposed convolution of dy.",
-        infer=_infer_grad_input,
-        gradient=_gradient_grad_input,
-        reference=_grad_input,
-        epilogue=True,
-        terms=_terms_grad_input,
-        kernels="contraction",
-        heavy=True,
-        multiply_adds=lambda _, dy, w: dy.size * prod(w.shape[:-1]),
-        reads=transposed,
-    )
+    name="conv_grad_input",
+    attrs=ConvGradInput,
+    summary="dx[i, c] = sum over m, o with pS - P + mD = i of dy[p, o] w[m, c, o]: of a "
+    "convolution the gradient by its input, or a transposed convolution of dy.",
+    infer=_infer_grad_input,
+    gradient=_gradient_grad_input,
+    reference=_grad_input,
+    epilogue=True,
+    terms=_terms_grad_input,
+    kernels="contraction",
+    heavy=True,
+    multiply_adds=lambda _, dy, w: dy.size * prod(w.shape[:-1]),
+    reads=transposed,
 )
 
 
@@ -317,14 +310,12 @@ def _terms_grad_weight(asked: Asked) -> Chain:
 
 
 register(
-    Operation(
-        name="conv_grad_weight",
-        attrs=ConvGeometry,
-        summary="dw[m, c, o] = sum over images n, positions p of x[n, pS - P + mD, c] dy[n, p, o].",
-        infer=_infer_grad_weight,
-        gradient=_gradient_grad_weight,
-        reference=_grad_weight,
-        terms=_terms_grad_weight,
-        kernels="contraction",
-    )
+    name="conv_grad_weight",
+    attrs=ConvGeometry,
+    summary="dw[m, c, o] = sum over images n, positions p of x[n, pS - P + mD, c] dy[n, p, o].",
+    infer=_infer_grad_weight,
+    gradient=_gradient_grad_weight,
+    reference=_grad_weight,
+    terms=_terms_grad_weight,
+    kernels="contraction",
 )

@@ -10,14 +10,12 @@ from isoconv.arithmetic import elementary
 from isoconv.checks import refusal
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
-from isoconv.graph.operation import Array, Operation, register
+from isoconv.graph.operation import Array, Flows, register
 from isoconv.graph.terms import Asked, Element, Formula, Is, Number, Partials, Select, Term, When
 from isoconv.ops.check import require_batched, require_dtype, require_float, shape_error
 from isoconv.ops.rows import log_term, row_elements, row_sum, shifted_row, shifted_terms
 
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
-
-Flows = tuple[int | None, ...]
 
 
 # -- cross_entropy ---------------------------------------------------------------------------
@@ -112,18 +110,16 @@ def _terms_cross_entropy(asked: Asked) -> Term:
 
 
 register(
-    Operation(
-        name="cross_entropy",
-        attrs=CrossEntropy,
-        summary="y = sum over classes i of t_i * (log(sum over j of exp(x_j - m)) - (x_i - m)), "
-        "with m = max x and the smoothed target t, along the last axis.",
-        infer=_infer_cross_entropy,
-        gradient=_gradient_cross_entropy,
-        reference=_cross_entropy,
-        terms=_terms_cross_entropy,
-        kernels="reduction",
-        gathers=True,
-    )
+    name="cross_entropy",
+    attrs=CrossEntropy,
+    summary="y = sum over classes i of t_i * (log(sum over j of exp(x_j - m)) - (x_i - m)), "
+    "with m = max x and the smoothed target t, along the last axis.",
+    infer=_infer_cross_entropy,
+    gradient=_gradient_cross_entropy,
+    reference=_cross_entropy,
+    terms=_terms_cross_entropy,
+    kernels="reduction",
+    gathers=True,
 )
 
 
@@ -168,17 +164,15 @@ def _terms_cross_entropy_grad(asked: Asked) -> Formula:
 
 
 register(
-    Operation(
-        name="cross_entropy_grad",
-        attrs=CrossEntropy,
-        summary="dx_i = (softmax(x)_i - t_i) * dy with the smoothed target t.",
-        infer=_infer_cross_entropy_grad,
-        why_no_gradient="second derivatives of cross-entropy are not offered",
-        reference=_cross_entropy_grad,
-        terms=_terms_cross_entropy_grad,
-        kernels="reduction",
-        gathers=True,
-    )
+    name="cross_entropy_grad",
+    attrs=CrossEntropy,
+    summary="dx_i = (softmax(x)_i - t_i) * dy with the smoothed target t.",
+    infer=_infer_cross_entropy_grad,
+    why_no_gradient="second derivatives of cross-entropy are not offered",
+    reference=_cross_entropy_grad,
+    terms=_terms_cross_entropy_grad,
+    kernels="reduction",
+    gathers=True,
 )
 
 
@@ -231,15 +225,13 @@ def _terms_hits(asked: Asked) -> Formula:
 
 
 register(
-    Operation(
-        name="hits",
-        attrs=Hits,
-        summary=HITS,
-        infer=_infer_hits,
-        why_no_gradient="it is a step function, flat wherever it has a derivative",
-        reference=_hits,
-        terms=_terms_hits,
-        kernels="reduction",
-        gathers=True,
-    )
+    name="hits",
+    attrs=Hits,
+    summary=HITS,
+    infer=_infer_hits,
+    why_no_gradient="it is a step function, flat wherever it has a derivative",
+    reference=_hits,
+    terms=_terms_hits,
+    kernels="reduction",
+    gathers=True,
 )

@@ -10,14 +10,12 @@ from isoconv.arithmetic.philox import Purpose
 from isoconv.checks import refusal
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
-from isoconv.graph.operation import Array, Operation, register
+from isoconv.graph.operation import Array, Flows, register
 from isoconv.graph.terms import Asked, Element, Formula
 from isoconv.ops.uniform import drawn_numbers, infer_drawn
 from isoconv.ops.window import row_major
 
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
-
-Flows = tuple[int | None, ...]
 
 SUMMARY = "y = x / (1 - rate) where a random number in [0, 1) is at least rate, else 0."
 
@@ -82,15 +80,13 @@ def _terms_dropout(asked: Asked) -> Formula:
 
 
 register(
-    Operation(
-        name="dropout",
-        attrs=Dropout,
-        summary=SUMMARY,
-        infer=_infer_dropout,
-        gradient=_gradient_dropout,
-        reference=_dropout,
-        terms=_terms_dropout,
-        pointwise=True,
-        key=2,
-    )
+    name="dropout",
+    attrs=Dropout,
+    summary=SUMMARY,
+    infer=_infer_dropout,
+    gradient=_gradient_dropout,
+    reference=_dropout,
+    terms=_terms_dropout,
+    pointwise=True,
+    key=2,
 )

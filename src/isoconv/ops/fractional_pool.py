@@ -17,7 +17,7 @@ import numpy as np
 from isoconv.checks import refusal
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
-from isoconv.graph.operation import Array, Operation, register
+from isoconv.graph.operation import Array, Flows, register
 from isoconv.graph.terms import Asked, Element, Largest, Number, Running, When, Wins
 from isoconv.ops.check import require_batched, require_float, shape_error
 from isoconv.ops.pool import SECOND
@@ -26,7 +26,6 @@ from isoconv.ops.window import kernel_positions, row_major
 
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
 
-Flows = tuple[int | None, ...]
 LONGEST = 2**24
 """Sides up to which steps are exact numbers in float32."""
 
@@ -189,18 +188,16 @@ def _terms(asked: Asked) -> Largest:
 
 
 register(
-    Operation(
-        name="fractional_max_pool",
-        attrs=FractionalWindow,
-        summary="y[p, c] = max over window positions m of x[begin(p, u[c]) + m, c].",
-        infer=_infer,
-        gradient=_gradient,
-        reference=_pool,
-        epilogue=True,
-        terms=_terms,
-        kernels="window",
-        heavy=True,
-    )
+    name="fractional_max_pool",
+    attrs=FractionalWindow,
+    summary="y[p, c] = max over window positions m of x[begin(p, u[c]) + m, c].",
+    infer=_infer,
+    gradient=_gradient,
+    reference=_pool,
+    epilogue=True,
+    terms=_terms,
+    kernels="window",
+    heavy=True,
 )
 
 
@@ -234,18 +231,16 @@ def _terms_places(asked: Asked) -> Running:
 
 
 register(
-    Operation(
-        name="fractional_max_pool_places",
-        attrs=FractionalWindow,
-        summary="y[p, c] = the row-major number of the position whose x[i, c] is window p's max.",
-        infer=_infer_places,
-        why_no_gradient="places are whole numbers, between which there is no slope",
-        reference=_places,
-        epilogue=True,
-        terms=_terms_places,
-        kernels="window",
-        heavy=True,
-    )
+    name="fractional_max_pool_places",
+    attrs=FractionalWindow,
+    summary="y[p, c] = the row-major number of the position whose x[i, c] is window p's max.",
+    infer=_infer_places,
+    why_no_gradient="places are whole numbers, between which there is no slope",
+    reference=_places,
+    epilogue=True,
+    terms=_terms_places,
+    kernels="window",
+    heavy=True,
 )
 
 
@@ -292,14 +287,12 @@ def _terms_grad(asked: Asked) -> Running:
 
 
 register(
-    Operation(
-        name="fractional_max_pool_grad",
-        attrs=FractionalWindow,
-        summary="dx[i, c] = sum of dy[p, c] over the windows p whose maximum is x[i, c].",
-        infer=_infer_grad,
-        why_no_gradient=SECOND,
-        reference=_pool_grad,
-        terms=_terms_grad,
-        kernels="window",
-    )
+    name="fractional_max_pool_grad",
+    attrs=FractionalWindow,
+    summary="dx[i, c] = sum of dy[p, c] over the windows p whose maximum is x[i, c].",
+    infer=_infer_grad,
+    why_no_gradient=SECOND,
+    reference=_pool_grad,
+    terms=_terms_grad,
+    kernels="window",
 )

@@ -12,13 +12,11 @@ import numpy as np
 from isoconv.checks import refusal
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
-from isoconv.graph.operation import Array, Operation, register
+from isoconv.graph.operation import Array, Flows, register
 from isoconv.ops.check import require_float, shape_error
 from isoconv.ops.reduce import Broadcast, CountAttrs, reshaped, summed
 
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
-
-Flows = tuple[int | None, ...]
 
 
 def group_mean(b: GraphBuilder, x: int, groups: int) -> int:
@@ -89,14 +87,12 @@ def _group_norm(attrs: GroupNorm, x: Array, mean: Array, inv: Array, *, images: 
 
 
 register(
-    Operation(
-        name="group_norm",
-        attrs=GroupNorm,
-        summary="y = (x - mean) * inv, the statistics those of x's groups, each operation rounded.",
-        infer=_infer,
-        gradient=_gradient,
-        reference=_group_norm,
-        pointwise=True,
-        cheap=True,
-    )
+    name="group_norm",
+    attrs=GroupNorm,
+    summary="y = (x - mean) * inv, the statistics those of x's groups, each operation rounded.",
+    infer=_infer,
+    gradient=_gradient,
+    reference=_group_norm,
+    pointwise=True,
+    cheap=True,
 )

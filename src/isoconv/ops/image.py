@@ -13,7 +13,7 @@ import numpy as np
 
 from isoconv.checks import refusal
 from isoconv.graph.ir import TensorSpec
-from isoconv.graph.operation import Array, Operation, register
+from isoconv.graph.operation import Array, register
 from isoconv.graph.terms import Asked, Element, Formula, Number, Term
 from isoconv.ops.check import dtype_error, require_batched, require_dtype, shape_error
 
@@ -209,15 +209,13 @@ def _terms_augment(asked: Asked) -> Term:
 
 
 register(
-    Operation(
-        name="augment",
-        attrs=Augment,
-        summary="y = x moved, turned, mirrored and covered as the image's row of the table says.",
-        infer=_infer_augment,
-        reference=_augment,
-        terms=_terms_augment,
-        why_no_gradient="it stands before the first layer, where nothing is learned",
-        kernels="augmentation",
-        gathers=True,
-    )
+    name="augment",
+    attrs=Augment,
+    summary="y = x moved, turned, mirrored and covered as the image's row of the table says.",
+    infer=_infer_augment,
+    reference=_augment,
+    terms=_terms_augment,
+    why_no_gradient="it stands before the first layer, where nothing is learned",
+    kernels="augmentation",
+    gathers=True,
 )

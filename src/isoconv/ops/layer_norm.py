@@ -10,14 +10,12 @@ import numpy as np
 from isoconv.arithmetic.sums import partial_sum
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
-from isoconv.graph.operation import Array, Operation, register
+from isoconv.graph.operation import Array, Flows, register
 from isoconv.graph.terms import Asked, Element, Formula, Partials, Term
 from isoconv.ops.check import require_batched, require_constants, require_float, shape_error
 from isoconv.ops.norm import Epsilon
 
 __public__ = {"isoconv.ops": ["layer_norm"]}  # the whole file: it has no record of its own
-
-Flows = tuple[int | None, ...]
 
 
 def _infer_row(op: str, attrs: Epsilon, **specs: TensorSpec) -> TensorSpec:
@@ -95,19 +93,17 @@ def _terms(asked: Asked) -> Formula:
 
 
 register(
-    Operation(
-        name="layer_norm",
-        attrs=Epsilon,
-        summary="y_i = (x_i - mean) / sqrt(var + eps), mean and variance of the last axis.",
-        infer=_infer,
-        gradient=_gradient,
-        reference=_layer_norm,
-        terms=_terms,
-        epilogue=True,
-        kernels="normalization",
-        gathers=True,
-        heavy=True,
-    )
+    name="layer_norm",
+    attrs=Epsilon,
+    summary="y_i = (x_i - mean) / sqrt(var + eps), mean and variance of the last axis.",
+    infer=_infer,
+    gradient=_gradient,
+    reference=_layer_norm,
+    terms=_terms,
+    epilogue=True,
+    kernels="normalization",
+    gathers=True,
+    heavy=True,
 )
 
 
@@ -134,16 +130,14 @@ def _terms_grad(asked: Asked) -> Formula:
 
 
 register(
-    Operation(
-        name="layer_norm_grad",
-        attrs=Epsilon,
-        summary="dx_i = (dy_i - mean of dy - y_i * mean of dy * y) / sqrt(var + eps).",
-        infer=_infer_grad,
-        why_no_gradient="second derivatives of layer normalisation are not offered",
-        reference=_layer_norm_grad,
-        terms=_terms_grad,
-        epilogue=True,
-        kernels="normalization",
-        gathers=True,
-    )
+    name="layer_norm_grad",
+    attrs=Epsilon,
+    summary="dx_i = (dy_i - mean of dy - y_i * mean of dy * y) / sqrt(var + eps).",
+    infer=_infer_grad,
+    why_no_gradient="second derivatives of layer normalisation are not offered",
+    reference=_layer_norm_grad,
+    terms=_terms_grad,
+    epilogue=True,
+    kernels="normalization",
+    gathers=True,
 )

@@ -13,7 +13,7 @@ import numpy as np
 from isoconv.arithmetic.fma import fma
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
-from isoconv.graph.operation import Array, Operation, register
+from isoconv.graph.operation import Array, Flows, register
 from isoconv.graph.terms import Asked, Chain, Element
 from isoconv.ops.check import require_float, shape_error
 from isoconv.ops.move import Permutation
@@ -21,8 +21,6 @@ from isoconv.ops.reach import multiplied
 from isoconv.ops.reduce import joined, reduce_like
 
 __public__ = {"isoconv.ops": ["matmul"]}  # the whole file: it has no record of its own
-
-Flows = tuple[int | None, ...]
 
 
 def _infer(_: None, a: TensorSpec, b: TensorSpec) -> TensorSpec:
@@ -82,17 +80,15 @@ def _terms(asked: Asked) -> Chain:
 
 
 register(
-    Operation(
-        name="matmul",
-        summary="y[..., m, p] = sum over k of a[..., m, k] b[..., k, p].",
-        infer=_infer,
-        gradient=_gradient,
-        reference=_matmul,
-        epilogue=True,
-        terms=_terms,
-        kernels="contraction",
-        heavy=True,
-        multiply_adds=lambda y, a, _: y.size * a.shape[-1],
-        reads=multiplied,
-    )
+    name="matmul",
+    summary="y[..., m, p] = sum over k of a[..., m, k] b[..., k, p].",
+    infer=_infer,
+    gradient=_gradient,
+    reference=_matmul,
+    epilogue=True,
+    terms=_terms,
+    kernels="contraction",
+    heavy=True,
+    multiply_adds=lambda y, a, _: y.size * a.shape[-1],
+    reads=multiplied,
 )

@@ -9,15 +9,13 @@ import numpy as np
 from isoconv.checks import refusal
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
-from isoconv.graph.operation import Array, Box, Operation, register
+from isoconv.graph.operation import Array, Box, Flows, register
 from isoconv.graph.terms import Asked, Element, Number
 from isoconv.ops.check import shape_error
 from isoconv.ops.reach import permuted, taken
 from isoconv.ops.resample import Resample, along, transposed
 
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
-
-Flows = tuple[int | None, ...]
 
 
 # -- transpose -------------------------------------------------------------------------------
@@ -63,19 +61,17 @@ def _terms_transpose(asked: Asked) -> Element:
 
 
 register(
-    Operation(
-        name="transpose",
-        attrs=Permutation,
-        summary="y[i] = x[j] where j[axes[d]] = i[d]: axis d of the result is axis axes[d] of x.",
-        infer=_infer_transpose,
-        gradient=_gradient_transpose,
-        reference=_transpose,
-        terms=_terms_transpose,
-        gathers=True,
-        heavy=True,
-        kernels="movement",
-        reads=permuted,
-    )
+    name="transpose",
+    attrs=Permutation,
+    summary="y[i] = x[j] where j[axes[d]] = i[d]: axis d of the result is axis axes[d] of x.",
+    infer=_infer_transpose,
+    gradient=_gradient_transpose,
+    reference=_transpose,
+    terms=_terms_transpose,
+    gathers=True,
+    heavy=True,
+    kernels="movement",
+    reads=permuted,
 )
 
 
@@ -132,17 +128,15 @@ def _reads_take(attrs: Take, box: Box, _: TensorSpec, __: TensorSpec) -> tuple[B
 
 
 register(
-    Operation(
-        name="take",
-        attrs=Take,
-        summary="y[..., i, ...] = x[..., indices[i], ...] along one axis, and 0 where that is -1.",
-        infer=_infer_take,
-        gradient=_gradient_take,
-        reference=_take,
-        terms=_terms_take,
-        gathers=True,
-        heavy=True,
-        kernels="movement",
-        reads=_reads_take,
-    )
+    name="take",
+    attrs=Take,
+    summary="y[..., i, ...] = x[..., indices[i], ...] along one axis, and 0 where that is -1.",
+    infer=_infer_take,
+    gradient=_gradient_take,
+    reference=_take,
+    terms=_terms_take,
+    gathers=True,
+    heavy=True,
+    kernels="movement",
+    reads=_reads_take,
 )

@@ -13,7 +13,7 @@ import numpy as np
 from isoconv.checks import refusal
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
-from isoconv.graph.operation import Array, Operation, register
+from isoconv.graph.operation import Array, Flows, register
 from isoconv.ops.check import (
     require_batched,
     require_constants,
@@ -25,8 +25,6 @@ from isoconv.ops.pointwise import Constant
 from isoconv.ops.reduce import CountAttrs, Sum
 
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
-
-Flows = tuple[int | None, ...]
 
 
 # -- inverse_std -----------------------------------------------------------------------------
@@ -66,15 +64,13 @@ def _inverse_std(attrs: Epsilon, var: Array, *, images: int) -> Array:  # noqa: 
 
 
 register(
-    Operation(
-        name="inverse_std",
-        attrs=Epsilon,
-        summary="y = 1 / sqrt(var + eps).",
-        infer=_infer_inverse_std,
-        gradient=_gradient_inverse_std,
-        reference=_inverse_std,
-        pointwise=True,
-    )
+    name="inverse_std",
+    attrs=Epsilon,
+    summary="y = 1 / sqrt(var + eps).",
+    infer=_infer_inverse_std,
+    gradient=_gradient_inverse_std,
+    reference=_inverse_std,
+    pointwise=True,
 )
 
 
@@ -165,13 +161,11 @@ def _batch_norm(
 
 
 register(
-    Operation(
-        name="batch_norm",
-        attrs=BatchNorm,
-        summary="y = ((x - mean) * inv) * gamma + beta, per channel, each operation rounded.",
-        infer=_infer_batch_norm,
-        gradient=_gradient_batch_norm,
-        reference=_batch_norm,
-        pointwise=True,
-    )
+    name="batch_norm",
+    attrs=BatchNorm,
+    summary="y = ((x - mean) * inv) * gamma + beta, per channel, each operation rounded.",
+    infer=_infer_batch_norm,
+    gradient=_gradient_batch_norm,
+    reference=_batch_norm,
+    pointwise=True,
 )

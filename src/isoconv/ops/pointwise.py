@@ -17,13 +17,12 @@ from isoconv.arithmetic import elementary
 from isoconv.checks import refusal
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import DType, TensorSpec
-from isoconv.graph.operation import Array, Gradient, Operation, register
+from isoconv.graph.operation import Array, Flows, Gradient, register
 from isoconv.ops.check import FLOATS, require_constants, require_float, shape_error
+from isoconv.ops.flow import by_transpose
 from isoconv.ops.reduce import joined, reduce_like
 
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
-
-Flows = tuple[int | None, ...]
 
 TWO_OVER_ROOT_PI = 1.1283791670955126
 
@@ -183,8 +182,7 @@ def register_binary(
         with np.errstate(all="ignore"):
             return np.asarray(compute(x, y))
 
-    entry = Operation(name, summary, infer, reference, gradient, pointwise=True, cheap=cheap)
-    register(entry)
+    register(name, summary, infer, reference, gradient, pointwise=True, cheap=cheap)
 
 
 register_binary("add", "z = x + y.", np.add, _gradient_add, cheap=True)
@@ -228,17 +226,10 @@ def register_unary(
         with np.errstate(all="ignore"):
             return np.asarray(compute(attrs, x))
 
-    entry = Operation(
-        name, summary, infer, reference, gradient, attrs=attrs, pointwise=True, cheap=cheap
-    )
-    register(entry)
+    register(name, summary, infer, reference, gradient, attrs=attrs, pointwise=True, cheap=cheap)
 
 
 # -- one value: gradient rules ---------------------------------------------------------------
-
-
-def _gradient_neg(b: GraphBuilder, node: int, dy: int) -> Flows:  # noqa: ARG001
-    return (b.add("neg", dy),)
 
 
 def _gradient_abs(b: GraphBuilder, node: int, dy: int) -> Flows:
@@ -284,10 +275,6 @@ def _gradient_erf(b: GraphBuilder, node: int, dy: int) -> Flows:
     return (b.add("mul", dy, b.add("scale", bell, attrs=Constant(TWO_OVER_ROOT_PI))),)
 
 
-def _gradient_scale(b: GraphBuilder, node: int, dy: int) -> Flows:
-    return (b.add("scale", dy, attrs=b[node].attrs),)
-
-
 def _gradient_offset(b: GraphBuilder, node: int, dy: int) -> Flows:  # noqa: ARG001
     return (dy,)
 
@@ -315,7 +302,7 @@ def _raised(attrs: Constant, x: Array) -> Any:
     return elementary.power(x, np.full_like(x, attrs.value))
 
 
-register_unary("neg", "y = -x.", lambda _, x: -x, _gradient_neg, cheap=True)
+register_unary("neg", "y = -x.", lambda _, x: -x, by_transpose("neg"), cheap=True)
 register_unary("abs", "y = |x|.", lambda _, x: np.abs(x), _gradient_abs)
 register_unary("square", "y = x * x.", lambda _, x: x * x, _gradient_square)
 register_unary("sqrt", "y = sqrt(x).", lambda _, x: np.sqrt(x), _gradient_sqrt)
@@ -332,7 +319,7 @@ register_unary(
     lambda _, x: elementary.erf(x),
     _gradient_erf,
 )
-register_unary("scale", "y = x * value.", _scale, _gradient_scale, attrs=Constant, cheap=True)
+register_unary("scale", "y = x * value.", _scale, by_transpose("scale"), attrs=Constant, cheap=True)
 register_unary("offset", "y = x + value.", _offset, _gradient_offset, attrs=Constant, cheap=True)
 register_unary(
     "raised", "y = x^value, as IEEE 754 has it.", _raised, _gradient_raised, attrs=Constant
@@ -359,13 +346,11 @@ def _convert(attrs: Convert, x: Array, *, images: int) -> Array:  # noqa: ARG001
 
 
 register(
-    Operation(
-        name="convert",
-        attrs=Convert,
-        summary="y = x in another element type, rounded to nearest even.",
-        infer=_infer_convert,
-        gradient=_gradient_convert,
-        reference=_convert,
-        pointwise=True,
-    )
+    name="convert",
+    attrs=Convert,
+    summary="y = x in another element type, rounded to nearest even.",
+    infer=_infer_convert,
+    gradient=_gradient_convert,
+    reference=_convert,
+    pointwise=True,
 )

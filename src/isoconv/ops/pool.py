@@ -13,9 +13,10 @@ import numpy as np
 from isoconv.errors import ShapeError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
-from isoconv.graph.operation import Array, Operation, register
+from isoconv.graph.operation import Array, Flows, register
 from isoconv.graph.terms import Asked, Element, Formula, Largest, Number, Running, When, Wins
 from isoconv.ops.check import in_operation, require_batched, require_float, shape_error
+from isoconv.ops.flow import by_input
 from isoconv.ops.geometry import WindowGeometry
 from isoconv.ops.reach import pooled
 from isoconv.ops.window import (
@@ -29,8 +30,6 @@ from isoconv.ops.window import (
 )
 
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
-
-Flows = tuple[int | None, ...]
 
 SECOND = "the second derivative of a maximum is zero wherever it exists"
 
@@ -115,10 +114,6 @@ def _infer_max_pool(attrs: WindowGeometry, x: TensorSpec) -> TensorSpec:
     return pooled_spec("max_pool", attrs, x)
 
 
-def _gradient_max_pool(b: GraphBuilder, node: int, dy: int) -> Flows:
-    return (b.add("max_pool_grad", b[node].inputs[0], dy, attrs=b[node].attrs),)
-
-
 def winners(attrs: WindowGeometry, x: Array) -> tuple[Array, Array]:
     """Each window's maximum and its kernel position's number, both ``(N, outputs..., C)``.
 
@@ -148,19 +143,17 @@ def _terms_max_pool(asked: Asked) -> Largest:
 
 
 register(
-    Operation(
-        name="max_pool",
-        attrs=WindowGeometry,
-        summary="y[p, c] = max over window positions m of x[pS - P + mD, c].",
-        infer=_infer_max_pool,
-        gradient=_gradient_max_pool,
-        reference=_max_pool,
-        epilogue=True,
-        terms=_terms_max_pool,
-        kernels="window",
-        heavy=True,
-        reads=pooled,
-    )
+    name="max_pool",
+    attrs=WindowGeometry,
+    summary="y[p, c] = max over window positions m of x[pS - P + mD, c].",
+    infer=_infer_max_pool,
+    gradient=by_input("max_pool_grad"),
+    reference=_max_pool,
+    epilogue=True,
+    terms=_terms_max_pool,
+    kernels="window",
+    heavy=True,
+    reads=pooled,
 )
 
 
@@ -220,17 +213,15 @@ def _terms_max_pool_grad(asked: Asked) -> Running:
 
 
 register(
-    Operation(
-        name="max_pool_grad",
-        attrs=WindowGeometry,
-        summary="dx[i, c] = sum of dy[p, c] over the windows p whose maximum is x[i, c].",
-        infer=_infer_max_pool_grad,
-        why_no_gradient=SECOND,
-        reference=_max_pool_grad,
-        epilogue=True,
-        terms=_terms_max_pool_grad,
-        kernels="window",
-    )
+    name="max_pool_grad",
+    attrs=WindowGeometry,
+    summary="dx[i, c] = sum of dy[p, c] over the windows p whose maximum is x[i, c].",
+    infer=_infer_max_pool_grad,
+    why_no_gradient=SECOND,
+    reference=_max_pool_grad,
+    epilogue=True,
+    terms=_terms_max_pool_grad,
+    kernels="window",
 )
 
 
@@ -286,19 +277,17 @@ def _terms_avg_pool(asked: Asked) -> Formula:
 
 
 register(
-    Operation(
-        name="avg_pool",
-        attrs=AvgPool,
-        summary="y[p, c] = (sum over window positions m of x[pS - P + mD, c]) / count(p).",
-        infer=_infer_avg_pool,
-        gradient=_gradient_avg_pool,
-        reference=_avg_pool,
-        epilogue=True,
-        terms=_terms_avg_pool,
-        kernels="window",
-        heavy=True,
-        reads=pooled,
-    )
+    name="avg_pool",
+    attrs=AvgPool,
+    summary="y[p, c] = (sum over window positions m of x[pS - P + mD, c]) / count(p).",
+    infer=_infer_avg_pool,
+    gradient=_gradient_avg_pool,
+    reference=_avg_pool,
+    epilogue=True,
+    terms=_terms_avg_pool,
+    kernels="window",
+    heavy=True,
+    reads=pooled,
 )
 
 
@@ -367,15 +356,13 @@ def _terms_avg_pool_grad(asked: Asked) -> Running:
 
 
 register(
-    Operation(
-        name="avg_pool_grad",
-        attrs=AvgPoolGrad,
-        summary="dx[i, c] = sum of dy[p, c] / count(p) over the windows p that cover i.",
-        infer=_infer_avg_pool_grad,
-        gradient=_gradient_avg_pool_grad,
-        reference=_avg_pool_grad,
-        epilogue=True,
-        terms=_terms_avg_pool_grad,
-        kernels="window",
-    )
+    name="avg_pool_grad",
+    attrs=AvgPoolGrad,
+    summary="dx[i, c] = sum of dy[p, c] / count(p) over the windows p that cover i.",
+    infer=_infer_avg_pool_grad,
+    gradient=_gradient_avg_pool_grad,
+    reference=_avg_pool_grad,
+    epilogue=True,
+    terms=_terms_avg_pool_grad,
+    kernels="window",
 )

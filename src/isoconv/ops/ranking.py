@@ -12,7 +12,7 @@ import numpy as np
 
 from isoconv.checks import refusal
 from isoconv.graph.ir import DType, TensorSpec
-from isoconv.graph.operation import Array, Operation, register
+from isoconv.graph.operation import Array, register
 from isoconv.graph.terms import Asked, Element, Formula
 from isoconv.ops.check import FLOATS, dtype_error, require_float, shape_error
 
@@ -77,17 +77,15 @@ TOP_K = (
 )
 
 register(
-    Operation(
-        name="top_k",
-        attrs=TopK,
-        summary=TOP_K,
-        infer=_infer_top_k,
-        why_no_gradient="places are whole numbers, and gradients by chosen elements not offered",
-        reference=_top_k,
-        terms=_terms_top_k,
-        kernels="reduction",
-        gathers=True,
-    )
+    name="top_k",
+    attrs=TopK,
+    summary=TOP_K,
+    infer=_infer_top_k,
+    why_no_gradient="places are whole numbers, and gradients by chosen elements not offered",
+    reference=_top_k,
+    terms=_terms_top_k,
+    kernels="reduction",
+    gathers=True,
 )
 
 
@@ -133,15 +131,13 @@ def _terms_one_hot(asked: Asked) -> Formula:
 ONE_HOT = "y_i = 1 where the label is i, else 0."
 
 register(
-    Operation(
-        name="one_hot",
-        attrs=OneHot,
-        summary=ONE_HOT,
-        infer=_infer_one_hot,
-        why_no_gradient="it is a step function, flat wherever it has a derivative",
-        reference=_one_hot,
-        terms=_terms_one_hot,
-        kernels="reduction",
-        gathers=True,
-    )
+    name="one_hot",
+    attrs=OneHot,
+    summary=ONE_HOT,
+    infer=_infer_one_hot,
+    why_no_gradient="it is a step function, flat wherever it has a derivative",
+    reference=_one_hot,
+    terms=_terms_one_hot,
+    kernels="reduction",
+    gathers=True,
 )

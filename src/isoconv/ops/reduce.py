@@ -16,14 +16,13 @@ from isoconv.checks import refusal
 from isoconv.errors import ArgumentError, GraphError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
-from isoconv.graph.operation import Array, Operation, register
+from isoconv.graph.operation import Array, Flows, register
 from isoconv.graph.terms import Asked, Element, Formula, Partials
 from isoconv.ops.check import require_float, require_unbatched, shape_error
+from isoconv.ops.flow import by_transpose
 from isoconv.ops.shape import Shape
 
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
-
-Flows = tuple[int | None, ...]
 
 
 # -- what broadcasting allows ----------------------------------------------------------------
@@ -174,17 +173,15 @@ def _terms_sum(asked: Asked) -> Partials:
 
 
 register(
-    Operation(
-        name="sum",
-        attrs=Sum,
-        summary="y[c] = sum of x[..., c] over all axes but the kept ones, in eight partial sums.",
-        infer=_infer_sum,
-        gradient=_gradient_sum,
-        reference=_sum,
-        sums=True,
-        heavy=True,
-        terms=_terms_sum,
-    )
+    name="sum",
+    attrs=Sum,
+    summary="y[c] = sum of x[..., c] over all axes but the kept ones, in eight partial sums.",
+    infer=_infer_sum,
+    gradient=_gradient_sum,
+    reference=_sum,
+    sums=True,
+    heavy=True,
+    terms=_terms_sum,
 )
 
 
@@ -237,17 +234,15 @@ def _sum_axes(attrs: SumAxes, x: Array, *, images: int) -> Array:  # noqa: ARG00
 
 
 register(
-    Operation(
-        name="sum_axes",
-        attrs=SumAxes,
-        summary="y = sum of x over some axes, row-major, in eight partial sums.",
-        infer=_infer_sum_axes,
-        gradient=_gradient_sum_axes,
-        reference=_sum_axes,
-        sums=True,
-        heavy=True,
-        terms=_terms_sum,
-    )
+    name="sum_axes",
+    attrs=SumAxes,
+    summary="y = sum of x over some axes, row-major, in eight partial sums.",
+    infer=_infer_sum_axes,
+    gradient=_gradient_sum_axes,
+    reference=_sum_axes,
+    sums=True,
+    heavy=True,
+    terms=_terms_sum,
 )
 
 
@@ -306,16 +301,14 @@ def _terms_broadcast(asked: Asked) -> Element:
 
 
 register(
-    Operation(
-        name="broadcast",
-        attrs=Broadcast,
-        summary="y = s, repeated along axes of one, leading axes and the image axis.",
-        infer=_infer_broadcast,
-        gradient=_gradient_broadcast,
-        reference=_broadcast,
-        pointwise=True,
-        terms=_terms_broadcast,
-    )
+    name="broadcast",
+    attrs=Broadcast,
+    summary="y = s, repeated along axes of one, leading axes and the image axis.",
+    infer=_infer_broadcast,
+    gradient=_gradient_broadcast,
+    reference=_broadcast,
+    pointwise=True,
+    terms=_terms_broadcast,
 )
 
 
@@ -345,10 +338,6 @@ def _infer_divide_by_count(attrs: CountAttrs, s: TensorSpec) -> TensorSpec:  # n
     return s
 
 
-def _gradient_divide_by_count(b: GraphBuilder, node: int, dy: int) -> Flows:
-    return (b.add("divide_by_count", dy, attrs=b[node].attrs),)
-
-
 def _divide_by_count(attrs: CountAttrs, s: Array, *, images: int) -> Array:
     count = attrs.size if attrs.batched else images * attrs.size
     return np.asarray(s / s.dtype.type(count))
@@ -361,16 +350,14 @@ def _terms_divide_by_count(asked: Asked) -> Formula:
 
 
 register(
-    Operation(
-        name="divide_by_count",
-        attrs=CountAttrs,
-        summary="y = s / size, or s / (n * size) for the n images of a shard.",
-        infer=_infer_divide_by_count,
-        gradient=_gradient_divide_by_count,
-        reference=_divide_by_count,
-        pointwise=True,
-        terms=_terms_divide_by_count,
-    )
+    name="divide_by_count",
+    attrs=CountAttrs,
+    summary="y = s / size, or s / (n * size) for the n images of a shard.",
+    infer=_infer_divide_by_count,
+    gradient=by_transpose("divide_by_count"),
+    reference=_divide_by_count,
+    pointwise=True,
+    terms=_terms_divide_by_count,
 )
 
 
@@ -383,21 +370,15 @@ def _infer_times_images(attrs: None, s: TensorSpec) -> TensorSpec:  # noqa: ARG0
     return s
 
 
-def _gradient_times_images(b: GraphBuilder, node: int, dy: int) -> Flows:  # noqa: ARG001
-    return (b.add("times_images", dy),)
-
-
 def _times_images(attrs: None, s: Array, *, images: int) -> Array:  # noqa: ARG001
     return np.asarray(s * s.dtype.type(images))
 
 
 register(
-    Operation(
-        name="times_images",
-        summary="y = s * n for the n images of a shard: its statistics, weighted by its images.",
-        infer=_infer_times_images,
-        gradient=_gradient_times_images,
-        reference=_times_images,
-        pointwise=True,
-    )
+    name="times_images",
+    summary="y = s * n for the n images of a shard: its statistics, weighted by its images.",
+    infer=_infer_times_images,
+    gradient=by_transpose("times_images"),
+    reference=_times_images,
+    pointwise=True,
 )

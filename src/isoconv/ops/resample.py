@@ -12,14 +12,13 @@ from isoconv.arithmetic.fma import fma
 from isoconv.checks import refusal
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
-from isoconv.graph.operation import Array, Box, Operation, register
+from isoconv.graph.operation import Array, Box, Flows, register
 from isoconv.graph.terms import Asked, Chain, Element, Number
 from isoconv.ops.check import require_constants, require_float, shape_error
 from isoconv.ops.reach import taken
 
 __public__ = {"isoconv.ops": ["Resample"]}
 
-Flows = tuple[int | None, ...]
 Taps = tuple[tuple[tuple[int, float], ...], ...]
 """For each place of the result, the places of x that it reads and their weights, in order."""
 
@@ -127,17 +126,15 @@ def _reads_resample(
 
 
 register(
-    Operation(
-        name="resample",
-        attrs=Resample,
-        summary="y[..., i, ...] = Σ_t weight[i, t] · x[..., place[i, t], ...] along one axis.",
-        infer=_infer_resample,
-        gradient=_gradient_resample,
-        reference=_resample,
-        terms=_terms_resample,
-        gathers=True,
-        heavy=True,
-        kernels="movement",
-        reads=_reads_resample,
-    )
+    name="resample",
+    attrs=Resample,
+    summary="y[..., i, ...] = Σ_t weight[i, t] · x[..., place[i, t], ...] along one axis.",
+    infer=_infer_resample,
+    gradient=_gradient_resample,
+    reference=_resample,
+    terms=_terms_resample,
+    gathers=True,
+    heavy=True,
+    kernels="movement",
+    reads=_reads_resample,
 )

@@ -6,15 +6,13 @@ import numpy as np
 
 from isoconv.arithmetic import elementary
 from isoconv.arithmetic.sums import partial_sum
-from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
-from isoconv.graph.operation import Array, Operation, register
+from isoconv.graph.operation import Array, register
 from isoconv.graph.terms import Asked, Element, Formula, Largest, Partials, Term
 from isoconv.ops.check import require_float, shape_error
+from isoconv.ops.flow import by_result
 
 __public__ = {"isoconv.ops": ["rows"]}  # the whole file: it has no record of its own
-
-Flows = tuple[int | None, ...]
 
 
 # -- what the references share ---------------------------------------------------------------
@@ -83,10 +81,6 @@ def _infer_softmax(attrs: None, x: TensorSpec) -> TensorSpec:  # noqa: ARG001
     return _infer_row("softmax", x=x)
 
 
-def _gradient_softmax(b: GraphBuilder, node: int, dy: int) -> Flows:
-    return (b.add("softmax_grad", node, dy),)
-
-
 @np.errstate(all="ignore")
 def _softmax(attrs: None, x: Array, *, images: int) -> Array:  # noqa: ARG001
     _, powers, total = shifted_row(x)
@@ -99,16 +93,14 @@ def _terms_softmax(asked: Asked) -> Formula:
 
 
 register(
-    Operation(
-        name="softmax",
-        summary="y_i = exp(x_i - max x) / (sum over j of exp(x_j - max x)), along the last axis.",
-        infer=_infer_softmax,
-        gradient=_gradient_softmax,
-        reference=_softmax,
-        terms=_terms_softmax,
-        kernels="reduction",
-        gathers=True,
-    )
+    name="softmax",
+    summary="y_i = exp(x_i - max x) / (sum over j of exp(x_j - max x)), along the last axis.",
+    infer=_infer_softmax,
+    gradient=by_result("softmax_grad"),
+    reference=_softmax,
+    terms=_terms_softmax,
+    kernels="reduction",
+    gathers=True,
 )
 
 
@@ -131,16 +123,14 @@ def _terms_softmax_grad(asked: Asked) -> Formula:
 
 
 register(
-    Operation(
-        name="softmax_grad",
-        summary="dx_i = y_i * (dy_i - (sum over j of y_j dy_j)).",
-        infer=_infer_softmax_grad,
-        why_no_gradient="second derivatives of softmax are not offered",
-        reference=_softmax_grad,
-        terms=_terms_softmax_grad,
-        kernels="reduction",
-        gathers=True,
-    )
+    name="softmax_grad",
+    summary="dx_i = y_i * (dy_i - (sum over j of y_j dy_j)).",
+    infer=_infer_softmax_grad,
+    why_no_gradient="second derivatives of softmax are not offered",
+    reference=_softmax_grad,
+    terms=_terms_softmax_grad,
+    kernels="reduction",
+    gathers=True,
 )
 
 
@@ -149,10 +139,6 @@ register(
 
 def _infer_log_softmax(attrs: None, x: TensorSpec) -> TensorSpec:  # noqa: ARG001
     return _infer_row("log_softmax", x=x)
-
-
-def _gradient_log_softmax(b: GraphBuilder, node: int, dy: int) -> Flows:
-    return (b.add("log_softmax_grad", node, dy),)
 
 
 @np.errstate(all="ignore")
@@ -167,16 +153,14 @@ def _terms_log_softmax(asked: Asked) -> Formula:
 
 
 register(
-    Operation(
-        name="log_softmax",
-        summary="y_i = (x_i - max x) - log(sum over j of exp(x_j - max x)), along the last axis.",
-        infer=_infer_log_softmax,
-        gradient=_gradient_log_softmax,
-        reference=_log_softmax,
-        terms=_terms_log_softmax,
-        kernels="reduction",
-        gathers=True,
-    )
+    name="log_softmax",
+    summary="y_i = (x_i - max x) - log(sum over j of exp(x_j - max x)), along the last axis.",
+    infer=_infer_log_softmax,
+    gradient=by_result("log_softmax_grad"),
+    reference=_log_softmax,
+    terms=_terms_log_softmax,
+    kernels="reduction",
+    gathers=True,
 )
 
 
@@ -202,14 +186,12 @@ def _terms_log_softmax_grad(asked: Asked) -> Formula:
 
 
 register(
-    Operation(
-        name="log_softmax_grad",
-        summary="dx_i = dy_i - exp(y_i) * (sum over j of dy_j).",
-        infer=_infer_log_softmax_grad,
-        why_no_gradient="second derivatives of log_softmax are not offered",
-        reference=_log_softmax_grad,
-        terms=_terms_log_softmax_grad,
-        kernels="reduction",
-        gathers=True,
-    )
+    name="log_softmax_grad",
+    summary="dx_i = dy_i - exp(y_i) * (sum over j of dy_j).",
+    infer=_infer_log_softmax_grad,
+    why_no_gradient="second derivatives of log_softmax are not offered",
+    reference=_log_softmax_grad,
+    terms=_terms_log_softmax_grad,
+    kernels="reduction",
+    gathers=True,
 )

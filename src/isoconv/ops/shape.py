@@ -12,15 +12,14 @@ from isoconv.checks import refusal
 from isoconv.errors import ArgumentError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
-from isoconv.graph.operation import Array, Operation, register
+from isoconv.graph.operation import Array, Flows, register
 from isoconv.graph.terms import Asked, Element, Index, Number
 from isoconv.graph.terms import Padding as Beyond
 from isoconv.ops.check import dtype_error, shape_error
+from isoconv.ops.flow import by_transpose
 from isoconv.ops.reach import beside, inside, moved
 
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
-
-Flows = tuple[int | None, ...]
 
 
 # -- reshape ---------------------------------------------------------------------------------
@@ -74,17 +73,15 @@ def _terms_reshape(asked: Asked) -> Element:
 
 
 register(
-    Operation(
-        name="reshape",
-        attrs=Shape,
-        summary="y[i] = x[i] for row-major element numbers i: the same under another shape.",
-        infer=_infer_reshape,
-        gradient=_gradient_reshape,
-        reference=_reshape,
-        terms=_terms_reshape,
-        view=True,
-        kernels="movement",
-    )
+    name="reshape",
+    attrs=Shape,
+    summary="y[i] = x[i] for row-major element numbers i: the same under another shape.",
+    infer=_infer_reshape,
+    gradient=_gradient_reshape,
+    reference=_reshape,
+    terms=_terms_reshape,
+    view=True,
+    kernels="movement",
 )
 
 
@@ -130,17 +127,15 @@ def _terms_concat(asked: Asked) -> Element:
 
 
 register(
-    Operation(
-        name="concat",
-        summary="y = [x1 | x2 | ... | xk], side by side on the last axis (channels).",
-        infer=_infer_concat,
-        gradient=_gradient_concat,
-        reference=_concat,
-        terms=_terms_concat,
-        kernels="movement",
-        heavy=True,
-        reads=beside,
-    )
+    name="concat",
+    summary="y = [x1 | x2 | ... | xk], side by side on the last axis (channels).",
+    infer=_infer_concat,
+    gradient=_gradient_concat,
+    reference=_concat,
+    terms=_terms_concat,
+    kernels="movement",
+    heavy=True,
+    reads=beside,
 )
 
 
@@ -181,17 +176,15 @@ def _terms_slice(asked: Asked) -> Element:
 
 
 register(
-    Operation(
-        name="slice_channels",
-        attrs=Slice,
-        summary="y[..., c] = x[..., start + c] for c < stop - start.",
-        infer=_infer_slice,
-        gradient=_gradient_slice,
-        reference=_slice,
-        terms=_terms_slice,
-        kernels="movement",
-        part=True,
-    )
+    name="slice_channels",
+    attrs=Slice,
+    summary="y[..., c] = x[..., start + c] for c < stop - start.",
+    infer=_infer_slice,
+    gradient=_gradient_slice,
+    reference=_slice,
+    terms=_terms_slice,
+    kernels="movement",
+    part=True,
 )
 
 
@@ -238,16 +231,14 @@ def _terms_embed(asked: Asked) -> Element | Number:
 
 
 register(
-    Operation(
-        name="embed_channels",
-        attrs=Embed,
-        summary="y[..., start + c] = x[..., c], and 0 in all other channels.",
-        infer=_infer_embed,
-        gradient=_gradient_embed,
-        reference=_embed,
-        terms=_terms_embed,
-        kernels="movement",
-    )
+    name="embed_channels",
+    attrs=Embed,
+    summary="y[..., start + c] = x[..., c], and 0 in all other channels.",
+    infer=_infer_embed,
+    gradient=_gradient_embed,
+    reference=_embed,
+    terms=_terms_embed,
+    kernels="movement",
 )
 
 
@@ -295,10 +286,6 @@ def _infer_pad(attrs: Padding, x: TensorSpec) -> TensorSpec:
     return _resized("pad", attrs, x, +1)
 
 
-def _gradient_pad(b: GraphBuilder, node: int, dy: int) -> Flows:
-    return (b.add("crop", dy, attrs=b[node].attrs),)
-
-
 def _pad(attrs: Padding, x: Array, *, images: int) -> Array:  # noqa: ARG001
     lead = x.ndim - 1 - len(attrs.pairs)
     grown = (
@@ -324,17 +311,15 @@ def _terms_pad(asked: Asked) -> Element | Beyond:
 
 
 register(
-    Operation(
-        name="pad",
-        attrs=Padding,
-        summary="y[h + before, ...] = x[h, ...], and 0 in the rows before and after.",
-        infer=_infer_pad,
-        gradient=_gradient_pad,
-        reference=_pad,
-        terms=_terms_pad,
-        kernels="movement",
-        reads=moved,
-    )
+    name="pad",
+    attrs=Padding,
+    summary="y[h + before, ...] = x[h, ...], and 0 in the rows before and after.",
+    infer=_infer_pad,
+    gradient=by_transpose("crop"),
+    reference=_pad,
+    terms=_terms_pad,
+    kernels="movement",
+    reads=moved,
 )
 
 
@@ -343,10 +328,6 @@ register(
 
 def _infer_crop(attrs: Padding, x: TensorSpec) -> TensorSpec:
     return _resized("crop", attrs, x, -1)
-
-
-def _gradient_crop(b: GraphBuilder, node: int, dy: int) -> Flows:
-    return (b.add("pad", dy, attrs=b[node].attrs),)
 
 
 def _crop(attrs: Padding, x: Array, *, images: int) -> Array:  # noqa: ARG001
@@ -358,16 +339,14 @@ def _terms_crop(asked: Asked) -> Element:
 
 
 register(
-    Operation(
-        name="crop",
-        attrs=Padding,
-        summary="y[h, ...] = x[h + before, ...], without the rows before and after.",
-        infer=_infer_crop,
-        gradient=_gradient_crop,
-        reference=_crop,
-        terms=_terms_crop,
-        kernels="movement",
-        part=True,
-        reads=inside,
-    )
+    name="crop",
+    attrs=Padding,
+    summary="y[h, ...] = x[h + before, ...], without the rows before and after.",
+    infer=_infer_crop,
+    gradient=by_transpose("pad"),
+    reference=_crop,
+    terms=_terms_crop,
+    kernels="movement",
+    part=True,
+    reads=inside,
 )

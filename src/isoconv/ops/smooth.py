@@ -14,9 +14,9 @@ import numpy as np
 
 from isoconv.arithmetic import elementary
 from isoconv.arithmetic.bits import with_sign
-from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.operation import Array
 from isoconv.ops.activation import register_equal, wide
+from isoconv.ops.flow import by_input
 from isoconv.ops.pointwise import register_unary
 
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
@@ -84,9 +84,7 @@ def _register(
     def compute_gradient(settings: Any, x: Array, dy: Array) -> Any:
         return slope(settings, wide(x)).astype(x.dtype) * dy
 
-    def gradient(b: GraphBuilder, node: int, dy: int) -> tuple[int]:
-        return (b.add(f"{name}_grad", b[node].inputs[0], dy, attrs=b[node].attrs),)
-
+    gradient = by_input(f"{name}_grad")
     register_unary(name, f"y = {formula}, in float64.", compute, gradient, attrs=attrs)
     register_equal(
         f"{name}_grad",

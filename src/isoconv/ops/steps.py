@@ -15,7 +15,7 @@ import numpy as np
 from isoconv.checks import refusal
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import DType, TensorSpec
-from isoconv.graph.operation import Array, Operation, register
+from isoconv.graph.operation import Array, Flows, register
 from isoconv.ops.check import FLOATS, require_constants, require_dtype
 from isoconv.ops.pointwise import (
     Constant,
@@ -26,8 +26,6 @@ from isoconv.ops.pointwise import (
 )
 
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
-
-Flows = tuple[int | None, ...]
 
 
 def _no_gradient(b: GraphBuilder, node: int, dy: int) -> Flows:  # noqa: ARG001
@@ -97,14 +95,12 @@ def _where(_: None, condition: Array, x: Array, y: Array, *, images: int) -> Arr
 
 
 register(
-    Operation(
-        name="where",
-        summary="z = x where condition is not 0, else y.",
-        infer=_infer_where,
-        gradient=_gradient_where,
-        reference=_where,
-        pointwise=True,
-    )
+    name="where",
+    summary="z = x where condition is not 0, else y.",
+    infer=_infer_where,
+    gradient=_gradient_where,
+    reference=_where,
+    pointwise=True,
 )
 
 
@@ -144,13 +140,11 @@ def _lookup(attrs: Lookup, labels: Array, *, images: int) -> Array:  # noqa: ARG
 
 
 register(
-    Operation(
-        name="lookup",
-        attrs=Lookup,
-        summary="y = values[label], and 0 for a label that is none of them.",
-        infer=_infer_lookup,
-        why_no_gradient="labels are whole numbers",
-        reference=_lookup,
-        pointwise=True,
-    )
+    name="lookup",
+    attrs=Lookup,
+    summary="y = values[label], and 0 for a label that is none of them.",
+    infer=_infer_lookup,
+    why_no_gradient="labels are whole numbers",
+    reference=_lookup,
+    pointwise=True,
 )

@@ -9,7 +9,7 @@ import numpy as np
 from isoconv.arithmetic.philox import uniform32
 from isoconv.checks import refusal
 from isoconv.graph.ir import TensorSpec
-from isoconv.graph.operation import Array, Operation, register
+from isoconv.graph.operation import Array, register
 from isoconv.graph.terms import Asked, Element, Formula
 from isoconv.ops.check import (
     require_batched,
@@ -98,15 +98,13 @@ def _terms_uniform(asked: Asked) -> Formula:
 
 
 register(
-    Operation(
-        name="uniform_like",
-        attrs=Uniform,
-        summary=SUMMARY,
-        infer=_infer_uniform,
-        why_no_gradient="a number that is drawn depends on no other value",
-        reference=_uniform,
-        terms=_terms_uniform,
-        pointwise=True,
-        key=2,
-    )
+    name="uniform_like",
+    attrs=Uniform,
+    summary=SUMMARY,
+    infer=_infer_uniform,
+    why_no_gradient="a number that is drawn depends on no other value",
+    reference=_uniform,
+    terms=_terms_uniform,
+    pointwise=True,
+    key=2,
 )

@@ -14,7 +14,7 @@ import numpy as np
 from isoconv.checks import refusal
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
-from isoconv.graph.operation import Array, Operation, register
+from isoconv.graph.operation import Array, Flows, register
 from isoconv.graph.terms import Asked, Element, Largest, Number, Running, When, Wins
 from isoconv.ops.check import require_batched, require_float, shape_error
 from isoconv.ops.geometry import WindowGeometry
@@ -25,7 +25,6 @@ from isoconv.ops.window import covered, kernel_positions, row_major
 
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
 
-Flows = tuple[int | None, ...]
 EXACT = {"float32": 2**24, "float64": 2**53}
 """Whole numbers below are exact."""
 
@@ -76,19 +75,17 @@ def _terms_places(asked: Asked) -> Running:
 
 
 register(
-    Operation(
-        name="max_pool_places",
-        attrs=WindowGeometry,
-        summary="y[p, c] = the row-major number of the position whose x[i, c] is window p's max.",
-        infer=_infer_places,
-        why_no_gradient="places are whole numbers, between which there is no slope",
-        reference=_max_pool_places,
-        epilogue=True,
-        terms=_terms_places,
-        kernels="window",
-        heavy=True,
-        reads=pooled,
-    )
+    name="max_pool_places",
+    attrs=WindowGeometry,
+    summary="y[p, c] = the row-major number of the position whose x[i, c] is window p's max.",
+    infer=_infer_places,
+    why_no_gradient="places are whole numbers, between which there is no slope",
+    reference=_max_pool_places,
+    epilogue=True,
+    terms=_terms_places,
+    kernels="window",
+    heavy=True,
+    reads=pooled,
 )
 
 
@@ -166,17 +163,15 @@ def _terms_unpool(asked: Asked) -> Element | Number:
 
 
 register(
-    Operation(
-        name="max_unpool",
-        attrs=Unpool,
-        summary="y[i, c] = the last x[p, c] whose place is the number of i, and 0 without one.",
-        infer=_infer_unpool,
-        gradient=_gradient_unpool,
-        reference=_max_unpool,
-        terms=_terms_unpool,
-        kernels="window",
-        heavy=True,
-    )
+    name="max_unpool",
+    attrs=Unpool,
+    summary="y[i, c] = the last x[p, c] whose place is the number of i, and 0 without one.",
+    infer=_infer_unpool,
+    gradient=_gradient_unpool,
+    reference=_max_unpool,
+    terms=_terms_unpool,
+    kernels="window",
+    heavy=True,
 )
 
 
@@ -210,13 +205,11 @@ def _terms_at_places(asked: Asked) -> Element | Number:
 
 
 register(
-    Operation(
-        name="at_places",
-        summary="x[p, c] = y[i, c] for the position i whose number is place[p, c], 0 beyond y.",
-        infer=_infer_at_places,
-        why_no_gradient="it is part of the gradient of max_unpool, and has none itself",
-        reference=_at_places,
-        terms=_terms_at_places,
-        kernels="window",
-    )
+    name="at_places",
+    summary="x[p, c] = y[i, c] for the position i whose number is place[p, c], 0 beyond y.",
+    infer=_infer_at_places,
+    why_no_gradient="it is part of the gradient of max_unpool, and has none itself",
+    reference=_at_places,
+    terms=_terms_at_places,
+    kernels="window",
 )

@@ -24,17 +24,16 @@ from typing import Any
 import numpy as np
 
 from isoconv.errors import ArgumentError
-from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
-from isoconv.graph.operation import Array, Operation, register
+from isoconv.graph.operation import Array, register
 from isoconv.graph.terms import Asked, Element, Padding, Running, Term
 from isoconv.ops.check import require_batched, require_float, require_unbatched, shape_error
+from isoconv.ops.flow import by_transpose
 from isoconv.ops.winograd_direct import convolution, input_gradient, weight_gradient
 from isoconv.ops.winograd_product import PLACES
 
 __public__ = {"isoconv.ops": ["[A-Z]*"]}
 
-Flows = tuple[int | None, ...]
 Lines = Sequence[Any]
 """Arrays, or terms that stand for their elements."""
 
@@ -149,10 +148,6 @@ def _infer_input(attrs: WinogradPatches, x: TensorSpec) -> TensorSpec:
     return TensorSpec((PLACES, *attrs.tiles, x.shape[-1]), x.dtype)
 
 
-def _gradient_input(b: GraphBuilder, node: int, dv: int) -> Flows:
-    return (b.add("winograd_input_grad", dv, attrs=b[node].attrs),)
-
-
 def _winograd_input(attrs: WinogradPatches, x: Array, *, images: int) -> Array:
     (rows, columns), (top, left) = attrs.tiles, (before for before, _ in attrs.padding)
     (height, width), channels = attrs.sides, x.shape[-1]
@@ -179,16 +174,14 @@ def _terms_winograd_input(asked: Asked) -> Term:
 
 
 register(
-    Operation(
-        name="winograd_input",
-        attrs=WinogradPatches,
-        summary="v = B^T d B for every 4x4 patch d of the padded input, two apart.",
-        infer=_infer_input,
-        gradient=_gradient_input,
-        reference=_winograd_input,
-        terms=_terms_winograd_input,
-        kernels="winograd",
-    )
+    name="winograd_input",
+    attrs=WinogradPatches,
+    summary="v = B^T d B for every 4x4 patch d of the padded input, two apart.",
+    infer=_infer_input,
+    gradient=by_transpose("winograd_input_grad"),
+    reference=_winograd_input,
+    terms=_terms_winograd_input,
+    kernels="winograd",
 )
 
 
@@ -197,10 +190,6 @@ def _infer_input_grad(attrs: WinogradPatches, dv: TensorSpec) -> TensorSpec:
     require_batched("winograd_input_grad", dv=dv)
     _require_components("winograd_input_grad", "dv", attrs.tiles, dv=dv)
     return TensorSpec((*attrs.sides, dv.shape[-1]), dv.dtype)
-
-
-def _gradient_input_grad(b: GraphBuilder, node: int, ddx: int) -> Flows:
-    return (b.add("winograd_input", ddx, attrs=b[node].attrs),)
 
 
 def _winograd_input_grad(attrs: WinogradPatches, dv: Array, *, images: int) -> Array:
@@ -230,18 +219,16 @@ def _terms_winograd_input_grad(asked: Asked) -> Running:
 
 
 register(
-    Operation(
-        name="winograd_input_grad",
-        attrs=WinogradPatches,
-        summary="dx = sum of B dv B^T over the patches, row-major, each where it was taken from.",
-        infer=_infer_input_grad,
-        gradient=_gradient_input_grad,
-        reference=_winograd_input_grad,
-        terms=_terms_winograd_input_grad,
-        epilogue=True,
-        kernels="winograd",
-        stands_for=input_gradient,
-    )
+    name="winograd_input_grad",
+    attrs=WinogradPatches,
+    summary="dx = sum of B dv B^T over the patches, row-major, each where it was taken from.",
+    infer=_infer_input_grad,
+    gradient=by_transpose("winograd_input"),
+    reference=_winograd_input_grad,
+    terms=_terms_winograd_input_grad,
+    epilogue=True,
+    kernels="winograd",
+    stands_for=input_gradient,
 )
 
 
@@ -266,10 +253,6 @@ def _infer_weight(_: None, w: TensorSpec) -> TensorSpec:
     return TensorSpec((PLACES, *w.shape[2:]), w.dtype, batched=False)
 
 
-def _gradient_weight(b: GraphBuilder, _: int, du: int) -> Flows:
-    return (b.add("winograd_weight_grad", du),)
-
-
 def _winograd_weight(_: None, w: Array, *, images: int) -> Array:  # noqa: ARG001
     return np.stack([u for line in _both(_weight_lines, list(w)) for u in line])
 
@@ -281,15 +264,13 @@ def _terms_winograd_weight(asked: Asked) -> Term:
 
 
 register(
-    Operation(
-        name="winograd_weight",
-        summary="u = G g G^T for the 3x3 kernel g of each pair of channels.",
-        infer=_infer_weight,
-        gradient=_gradient_weight,
-        reference=_winograd_weight,
-        terms=_terms_winograd_weight,
-        kernels="winograd",
-    )
+    name="winograd_weight",
+    summary="u = G g G^T for the 3x3 kernel g of each pair of channels.",
+    infer=_infer_weight,
+    gradient=by_transpose("winograd_weight_grad"),
+    reference=_winograd_weight,
+    terms=_terms_winograd_weight,
+    kernels="winograd",
 )
 
 
@@ -300,10 +281,6 @@ def _infer_weight_grad(_: None, du: TensorSpec) -> TensorSpec:
         rule = f"du must have shape ({PLACES}, C, O)"
         raise shape_error("winograd_weight_grad", rule, du=du)
     return TensorSpec((3, 3, *du.shape[1:]), du.dtype, batched=False)
-
-
-def _gradient_weight_grad(b: GraphBuilder, _: int, ddw: int) -> Flows:
-    return (b.add("winograd_weight", ddw),)
 
 
 def _winograd_weight_grad(_: None, du: Array, *, images: int) -> Array:  # noqa: ARG001
@@ -318,16 +295,14 @@ def _terms_winograd_weight_grad(asked: Asked) -> Term:
 
 
 register(
-    Operation(
-        name="winograd_weight_grad",
-        summary="dg = G^T du G for each pair of channels.",
-        infer=_infer_weight_grad,
-        gradient=_gradient_weight_grad,
-        reference=_winograd_weight_grad,
-        terms=_terms_winograd_weight_grad,
-        kernels="winograd",
-        stands_for=weight_gradient,
-    )
+    name="winograd_weight_grad",
+    summary="dg = G^T du G for each pair of channels.",
+    infer=_infer_weight_grad,
+    gradient=by_transpose("winograd_weight"),
+    reference=_winograd_weight_grad,
+    terms=_terms_winograd_weight_grad,
+    kernels="winograd",
+    stands_for=weight_gradient,
 )
 
 
@@ -349,10 +324,6 @@ def _infer_output(attrs: WinogradOutput, m: TensorSpec) -> TensorSpec:
     return TensorSpec((*attrs.sides, m.shape[-1]), m.dtype)
 
 
-def _gradient_output(b: GraphBuilder, node: int, dy: int) -> Flows:
-    return (b.add("winograd_output_grad", dy, attrs=b[node].attrs),)
-
-
 def _winograd_output(attrs: WinogradOutput, m: Array, *, images: int) -> Array:
     (rows, columns), (height, width) = attrs.tiles, attrs.sides
     patch = [[m[:, 4 * i + j] for j in range(4)] for i in range(4)]
@@ -370,18 +341,16 @@ def _terms_winograd_output(asked: Asked) -> Term:
 
 
 register(
-    Operation(
-        name="winograd_output",
-        attrs=WinogradOutput,
-        summary="y = A^T m A, a tile of 2x2 for every patch.",
-        infer=_infer_output,
-        gradient=_gradient_output,
-        reference=_winograd_output,
-        terms=_terms_winograd_output,
-        epilogue=True,
-        kernels="winograd",
-        stands_for=convolution,
-    )
+    name="winograd_output",
+    attrs=WinogradOutput,
+    summary="y = A^T m A, a tile of 2x2 for every patch.",
+    infer=_infer_output,
+    gradient=by_transpose("winograd_output_grad"),
+    reference=_winograd_output,
+    terms=_terms_winograd_output,
+    epilogue=True,
+    kernels="winograd",
+    stands_for=convolution,
 )
 
 
@@ -393,10 +362,6 @@ def _infer_output_grad(attrs: WinogradOutput, dy: TensorSpec) -> TensorSpec:
         raise shape_error("winograd_output_grad", f"dy must have shape ({height}, {width}, O)",
                           dy=dy)  # fmt: skip
     return TensorSpec((PLACES, *attrs.tiles, dy.shape[-1]), dy.dtype)
-
-
-def _gradient_output_grad(b: GraphBuilder, node: int, ddm: int) -> Flows:
-    return (b.add("winograd_output", ddm, attrs=b[node].attrs),)
 
 
 def _winograd_output_grad(attrs: WinogradOutput, dy: Array, *, images: int) -> Array:
@@ -421,14 +386,12 @@ def _terms_winograd_output_grad(asked: Asked) -> Term:
 
 
 register(
-    Operation(
-        name="winograd_output_grad",
-        attrs=WinogradOutput,
-        summary="dm = A dy A^T for every tile of 2x2; dy is zero beyond its sides.",
-        infer=_infer_output_grad,
-        gradient=_gradient_output_grad,
-        reference=_winograd_output_grad,
-        terms=_terms_winograd_output_grad,
-        kernels="winograd",
-    )
+    name="winograd_output_grad",
+    attrs=WinogradOutput,
+    summary="dm = A dy A^T for every tile of 2x2; dy is zero beyond its sides.",
+    infer=_infer_output_grad,
+    gradient=by_transpose("winograd_output"),
+    reference=_winograd_output_grad,
+    terms=_terms_winograd_output_grad,
+    kernels="winograd",
 )

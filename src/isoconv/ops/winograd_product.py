@@ -13,14 +13,12 @@ import numpy as np
 from isoconv.arithmetic.fma import fma
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import TensorSpec
-from isoconv.graph.operation import Array, Operation, register
+from isoconv.graph.operation import Array, Flows, register
 from isoconv.graph.terms import Asked, Chain, Element
 from isoconv.ops.check import require_batched, require_float, require_unbatched, shape_error
 
 PLACES = 16
 """Places in a patch of four by four."""
-
-Flows = tuple[int | None, ...]
 
 
 def _check_product(op: str, components: str, side: int, **specs: TensorSpec) -> None:
@@ -68,16 +66,14 @@ def _terms_product(asked: Asked) -> Chain:
 
 
 register(
-    Operation(
-        name="winograd_product",
-        summary="m[t, p, o] = sum over channels c of v[t, p, c] u[t, c, o].",
-        infer=_infer_product,
-        gradient=_gradient_product,
-        reference=_product,
-        terms=_terms_product,
-        kernels="winograd",
-        multiply_adds=lambda m, v, _: m.size * v.shape[-1],
-    )
+    name="winograd_product",
+    summary="m[t, p, o] = sum over channels c of v[t, p, c] u[t, c, o].",
+    infer=_infer_product,
+    gradient=_gradient_product,
+    reference=_product,
+    terms=_terms_product,
+    kernels="winograd",
+    multiply_adds=lambda m, v, _: m.size * v.shape[-1],
 )
 
 
@@ -110,15 +106,13 @@ def _terms_product_grad_input(asked: Asked) -> Chain:
 
 
 register(
-    Operation(
-        name="winograd_product_grad_input",
-        summary="dv[t, p, c] = sum over output channels o of dm[t, p, o] u[t, c, o].",
-        infer=_infer_product_grad_input,
-        gradient=_gradient_product_grad_input,
-        reference=_product_grad_input,
-        terms=_terms_product_grad_input,
-        kernels="winograd",
-    )
+    name="winograd_product_grad_input",
+    summary="dv[t, p, c] = sum over output channels o of dm[t, p, o] u[t, c, o].",
+    infer=_infer_product_grad_input,
+    gradient=_gradient_product_grad_input,
+    reference=_product_grad_input,
+    terms=_terms_product_grad_input,
+    kernels="winograd",
 )
 
 
@@ -162,13 +156,11 @@ def _terms_product_grad_weight(asked: Asked) -> Chain:
 
 
 register(
-    Operation(
-        name="winograd_product_grad_weight",
-        summary="du[t, c, o] = sum over images n, tiles p of v[n, t, p, c] dm[n, t, p, o].",
-        infer=_infer_product_grad_weight,
-        gradient=_gradient_product_grad_weight,
-        reference=_product_grad_weight,
-        terms=_terms_product_grad_weight,
-        kernels="winograd",
-    )
+    name="winograd_product_grad_weight",
+    summary="du[t, c, o] = sum over images n, tiles p of v[n, t, p, c] dm[n, t, p, o].",
+    infer=_infer_product_grad_weight,
+    gradient=_gradient_product_grad_weight,
+    reference=_product_grad_weight,
+    terms=_terms_product_grad_weight,
+    kernels="winograd",
 )
