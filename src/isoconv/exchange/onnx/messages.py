@@ -6,10 +6,10 @@ only people or training read, and graphs inside nodes, is passed over.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from isoconv.exchange.onnx.wire import Field, message, numbers, raw, sides, single, text, whole
+from isoconv.exchange.onnx import wire
 from isoconv.graph.operation import Array
 
 
@@ -17,93 +17,93 @@ from isoconv.graph.operation import Array
 class Entry:
     """A pair of texts."""
 
-    key: str = ""
-    value: str = ""
+    key: str = wire.once(1, wire.text, "")
+    value: str = wire.once(2, wire.text, "")
 
 
 @dataclass(eq=False, slots=True)
 class Opset:
     """Which version of a set of operators a file is written in; "" is ONNX's own set."""
 
-    domain: str = ""
-    version: int = 0
+    domain: str = wire.once(1, wire.text, "")
+    version: int = wire.once(2, wire.whole, 0)
 
 
 @dataclass(eq=False, slots=True)
 class TensorMessage:
     """An array: its elements stand in the file in one of several ways, or in another file."""
 
-    dims: list[int] = field(default_factory=list)
-    kind: int = 0
-    name: str = ""
-    raw: memoryview | None = None
-    singles: list[Array] = field(default_factory=list)
-    doubles: list[Array] = field(default_factory=list)
-    small: list[Array] = field(default_factory=list)
-    whole: list[Array] = field(default_factory=list)
-    unsigned: list[Array] = field(default_factory=list)
-    texts: list[memoryview] = field(default_factory=list)
-    external: list[Entry] = field(default_factory=list)
-    location: int = 0
+    dims: list[int] = wire.many(1, wire.sides)
+    kind: int = wire.once(2, wire.whole, 0)
+    name: str = wire.once(8, wire.text, "")
+    raw: memoryview | None = wire.once(9, wire.raw)
+    singles: list[Array] = wire.many(4, wire.numbers("<f4"))
+    doubles: list[Array] = wire.many(10, wire.numbers("<f8"))
+    small: list[Array] = wire.many(5, wire.numbers("<i8"))
+    whole: list[Array] = wire.many(7, wire.numbers("<i8"))
+    unsigned: list[Array] = wire.many(11, wire.numbers("<i8"))
+    texts: list[memoryview] = wire.many(6, wire.raw)
+    external: list[Entry] = wire.many(13, wire.message(Entry))
+    location: int = wire.once(14, wire.whole, 0)
 
 
 @dataclass(eq=False, slots=True)
 class AttributeMessage:
     """A setting of a node."""
 
-    name: str = ""
-    kind: int = 0
-    number: float = 0.0
-    count: int = 0
-    text: memoryview = field(default_factory=lambda: memoryview(b""))
-    tensor: TensorMessage | None = None
-    graph: memoryview | None = None
-    numbers: list[Array] = field(default_factory=list)
-    counts: list[Array] = field(default_factory=list)
-    texts: list[memoryview] = field(default_factory=list)
-    reference: str = ""
+    name: str = wire.once(1, wire.text, "")
+    kind: int = wire.once(20, wire.whole, 0)
+    number: float = wire.once(2, wire.single, 0.0)
+    count: int = wire.once(3, wire.whole, 0)
+    text: memoryview = wire.once(4, wire.raw, memoryview(b""))
+    tensor: TensorMessage | None = wire.once(5, wire.message(TensorMessage))
+    graph: memoryview | None = wire.once(6, wire.raw)
+    numbers: list[Array] = wire.many(7, wire.numbers("<f4"))
+    counts: list[Array] = wire.many(8, wire.numbers("<i8"))
+    texts: list[memoryview] = wire.many(9, wire.raw)
+    reference: str = wire.once(21, wire.text, "")
 
 
 @dataclass(eq=False, slots=True)
 class NodeMessage:
     """A use of an operator."""
 
-    inputs: list[str] = field(default_factory=list)
-    outputs: list[str] = field(default_factory=list)
-    name: str = ""
-    operator: str = ""
-    domain: str = ""
-    attributes: list[AttributeMessage] = field(default_factory=list)
+    inputs: list[str] = wire.many(1, wire.text)
+    outputs: list[str] = wire.many(2, wire.text)
+    name: str = wire.once(3, wire.text, "")
+    operator: str = wire.once(4, wire.text, "")
+    domain: str = wire.once(7, wire.text, "")
+    attributes: list[AttributeMessage] = wire.many(5, wire.message(AttributeMessage))
 
 
 @dataclass(eq=False, slots=True)
 class _Side:
-    size: int | None = None
-    name: str = ""
+    size: int | None = wire.once(1, wire.whole)
+    name: str = wire.once(2, wire.text, "")
 
 
 @dataclass(eq=False, slots=True)
 class _Shape:
-    sides: list[_Side] = field(default_factory=list)
+    sides: list[_Side] = wire.many(1, wire.message(_Side))
 
 
 @dataclass(eq=False, slots=True)
 class _TensorType:
-    kind: int = 0
-    shape: _Shape | None = None
+    kind: int = wire.once(1, wire.whole, 0)
+    shape: _Shape | None = wire.once(2, wire.message(_Shape))
 
 
 @dataclass(eq=False, slots=True)
 class _Type:
-    tensor: _TensorType | None = None
+    tensor: _TensorType | None = wire.once(1, wire.message(_TensorType))
 
 
 @dataclass(eq=False, slots=True)
 class ValueMessage:
     """What goes into the graph or comes out of it."""
 
-    name: str = ""
-    type: _Type | None = None
+    name: str = wire.once(1, wire.text, "")
+    type: _Type | None = wire.once(2, wire.message(_Type))
 
     @property
     def kind(self) -> int:
@@ -124,100 +124,25 @@ class ValueMessage:
 class GraphMessage:
     """A graph."""
 
-    nodes: list[NodeMessage] = field(default_factory=list)
-    name: str = ""
-    initializers: list[TensorMessage] = field(default_factory=list)
-    sparse: list[memoryview] = field(default_factory=list)
-    inputs: list[ValueMessage] = field(default_factory=list)
-    outputs: list[ValueMessage] = field(default_factory=list)
+    nodes: list[NodeMessage] = wire.many(1, wire.message(NodeMessage))
+    name: str = wire.once(2, wire.text, "")
+    initializers: list[TensorMessage] = wire.many(5, wire.message(TensorMessage))
+    sparse: list[memoryview] = wire.many(15, wire.raw)
+    inputs: list[ValueMessage] = wire.many(11, wire.message(ValueMessage))
+    outputs: list[ValueMessage] = wire.many(12, wire.message(ValueMessage))
 
 
 @dataclass(eq=False, slots=True)
 class ModelMessage:
     """A whole file."""
 
-    version: int = 0
-    producer: str = ""
-    graph: GraphMessage | None = None
-    opsets: list[Opset] = field(default_factory=list)
-    metadata: list[Entry] = field(default_factory=list)
-    functions: list[memoryview] = field(default_factory=list)
+    version: int = wire.once(1, wire.whole, 0)
+    producer: str = wire.once(2, wire.text, "")
+    graph: GraphMessage | None = wire.once(7, wire.message(GraphMessage))
+    opsets: list[Opset] = wire.many(8, wire.message(Opset))
+    metadata: list[Entry] = wire.many(14, wire.message(Entry))
+    functions: list[memoryview] = wire.many(25, wire.raw)
 
 
-_entry = message(Entry, {1: Field("key", text), 2: Field("value", text)})
-_tensor = message(
-    TensorMessage,
-    {
-        1: Field("dims", sides, many=True),
-        2: Field("kind", whole),
-        4: Field("singles", numbers("<f4"), many=True),
-        5: Field("small", numbers("<i8"), many=True),
-        6: Field("texts", raw, many=True),
-        7: Field("whole", numbers("<i8"), many=True),
-        8: Field("name", text),
-        9: Field("raw", raw),
-        10: Field("doubles", numbers("<f8"), many=True),
-        11: Field("unsigned", numbers("<i8"), many=True),
-        13: Field("external", _entry, many=True),
-        14: Field("location", whole),
-    },
-)
-_attribute = message(
-    AttributeMessage,
-    {
-        1: Field("name", text),
-        2: Field("number", single),
-        3: Field("count", whole),
-        4: Field("text", raw),
-        5: Field("tensor", _tensor),
-        6: Field("graph", raw),
-        7: Field("numbers", numbers("<f4"), many=True),
-        8: Field("counts", numbers("<i8"), many=True),
-        9: Field("texts", raw, many=True),
-        20: Field("kind", whole),
-        21: Field("reference", text),
-    },
-)
-_node = message(
-    NodeMessage,
-    {
-        1: Field("inputs", text, many=True),
-        2: Field("outputs", text, many=True),
-        3: Field("name", text),
-        4: Field("operator", text),
-        5: Field("attributes", _attribute, many=True),
-        7: Field("domain", text),
-    },
-)
-_side = message(_Side, {1: Field("size", whole), 2: Field("name", text)})
-_shape = message(_Shape, {1: Field("sides", _side, many=True)})
-_tensor_type = message(_TensorType, {1: Field("kind", whole), 2: Field("shape", _shape)})
-_value = message(
-    ValueMessage,
-    {1: Field("name", text), 2: Field("type", message(_Type, {1: Field("tensor", _tensor_type)}))},
-)
-_graph = message(
-    GraphMessage,
-    {
-        1: Field("nodes", _node, many=True),
-        2: Field("name", text),
-        5: Field("initializers", _tensor, many=True),
-        11: Field("inputs", _value, many=True),
-        12: Field("outputs", _value, many=True),
-        15: Field("sparse", raw, many=True),
-    },
-)
-_opset = message(Opset, {1: Field("domain", text), 2: Field("version", whole)})
-
-read_model: Any = message(
-    ModelMessage,
-    {
-        1: Field("version", whole),
-        2: Field("producer", text),
-        7: Field("graph", _graph),
-        8: Field("opsets", _opset, many=True),
-        14: Field("metadata", _entry, many=True),
-        25: Field("functions", raw, many=True),
-    },
-)
+read_model: Any = wire.message(ModelMessage)
 """Reads the message of a whole file: ``read_model(Reading(), 2, content, "the file")``."""

@@ -1,4 +1,4 @@
-"""Protocol buffers as they lie in a file: messages by tables of their fields, with bounds.
+"""Protocol buffers as they lie in a file: messages by records of their fields, with bounds.
 
 A message is a row of fields, each a number, a kind and a value
 (https://protobuf.dev/programming-guides/encoding). Bytes of arrays stay where they lie, in the
@@ -8,8 +8,8 @@ content of the file, so that nothing is held twice, and no more fields are read 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
 import numpy as np
@@ -42,43 +42,61 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
-    """A field of a message.
+class _Field:
+    """How a field of a message is read.
 
     Attributes:
-        name: of the attribute that takes it.
+        number: of the field.
         read: makes a value of what stands in the file; see `whole` and the others below.
         many: whether it may stand several times: the attribute is a list then.
     """
 
-    name: str
+    number: int
     read: Callable[[Reading, int, Any, str], Any]
-    many: bool = False
+    many: bool
 
 
-def message(
-    made: Callable[[], Made], fields: Mapping[int, Field]
-) -> Callable[[Reading, int, Any, str], Made]:
+def once(number: int, read: Callable[[Reading, int, Any, str], Any], default: Any = None) -> Any:
+    """An attribute of a message that a field gives, of several the last one.
+
+    Args:
+        number: of the field.
+        read: makes a value of what stands in the file; see `whole` and the others below.
+        default: the value where there is no such field.
+    """
+    return field(default=default, metadata={"field": _Field(number, read, many=False)})
+
+
+def many(number: int, read: Callable[[Reading, int, Any, str], Any]) -> Any:
+    """As `once`, of a field that may stand several times: the attribute is a list."""
+    return field(default_factory=list, metadata={"field": _Field(number, read, many=True)})
+
+
+def message(made: type[Made]) -> Callable[[Reading, int, Any, str], Made]:
     """Reads messages of a kind.
 
     Args:
-        made: makes an empty one, whose lists are empty.
-        fields: by their numbers; what has another number is passed over.
+        made: a record, its attributes made by `once` and `many`; fields of other numbers are passed
+            over.
     """
+    known: dict[int, tuple[str, _Field]] = {
+        each.metadata["field"].number: (each.name, each.metadata["field"])
+        for each in fields(made)  # type: ignore[arg-type]
+    }
 
     def read(reading: Reading, kind: int, value: Any, place: str) -> Made:
         found = made()
         for number, inner, content in _fields(reading, _checked(kind, _BYTES, value, place), place):
-            field = fields.get(number)
-            if field is None:
+            if number not in known:
                 continue
-            item = field.read(reading, inner, content, f"{place}.{field.name}")
-            if not field.many:
-                setattr(found, field.name, item)
+            name, wanted = known[number]
+            item = wanted.read(reading, inner, content, f"{place}.{name}")
+            if not wanted.many:
+                setattr(found, name, item)
             elif isinstance(item, list):
-                getattr(found, field.name).extend(item)
+                getattr(found, name).extend(item)
             else:
-                getattr(found, field.name).append(item)
+                getattr(found, name).append(item)
         return found
 
     return read
