@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import re
 import sys
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -193,21 +195,7 @@ def max_(
       isoconv explain max --values "1,5,4;9,2,1;6,3,2" --kernel 2 --stride 1
       isoconv explain max --input 4x4 --kernel 2
     """
-    from isoconv import symbols
-
-    sheet = symbols.max_pool(
-        rows_of("--values", values),
-        size_of("--kernel", kernel_size),
-        stride=None if stride is None else size_of("--stride", stride),
-        padding=padding_of(padding),
-        dilation=size_of("--dilation", dilation),
-        ceil_mode=ceil_mode,
-        input_size=None if input_size is None else sizes_of("--input", input_size),
-        of=() if animate else lists_of(of),
-        order=order.value,
-        ascii=ascii,
-    )
-    _tell(sheet, animate, at, seconds, form, as_json)
+    _pooling("max_pool", **locals())
 
 
 def average(
@@ -216,7 +204,7 @@ def average(
     stride: PoolStride = None,
     padding: Padding = "0",
     ceil_mode: Ceil = False,
-    count_padding: Annotated[
+    count_include_pad: Annotated[
         bool,
         typer.Option(
             "--count-padding/--skip-padding",
@@ -239,21 +227,7 @@ def average(
       isoconv explain average --values "1,5,4;9,2,1;6,3,2" --kernel 2 --stride 1
       isoconv explain average --input 4x4 --kernel 2
     """
-    from isoconv import symbols
-
-    sheet = symbols.avg_pool(
-        rows_of("--values", values),
-        size_of("--kernel", kernel_size),
-        stride=None if stride is None else size_of("--stride", stride),
-        padding=padding_of(padding),
-        ceil_mode=ceil_mode,
-        count_include_pad=count_padding,
-        input_size=None if input_size is None else sizes_of("--input", input_size),
-        of=() if animate else lists_of(of),
-        order=order.value,
-        ascii=ascii,
-    )
-    _tell(sheet, animate, at, seconds, form, as_json)
+    _pooling("avg_pool", **locals())
 
 
 def global_(
@@ -273,30 +247,42 @@ def global_(
       isoconv explain global --values "1,5,4;9,2,1;6,3,2"
       isoconv explain global --input 2x3 --format latex
     """
-    from isoconv import symbols
-
-    sheet = symbols.global_avg_pool(
-        rows_of("--values", values),
-        input_size=None if input_size is None else sizes_of("--input", input_size),
-        of=() if animate else lists_of(of),
-        ascii=ascii,
-    )
-    _tell(sheet, animate, at, seconds, form, as_json)
+    _pooling("global_avg_pool", **locals())
 
 
 # -- what is printed -------------------------------------------------------------------------
 
 
+_READ: dict[str, Callable[[Any], Any]] = {
+    "input_size": partial(sizes_of, "--input"),
+    "kernel_size": partial(size_of, "--kernel"),
+    "stride": partial(size_of, "--stride"),
+    "padding": padding_of,
+    "dilation": partial(size_of, "--dilation"),
+    "of": lists_of,
+    "order": lambda order: order.value,
+}
+"""Setting → how what is written for it is read; the others are taken as they are."""
+
+
+def _sheet(name: str, animate: Path | None, settings: Mapping[str, Any]) -> Sheet:
+    """What a function of `isoconv.symbols` makes of settings as they are written."""
+    from isoconv import symbols
+
+    read = {
+        setting: _READ[setting](value) if setting in _READ and value is not None else value
+        for setting, value in settings.items()
+    }
+    if animate:
+        # What a picture shows need not be written out, and may be too much for that.
+        read["of"] = ()
+    sheet: Sheet = getattr(symbols, name)(**read)
+    return sheet
+
+
 def _convolution(
     name: str,
     *,
-    input_size: str,
-    kernel_size: str,
-    stride: str,
-    padding: str,
-    dilation: str,
-    of: str,
-    order: Order,
     values: str | None,
     weights: str | None,
     animate: Path | None,
@@ -304,27 +290,32 @@ def _convolution(
     seconds: float,
     form: Format,
     as_json: bool,
-    **plain: Any,
+    **settings: Any,
 ) -> None:
     """Write a convolution of this name of `isoconv.symbols` out, or draw it."""
-    from isoconv import symbols
-
-    sheet = getattr(symbols, name)(
-        sizes_of("--input", input_size),
-        size_of("--kernel", kernel_size),
-        stride=size_of("--stride", stride),
-        padding=padding_of(padding),
-        dilation=size_of("--dilation", dilation),
-        of=() if animate else lists_of(of),
-        order=order.value,
-        **plain,
-    )
+    sheet = _sheet(name, animate, settings)
     image, kernel = _image(values, sheet), _kernel(weights, sheet)
     if animate is None:
         from isoconv.explain.symbols_numbers import with_numbers
 
         sheet = with_numbers(sheet, image, kernel)
     _tell(sheet, animate, at, seconds, form, as_json, image, kernel)
+
+
+def _pooling(
+    name: str,
+    *,
+    values: str | None,
+    animate: Path | None,
+    at: str | None,
+    seconds: float,
+    form: Format,
+    as_json: bool,
+    **settings: Any,
+) -> None:
+    """Write a pooling of this name of `isoconv.symbols` out, or draw it."""
+    sheet = _sheet(name, animate, {"values": rows_of("--values", values), **settings})
+    _tell(sheet, animate, at, seconds, form, as_json)
 
 
 def _tell(

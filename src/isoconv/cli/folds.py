@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isoconv.cli.errors import note
@@ -14,7 +13,7 @@ from isoconv.wording import called
 if TYPE_CHECKING:
     from isoconv.cluster.settings import Cluster
     from isoconv.data import Splits
-    from isoconv.train import CrossValidation, EarlyStopping, Trainer
+    from isoconv.train import CrossValidation, Trainer
 
 
 def check_folds(
@@ -58,55 +57,21 @@ def tell_of_parts(splits: Splits, what: str) -> None:
         note(f"the test part, {len(splits.test):,} images, is left alone")
 
 
-def train_folds(
-    trainer: Trainer,
-    data: str,
-    splits: Splits,
-    folder: Path,
-    *,
-    folds: int,
-    seed: int,
-    validation: float,
-    epochs: int | None,
-    stopping: EarlyStopping | None,
-    workers: int,
-    cluster: Cluster | None,
-    as_json: bool,
-) -> None:
+def train_folds(trainer: Trainer, splits: Splits, as_json: bool, **settings: Any) -> None:
     """Train a run for each fold and show what came of them.
 
     Args:
         trainer: how to train.
-        data: as a person names it.
-        splits: its own parts, of which the training part is dealt out.
-        folder: for the runs.
-        folds: how many.
-        seed: by which samples are dealt out.
-        validation: fraction to hold out of each training part.
-        epochs: of each run, or None.
-        stopping: when a run is to end before, or None.
-        workers: how many processes.
-        cluster: whose workers train in their place, or None.
+        splits: the data's own parts, of which the training part is dealt out.
         as_json: whether the result is printed as JSON.
+        **settings: of `isoconv.cross_validate`.
     """
-    from isoconv.cli.runs import run_facts
     from isoconv.train import cross_validate
 
+    folder, folds = settings["out"], settings["folds"]
     tell_of_parts(splits, f"{folds} folds; runs {printable(folder / 'fold-1')} …")
     with json_alone(), called(seed="--split-seed"):
-        found = cross_validate(
-            trainer,
-            splits,
-            folds,
-            seed=seed,
-            validation=validation if splits.validation is None else 0.0,
-            epochs=epochs,
-            early_stopping=stopping,
-            out=folder,
-            workers=workers,
-            cluster=cluster,
-            facts=run_facts(data),
-        )
+        found = cross_validate(trainer, splits, **settings)
     titles, rows = found.table()
     print_table(titles, rows, range(1, len(titles)))
     say(f"runs {printable(folder / 'fold-1')} … {printable(folder / f'fold-{folds}')}")

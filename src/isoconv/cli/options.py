@@ -36,6 +36,10 @@ DataSource = Annotated[
         autocompletion=complete.data_sources,
     ),
 ]
+MovedData = Annotated[
+    str | None,
+    typer.Option(help="Where the data are now, if not where they were.", show_default=False),
+]
 ModelPath = Annotated[
     Path,
     typer.Argument(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from isoconv.cli.options import AsJson, Best, RunPath, TargetName, Threads
+from isoconv.cli.options import AsJson, Best, MovedData, RunPath, TargetName, Threads
 from isoconv.cli.table import print_json, say
 from isoconv.printable import printable
 
@@ -17,10 +17,7 @@ if TYPE_CHECKING:
 
 def report(
     run: RunPath,
-    data: Annotated[
-        str | None,
-        typer.Option(help="Where the data are now, if not where they were.", show_default=False),
-    ] = None,
+    data: MovedData = None,
     best: Best = False,
     layers: Annotated[
         list[str] | None,

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from isoconv.cli.options import AsJson, Report, RunPath, UseCache, takes_settings
+from isoconv.cli.options import AsJson, MovedData, Report, RunPath, UseCache, takes_settings
 from isoconv.cli.table import json_alone, print_json, progress, say
 from isoconv.printable import printable
 
@@ -16,10 +16,7 @@ _SETTINGS = ("threads", "save_every", "target", "executor")
 @takes_settings(*_SETTINGS)
 def resume(
     run: RunPath,
-    data: Annotated[
-        str | None,
-        typer.Option(help="Where the data are now, if not where they were.", show_default=False),
-    ] = None,
+    data: MovedData = None,
     epochs: Annotated[
         int | None,
         typer.Option(

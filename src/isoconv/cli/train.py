@@ -171,14 +171,15 @@ def train(
             tell_skipped(splits.skipped, first / "fold-1" / "skipped.csv")
             chosen = validation > 0 or splits.validation is not None
             options: dict[str, Any] = {
-                "folds": folds, "seed": split_seed, "validation": validation, "epochs": epochs,
-                "stopping": _stopping(patience, splits, chosen, given["loss"]),
-                "workers": workers or 1, "cluster": cluster, "as_json": as_json,
+                "folds": folds, "seed": split_seed, "epochs": epochs,
+                "validation": validation if splits.validation is None else 0.0,
+                "early_stopping": _stopping(patience, splits, chosen, given["loss"]),
+                "out": place, "workers": workers or 1, "cluster": cluster, "facts": run_facts(data),
             }  # fmt: skip
             if over:
-                search(trainer, data, splits, place, over, **options)
+                search(trainer, splits, over, as_json, **options)
             else:
-                train_folds(trainer, data, splits, place, **options)
+                train_folds(trainer, splits, as_json, **options)
         return
 
     class Announcement(Callback):

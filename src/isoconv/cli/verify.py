@@ -12,7 +12,7 @@ import typer
 
 from isoconv.cli.errors import DIFFERENT
 from isoconv.cli.on_cluster import ClusterAddress, cluster_at
-from isoconv.cli.options import AsJson, RunPath, TargetName, Threads
+from isoconv.cli.options import AsJson, MovedData, RunPath, TargetName, Threads
 from isoconv.cli.table import json_alone, print_json, reading_progress, say
 from isoconv.errors import ArgumentError, CheckpointError
 
@@ -22,10 +22,7 @@ if TYPE_CHECKING:
 
 def verify(
     run: RunPath,
-    data: Annotated[
-        str | None,
-        typer.Option(help="Where the data are now, if not where they were.", show_default=False),
-    ] = None,
+    data: MovedData = None,
     epochs: Annotated[
         str | None,
         typer.Option(
