@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from isoconv.checks import LARGEST_SINGLE, check_choice, check_number
 from isoconv.errors import ShapeError
+from isoconv.nn.alike import like
 from isoconv.nn.module import Module
 from isoconv.nn.settings import added
 from isoconv.nn.shaping import slice_channels
@@ -44,28 +45,19 @@ def leaky_relu(x: Tensor, slope: float = 0.01) -> Tensor:
     return apply("leaky_relu", x=x, attrs=LeakyRelu(float(check_number("slope", slope))))
 
 
+@like(relu)
 def sigmoid(x: Tensor) -> Tensor:
-    """``1 / (1 + exp(-x))``.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> sigmoid(Trace().images((4, 4, 2))).shape
-        (4, 4, 2)
-    """
+    """``1 / (1 + exp(-x))``."""
     return apply("sigmoid", x=x)
 
 
+@like(relu)
 def tanh(x: Tensor) -> Tensor:
-    """``(exp(x) - exp(-x)) / (exp(x) + exp(-x))``.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> tanh(Trace().images((4, 4, 2))).shape
-        (4, 4, 2)
-    """
+    """``(exp(x) - exp(-x)) / (exp(x) + exp(-x))``."""
     return apply("tanh", x=x)
 
 
+@like(relu)
 def gelu(x: Tensor, approximate: str = "none") -> Tensor:
     """``x/2 · (1 + erf(x / √2))``. Hendrycks and Gimpel 2016, "Gaussian error linear units".
 
@@ -76,24 +68,14 @@ def gelu(x: Tensor, approximate: str = "none") -> Tensor:
 
     Raises:
         ArgumentError: an approximation that there is not.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> gelu(Trace().images((4, 4, 2))).shape
-        (4, 4, 2)
     """
     check_choice("approximate", approximate, ("none", "tanh"))
     return apply("gelu_tanh" if approximate == "tanh" else "gelu", x=x)
 
 
+@like(relu)
 def silu(x: Tensor) -> Tensor:
-    """``x · sigmoid(x)``. Elfwing et al. 2017, "Sigmoid-weighted linear units".
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> silu(Trace().images((4, 4, 2))).shape
-        (4, 4, 2)
-    """
+    """``x · sigmoid(x)``. Elfwing et al. 2017, "Sigmoid-weighted linear units"."""
     return apply("silu", x=x)
 
 
@@ -139,19 +121,12 @@ def softmax(x: Tensor) -> Tensor:
     return apply("softmax", x=x)
 
 
+@like(softmax)
 def log_softmax(x: Tensor) -> Tensor:
     """``x_k - log Σ_j exp(x_j)`` over the last axis; the largest is subtracted first.
 
-    Args:
-        x: ``(..., K)``.
-
     Returns:
         The same shape.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> log_softmax(Trace().images((10,))).shape
-        (10,)
     """
     return apply("log_softmax", x=x)
 
@@ -181,18 +156,13 @@ class ReLU(Module):
         return relu(x)
 
 
+@like(ReLU)
 @dataclass(eq=False, repr=False)
 class LeakyReLU(Module):
     """`leaky_relu` as a layer: ``x`` where x > 0, else ``slope · x``.
 
     Args:
         slope: factor below zero, a finite number of float32.
-
-    Input shape:
-        ``(...)``, any shape, float32.
-
-    Output shape:
-        ``(...)``, the same.
 
     Source:
         Maas et al. 2013, "Rectifier nonlinearities improve neural network acoustic models".
@@ -218,14 +188,9 @@ class LeakyReLU(Module):
         return leaky_relu(x, self.slope)
 
 
+@like(ReLU)
 class Sigmoid(Module):
     """`sigmoid` as a layer: ``1 / (1 + exp(-x))``.
-
-    Input shape:
-        ``(...)``, any shape, float32.
-
-    Output shape:
-        ``(...)``, the same.
 
     Source:
         Rumelhart et al. 1986, "Learning representations by back-propagating errors".
@@ -243,14 +208,9 @@ class Sigmoid(Module):
         return sigmoid(x)
 
 
+@like(ReLU)
 class Tanh(Module):
     """`tanh` as a layer: ``(exp(x) - exp(-x)) / (exp(x) + exp(-x))``.
-
-    Input shape:
-        ``(...)``, any shape, float32.
-
-    Output shape:
-        ``(...)``, the same.
 
     Source:
         LeCun et al. 1998, "Efficient BackProp", without its scaling.
@@ -268,6 +228,7 @@ class Tanh(Module):
         return tanh(x)
 
 
+@like(ReLU)
 @dataclass(eq=False, repr=False)
 class GELU(Module):
     """`gelu` as a layer: ``x/2 · (1 + erf(x / √2))``.
@@ -275,12 +236,6 @@ class GELU(Module):
     Args:
         approximate: ``"tanh"`` for ``x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³)))``, ``"none"`` for
             the function itself.
-
-    Input shape:
-        ``(...)``, any shape, float32.
-
-    Output shape:
-        ``(...)``, the same.
 
     Source:
         Hendrycks and Gimpel 2016, "Gaussian error linear units (GELUs)".
@@ -303,14 +258,9 @@ class GELU(Module):
         return gelu(x, self.approximate)
 
 
+@like(ReLU)
 class SiLU(Module):
     """`silu` as a layer: ``x · sigmoid(x)``.
-
-    Input shape:
-        ``(...)``, any shape, float32.
-
-    Output shape:
-        ``(...)``, the same.
 
     Source:
         Elfwing et al. 2017, "Sigmoid-weighted linear units for neural network function

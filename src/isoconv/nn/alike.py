@@ -1,4 +1,4 @@
-"""Documentation that functions and layers of a kind have alike: written once, read under each."""
+"""What functions and layers of a kind have alike: written once, read and called under each."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 from textwrap import dedent, indent
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 _Documented = TypeVar("_Documented", bound=Callable[..., Any])
+_Taken = ParamSpec("_Taken")
+_Given = TypeVar("_Given")
 
 _SECTIONS = ("Args", "Input shape", "Output shape", "Returns", "Source", "Raises", "Example")
 """In the order in which they stand."""
@@ -75,6 +77,51 @@ def like(other: Callable[..., Any], rank: int = 2) -> Callable[[_Documented], _D
         return value
 
     return documented
+
+
+def ranked(
+    rank: int, other: Callable[_Taken, _Given], general: Callable[..., _Given]
+) -> Callable[[Callable[[], None]], Callable[_Taken, _Given]]:
+    """A decorator: a function that takes what its namesake along other axes takes.
+
+    As `dataclass` does with a constructor, it makes the function: with the other one's signature,
+    and ``general(rank, …)`` of all arguments as its result. Name and documentation are those of
+    what is decorated, which takes nothing.
+
+    Args:
+        rank: how many spatial axes it has.
+        other: the function along other axes.
+        general: of the number of axes and all arguments, in their order.
+
+    Example:
+        >>> def area2d(side, scale=1):
+        ...     return scale * side**2
+        >>> @ranked(3, area2d, lambda rank, side, scale: scale * side**rank)
+        ... def area3d():
+        ...     '''Of a cube.'''
+        >>> area3d(2), area3d(2, scale=10)
+        (8, 80)
+    """
+
+    def made(named: Callable[[], None]) -> Callable[_Taken, _Given]:
+        name, taken = named.__name__, ", ".join(_arguments(other))
+        source = f"""
+def make(general):
+    def {name}({taken}):
+        return general({rank}, {taken})
+    return {name}
+"""
+        found: dict[str, Any] = {}
+        exec(source, named.__globals__, found)  # noqa: S102 - of the other's parameters' names alone
+        function = found["make"](general)
+        for each in ("__defaults__", "__kwdefaults__", "__annotations__"):
+            setattr(function, each, getattr(other, each))
+        function.__qualname__, function.__doc__ = named.__qualname__, named.__doc__
+        # Where its text is looked for, and what is not to be asked for its parameters.
+        function.__wrapped__, function.__signature__ = named, inspect.signature(other)
+        return function  # type: ignore[no-any-return]
+
+    return made
 
 
 @lru_cache

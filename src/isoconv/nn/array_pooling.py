@@ -6,8 +6,8 @@ from numpy.typing import ArrayLike
 
 from isoconv.graph.operation import Array
 from isoconv.nn import functional
-from isoconv.nn.alike import like
-from isoconv.nn.arrays import on_arrays
+from isoconv.nn.alike import like, ranked
+from isoconv.nn.arrays import along, on_arrays
 from isoconv.nn.settings import PaddingSetting, PerAxis
 
 __public__ = {"isoconv": ["*"]}
@@ -58,14 +58,8 @@ def max_pool2d(
 
 
 @like(max_pool2d, rank=1)
-def max_pool1d(
-    x: ArrayLike,
-    kernel_size: PerAxis,
-    stride: PerAxis | None = None,
-    padding: PaddingSetting = 0,
-    dilation: PerAxis = 1,
-    ceil_mode: bool = False,
-) -> Array:
+@ranked(1, max_pool2d, along("max_pool"))
+def max_pool1d() -> None:
     """The largest value of each window of arrays, along one axis.
 
     Padding never wins. The first of equal values in row-major order takes the gradient; NaN wins
@@ -78,18 +72,11 @@ def max_pool1d(
         >>> ic.max_pool1d(x, 2)[0, :, 0]
         array([5., 4.], dtype=float32)
     """
-    return on_arrays(functional.max_pool1d, locals())
 
 
 @like(max_pool2d, rank=3)
-def max_pool3d(
-    x: ArrayLike,
-    kernel_size: PerAxis,
-    stride: PerAxis | None = None,
-    padding: PaddingSetting = 0,
-    dilation: PerAxis = 1,
-    ceil_mode: bool = False,
-) -> Array:
+@ranked(3, max_pool2d, along("max_pool"))
+def max_pool3d() -> None:
     """The largest value of each window of arrays, along three axes.
 
     Padding never wins. The first of equal values in row-major order takes the gradient; NaN wins
@@ -102,9 +89,9 @@ def max_pool3d(
         >>> ic.max_pool3d(x, 2).reshape(-1)
         array([7.], dtype=float32)
     """
-    return on_arrays(functional.max_pool3d, locals())
 
 
+@like(max_pool2d)
 def avg_pool2d(
     x: ArrayLike,
     kernel_size: PerAxis,
@@ -126,18 +113,6 @@ def avg_pool2d(
             input alone (False).
         dilation: distance D between the window's elements.
 
-    Input shape:
-        x: ``(N, H, W, C)``, float32 or float64.
-
-    Output shape:
-        ``(N, H', W', C)`` of the dtype of x,
-        ``H' = floor((H + 2P - D·(K - 1) - 1) / S) + 1``, rounded up with ``ceil_mode``.
-
-    Raises:
-        ShapeError: another rank, or a window larger than the padded input.
-        ArgumentError: a setting outside its allowed values.
-        DTypeError: an array of other numbers than float32 or float64.
-
     Example:
         >>> import numpy as np
         >>> import isoconv as ic
@@ -150,15 +125,8 @@ def avg_pool2d(
 
 
 @like(avg_pool2d, rank=1)
-def avg_pool1d(
-    x: ArrayLike,
-    kernel_size: PerAxis,
-    stride: PerAxis | None = None,
-    padding: PaddingSetting = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    dilation: PerAxis = 1,
-) -> Array:
+@ranked(1, avg_pool2d, along("avg_pool"))
+def avg_pool1d() -> None:
     """The average of each window of arrays, along one axis.
 
     Example:
@@ -168,19 +136,11 @@ def avg_pool1d(
         >>> ic.avg_pool1d(x, 2)[0, :, 0]
         array([3., 3.], dtype=float32)
     """
-    return on_arrays(functional.avg_pool1d, locals())
 
 
 @like(avg_pool2d, rank=3)
-def avg_pool3d(
-    x: ArrayLike,
-    kernel_size: PerAxis,
-    stride: PerAxis | None = None,
-    padding: PaddingSetting = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    dilation: PerAxis = 1,
-) -> Array:
+@ranked(3, avg_pool2d, along("avg_pool"))
+def avg_pool3d() -> None:
     """The average of each window of arrays, along three axes.
 
     Example:
@@ -190,7 +150,6 @@ def avg_pool3d(
         >>> ic.avg_pool3d(x, 2).reshape(-1)
         array([3.5], dtype=float32)
     """
-    return on_arrays(functional.avg_pool3d, locals())
 
 
 def global_avg_pool(x: ArrayLike) -> Array:

@@ -6,6 +6,7 @@ from numpy.typing import ArrayLike
 
 from isoconv.graph.operation import Array
 from isoconv.nn import functional
+from isoconv.nn.alike import like
 from isoconv.nn.arrays import on_arrays
 from isoconv.nn.resizing import Mode, Policy, Region, Scale, UpsampleMode
 from isoconv.nn.settings import Axes, PerAxis
@@ -72,6 +73,7 @@ def resize(
     return on_arrays(functional.resize, locals())
 
 
+@like(resize)
 def upsample(
     x: ArrayLike,
     size: PerAxis | None = None,
@@ -87,12 +89,6 @@ def upsample(
         scale_factor: how much larger the result is, one number or one per axis.
         mode: "nearest", "nearest-exact", "linear" ("bilinear", "trilinear"), "cubic" ("bicubic").
         align_corners: the first and last places of x and result lie upon each other.
-
-    Input shape:
-        x: ``(N, spatial..., C)``, float32 or float64.
-
-    Output shape:
-        ``(N, sides..., C)`` of the dtype of x.
 
     Raises:
         ArgumentError: size and factor, or neither; a setting outside its allowed values.

@@ -6,8 +6,8 @@ from numpy.typing import ArrayLike
 
 from isoconv.graph.operation import Array
 from isoconv.nn import functional
-from isoconv.nn.alike import like
-from isoconv.nn.arrays import on_arrays
+from isoconv.nn.alike import like, ranked
+from isoconv.nn.arrays import along, on_arrays
 from isoconv.nn.settings import PaddingMode, PaddingSetting, PerAxis
 
 __public__ = {"isoconv": ["*"]}
@@ -75,18 +75,8 @@ def conv_transpose2d(
 
 
 @like(conv_transpose2d, rank=1)
-def conv_transpose1d(
-    x: ArrayLike,
-    weight: ArrayLike,
-    bias: ArrayLike | None = None,
-    stride: PerAxis = 1,
-    padding: PaddingSetting = 0,
-    output_padding: PerAxis = 0,
-    dilation: PerAxis = 1,
-    groups: int = 1,
-    flip: bool = False,
-    padding_mode: PaddingMode = "zeros",
-) -> Array:
+@ranked(1, conv_transpose2d, along("conv_transpose"))
+def conv_transpose1d() -> None:
     """Transposed convolution of arrays along one axis; see `conv_transpose2d` for the formula.
 
     Example:
@@ -96,22 +86,11 @@ def conv_transpose1d(
         >>> ic.conv_transpose1d(x, kernel)[0, :, 0]
         array([1., 2., 2., 1.], dtype=float32)
     """
-    return on_arrays(functional.conv_transpose1d, locals())
 
 
 @like(conv_transpose2d, rank=3)
-def conv_transpose3d(
-    x: ArrayLike,
-    weight: ArrayLike,
-    bias: ArrayLike | None = None,
-    stride: PerAxis = 1,
-    padding: PaddingSetting = 0,
-    output_padding: PerAxis = 0,
-    dilation: PerAxis = 1,
-    groups: int = 1,
-    flip: bool = False,
-    padding_mode: PaddingMode = "zeros",
-) -> Array:
+@ranked(3, conv_transpose2d, along("conv_transpose"))
+def conv_transpose3d() -> None:
     """Transposed convolution of arrays along three axes; see `conv_transpose2d` for the formula.
 
     Example:
@@ -121,4 +100,3 @@ def conv_transpose3d(
         >>> ic.conv_transpose3d(x, kernel, stride=2).shape
         (1, 4, 4, 4, 3)
     """
-    return on_arrays(functional.conv_transpose3d, locals())

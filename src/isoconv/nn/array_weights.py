@@ -6,8 +6,8 @@ from numpy.typing import ArrayLike
 
 from isoconv.graph.operation import Array
 from isoconv.nn import functional
-from isoconv.nn.alike import like
-from isoconv.nn.arrays import on_arrays
+from isoconv.nn.alike import like, ranked
+from isoconv.nn.arrays import along, on_arrays
 from isoconv.nn.convolution import Algorithm
 from isoconv.nn.settings import PaddingMode, PaddingSetting, PerAxis
 
@@ -103,17 +103,8 @@ def conv1d(
 
 
 @like(conv2d, rank=3)
-def conv3d(
-    x: ArrayLike,
-    weight: ArrayLike,
-    bias: ArrayLike | None = None,
-    stride: PerAxis = 1,
-    padding: PaddingSetting = 0,
-    dilation: PerAxis = 1,
-    groups: int = 1,
-    flip: bool = False,
-    padding_mode: PaddingMode = "zeros",
-) -> Array:
+@ranked(3, conv1d, along("conv"))
+def conv3d() -> None:
     """Convolution of arrays along depth, height and width; see `conv2d` for the formula.
 
     Example:
@@ -124,7 +115,6 @@ def conv3d(
         >>> y.shape, float(y[0, 0, 0, 0, 0])
         ((1, 2, 2, 2, 2), 27.0)
     """
-    return on_arrays(functional.conv3d, locals())
 
 
 def linear(x: ArrayLike, weight: ArrayLike, bias: ArrayLike | None = None) -> Array:

@@ -48,6 +48,15 @@ def on_arrays(function: Callable[..., Tensor], given: Mapping[str, Any]) -> Arra
     return _compute(function, (), given, None)[0]
 
 
+def along(kind: str) -> Callable[..., Array]:
+    """What computes ``nn.functional.<kind><rank>d`` for arrays: of the rank and all arguments."""
+
+    def computed(rank: int, *given: Any) -> Array:
+        return _compute(getattr(functional, f"{kind}{rank}d"), given, {}, None)[0]
+
+    return computed
+
+
 def gradients(
     function: Function, grad_output: ArrayLike, *arrays: ArrayLike, **settings: Any
 ) -> tuple[Array, ...]:

@@ -21,7 +21,7 @@ from typing import ClassVar, Literal, cast, get_args
 
 from isoconv.checks import LARGEST, check_choice, check_count, check_flag
 from isoconv.errors import ArgumentError, ShapeError
-from isoconv.nn.alike import like
+from isoconv.nn.alike import like, ranked
 from isoconv.nn.module import Module
 from isoconv.nn.padding import PadMode, pad
 from isoconv.nn.settings import (
@@ -56,8 +56,8 @@ def _convolve(
     dilation: PerAxis,
     groups: int,
     flip: bool,
-    algorithm: str = "direct",
     padding_mode: str = "zeros",
+    algorithm: str = "direct",
 ) -> Tensor:
     name = f"conv{rank}d"
     check_rank(name, rank, x)
@@ -170,7 +170,7 @@ def conv2d(
         (28, 28, 8)
     """
     return _convolve(
-        2, x, weight, bias, stride, padding, dilation, groups, flip, algorithm, padding_mode
+        2, x, weight, bias, stride, padding, dilation, groups, flip, padding_mode, algorithm
     )
 
 
@@ -194,23 +194,12 @@ def conv1d(
         >>> conv1d(x, x.trace.input("parameter", "w", (5, 2, 8))).shape
         (96, 8)
     """
-    return _convolve(
-        1, x, weight, bias, stride, padding, dilation, groups, flip, padding_mode=padding_mode
-    )
+    return _convolve(1, x, weight, bias, stride, padding, dilation, groups, flip, padding_mode)
 
 
 @like(conv2d, rank=3)
-def conv3d(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: PerAxis = 1,
-    padding: PaddingSetting = 0,
-    dilation: PerAxis = 1,
-    groups: int = 1,
-    flip: bool = False,
-    padding_mode: PaddingMode = "zeros",
-) -> Tensor:
+@ranked(3, conv1d, _convolve)
+def conv3d() -> None:
     """Convolution along depth, height and width; see `conv2d` for all but the shapes.
 
     Example:
@@ -219,9 +208,6 @@ def conv3d(
         >>> conv3d(x, x.trace.input("parameter", "w", (3, 3, 3, 1, 4)), stride=2).shape
         (3, 3, 3, 4)
     """
-    return _convolve(
-        3, x, weight, bias, stride, padding, dilation, groups, flip, padding_mode=padding_mode
-    )
 
 
 @dataclass(eq=False, repr=False)
@@ -252,7 +238,7 @@ class _Conv(Module):
         bias = learned_bias(self, x, filters, self.bias)
         return _convolve(
             self.rank, x, weight, bias, self.stride, self.padding, self.dilation, groups, self.flip,
-            self._algorithm(), self.padding_mode,
+            self.padding_mode, self._algorithm(),
         )  # fmt: skip
 
     def _algorithm(self) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 from isoconv.arithmetic.philox import Purpose
 from isoconv.checks import check_number, plain, refusal
 from isoconv.errors import ShapeError
 from isoconv.nn.adaptive_pooling import Windows, laid_out, maximum_of
-from isoconv.nn.alike import like
+from isoconv.nn.alike import like, ranked
 from isoconv.nn.module import Module
 from isoconv.nn.settings import PerAxis, check_rank, per_axis
 from isoconv.nn.tensor import Tensor, apply
@@ -87,14 +87,16 @@ def _asked(
     return _Asked(x, FractionalWindow(kernel, sizes), None if draws else offsets)
 
 
-def _pooled(asked: _Asked) -> Tensor:
+def _pooled(rank: int, *given: Any) -> Tensor:
+    asked = _asked(f"fractional_max_pool{rank}d", rank, *given)
     if asked.offsets is None:
         offsets = asked.drawn()
         return apply("fractional_max_pool", x=asked.x, offsets=offsets, attrs=asked.window)
     return maximum_of(asked.x, asked.axes())
 
 
-def _with_indices(asked: _Asked) -> tuple[Tensor, Tensor]:
+def _with_indices(rank: int, *given: Any) -> tuple[Tensor, Tensor]:
+    asked = _asked(f"fractional_max_pool{rank}d_with_indices", rank, *given)
     x, window = asked.x, asked.window
     if asked.offsets is None:
         offsets = asked.drawn()
@@ -102,7 +104,7 @@ def _with_indices(asked: _Asked) -> tuple[Tensor, Tensor]:
             apply("fractional_max_pool", x=x, offsets=offsets, attrs=window),
             apply("fractional_max_pool_places", x=x, offsets=offsets, attrs=window),
         )
-    axes, rank = asked.axes(), len(window.kernel)
+    axes = asked.axes()
     ones, nothing = (1,) * rank, ((0, 0),) * rank
     # The numbers of all places, laid out as the values are; the winner's is picked from them.
     numbers = apply("max_pool_places", x=x, attrs=WindowGeometry(ones, ones, nothing, ones))
@@ -158,18 +160,12 @@ def fractional_max_pool2d(
         >>> fractional_max_pool2d(Trace().images((28, 28, 8)), 2, output_ratio=0.7).shape
         (19, 19, 8)
     """
-    kind = "fractional_max_pool2d"
-    return _pooled(_asked(kind, 2, x, kernel_size, output_size, output_ratio, offset))
+    return _pooled(2, x, kernel_size, output_size, output_ratio, offset)
 
 
 @like(fractional_max_pool2d, rank=3)
-def fractional_max_pool3d(
-    x: Tensor,
-    kernel_size: PerAxis,
-    output_size: PerAxis | None = None,
-    output_ratio: float | tuple[float, ...] | None = None,
-    offset: Offset = "random",
-) -> Tensor:
+@ranked(3, fractional_max_pool2d, _pooled)
+def fractional_max_pool3d() -> None:
     """Maxima of windows at steps between whole numbers; see `fractional_max_pool2d`.
 
     Example:
@@ -177,8 +173,6 @@ def fractional_max_pool3d(
         >>> fractional_max_pool3d(Trace().images((8, 9, 9, 2)), 2, 5).shape
         (5, 5, 5, 2)
     """
-    kind = "fractional_max_pool3d"
-    return _pooled(_asked(kind, 3, x, kernel_size, output_size, output_ratio, offset))
 
 
 def fractional_max_pool2d_with_indices(
@@ -213,18 +207,12 @@ def fractional_max_pool2d_with_indices(
         >>> [t.shape for t in fractional_max_pool2d_with_indices(x, 2, 19)]
         [(19, 19, 8), (19, 19, 8)]
     """
-    kind = "fractional_max_pool2d_with_indices"
-    return _with_indices(_asked(kind, 2, x, kernel_size, output_size, output_ratio, offset))
+    return _with_indices(2, x, kernel_size, output_size, output_ratio, offset)
 
 
 @like(fractional_max_pool2d_with_indices, rank=3)
-def fractional_max_pool3d_with_indices(
-    x: Tensor,
-    kernel_size: PerAxis,
-    output_size: PerAxis | None = None,
-    output_ratio: float | tuple[float, ...] | None = None,
-    offset: Offset = "random",
-) -> tuple[Tensor, Tensor]:
+@ranked(3, fractional_max_pool2d_with_indices, _with_indices)
+def fractional_max_pool3d_with_indices() -> None:
     """The maxima of one draw and their places; see `fractional_max_pool2d_with_indices`.
 
     Example:
@@ -233,8 +221,6 @@ def fractional_max_pool3d_with_indices(
         >>> [t.shape for t in fractional_max_pool3d_with_indices(x, 2, 5)]
         [(5, 5, 5, 2), (5, 5, 5, 2)]
     """
-    kind = "fractional_max_pool3d_with_indices"
-    return _with_indices(_asked(kind, 3, x, kernel_size, output_size, output_ratio, offset))
 
 
 @dataclass(eq=False, repr=False)
@@ -249,8 +235,7 @@ class _FractionalMaxPool(Module):
     def forward(self, x: Tensor) -> Tensor:
         """``(spatial..., C)`` to ``(output_size..., C)``."""
         sizes = self.kernel_size, self.output_size, self.output_ratio
-        kind = f"fractional_max_pool{self.rank}d"
-        return _pooled(_asked(kind, self.rank, x, *sizes, self.offset))
+        return _pooled(self.rank, x, *sizes, self.offset)
 
 
 class FractionalMaxPool2d(_FractionalMaxPool):

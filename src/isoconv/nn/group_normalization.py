@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from isoconv.checks import LARGEST, check_count, check_flag, check_number, refusal
+from isoconv.nn.alike import like
 from isoconv.nn.module import Module
 from isoconv.nn.normalization import last_axes
 from isoconv.nn.reduction import mean
@@ -68,6 +69,7 @@ def _group_mean(x: Tensor, groups: int) -> Tensor:
     return Tensor(x.trace, group_mean(x.trace.builder, x.index, groups))
 
 
+@like(group_norm)
 def instance_norm(
     x: Tensor, gamma: Tensor | None = None, beta: Tensor | None = None, eps: float = 1e-5
 ) -> Tensor:
@@ -75,15 +77,6 @@ def instance_norm(
 
     Mean and variance are those of the positions of one image and channel. Ulyanov et al. 2016,
     "Instance normalization".
-
-    Args:
-        x: ``(spatial..., C)``.
-        gamma: ``(C,)``, without an image axis; None for no factor.
-        beta: likewise; None for nothing that is added.
-        eps: added to the variance.
-
-    Returns:
-        The shape of ``x``.
 
     Raises:
         ShapeError: no channels, or factors of other shapes.
@@ -227,22 +220,13 @@ class GroupNorm(Module):
         return group_norm(x, self.groups, gamma, beta, self.eps)
 
 
+@like(GroupNorm)
 @dataclass(eq=False, repr=False)
 class InstanceNorm(Module):
     """Instance normalisation: each image's channels brought to mean 0 and variance 1.
 
     ``y = (x - mean) / sqrt(var + eps)``, in training and in inference alike, and where it is
     `affine`, that times ``weight`` plus ``bias``.
-
-    Args:
-        eps: added to the variance.
-        affine: whether it has ``weight`` and ``bias``, a number for each channel.
-
-    Input shape:
-        ``(..., C)``, float32.
-
-    Output shape:
-        ``(..., C)``, the same.
 
     Source:
         Ulyanov et al. 2016, "Instance normalization".
@@ -269,6 +253,7 @@ InstanceNorm2d = InstanceNorm
 InstanceNorm3d = InstanceNorm
 
 
+@like(GroupNorm)
 @dataclass(eq=False, repr=False)
 class RMSNorm(Module):
     """RMS normalisation: each image's last axes divided by their root mean square, then scaled.
@@ -279,12 +264,6 @@ class RMSNorm(Module):
         axes: how many of the last axes are normalised together.
         eps: added to the mean; by default float32's epsilon, as PyTorch has it.
         affine: whether it has a ``weight``.
-
-    Input shape:
-        ``(..., C)``, float32.
-
-    Output shape:
-        ``(..., C)``, the same.
 
     Source:
         Zhang and Sennrich 2019, "Root mean square layer normalization".
@@ -311,6 +290,7 @@ class RMSNorm(Module):
         return rms_norm(x, gamma, self.axes, self.eps)
 
 
+@like(GroupNorm)
 @dataclass(eq=False, repr=False)
 class LocalResponseNorm(Module):
     """`local_response_norm` as a layer: channels damped by the squares of their neighbours.
@@ -324,12 +304,6 @@ class LocalResponseNorm(Module):
         k: added to the sum.
         before: how many of them come before the channel itself; None for the half of ``size``, as
             PyTorch has it. ONNX has ``(size - 1) // 2``, the same of an odd ``size``.
-
-    Input shape:
-        ``(..., C)``, float32.
-
-    Output shape:
-        ``(..., C)``, the same.
 
     Source:
         Krizhevsky et al. 2012, "ImageNet classification with deep convolutional neural networks".

@@ -201,6 +201,7 @@ def mse(prediction: Tensor, target: Tensor) -> Tensor:
     return _mean(prediction.trace.add("square", prediction - target))
 
 
+@like(l1)
 def bce_with_logits(logits: Tensor, target: Tensor) -> Tensor:
     """Binary cross-entropy: the mean of ``max(x, 0) - x·z + log(1 + exp(-|x|))``.
 
@@ -210,12 +211,6 @@ def bce_with_logits(logits: Tensor, target: Tensor) -> Tensor:
     Args:
         logits: x, any shape.
         target: z, the same shape, from 0 to 1.
-
-    Returns:
-        ``()``, one for each image.
-
-    Raises:
-        ShapeError: shapes that differ.
 
     Example:
         >>> from isoconv.nn import Trace

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from isoconv.checks import check_number
-from isoconv.nn.alike import like
+from isoconv.nn.alike import like, ranked
 from isoconv.nn.comparisons import equal, where
 from isoconv.nn.module import Module
 from isoconv.nn.pooling import window_of
@@ -92,15 +92,8 @@ def lp_pool2d(
 
 
 @like(lp_pool2d, rank=1)
-def lp_pool1d(
-    x: Tensor,
-    norm_type: float,
-    kernel_size: PerAxis,
-    stride: PerAxis | None = None,
-    ceil_mode: bool = False,
-    padding: PaddingSetting = 0,
-    dilation: PerAxis = 1,
-) -> Tensor:
+@ranked(1, lp_pool2d, _lp_pool)
+def lp_pool1d() -> None:
     """The p-norm of each window, along one axis; see `lp_pool2d`.
 
     Example:
@@ -108,19 +101,11 @@ def lp_pool1d(
         >>> lp_pool1d(Trace().images((100, 2)), 2, 4).shape
         (25, 2)
     """
-    return _lp_pool(1, x, norm_type, kernel_size, stride, ceil_mode, padding, dilation)
 
 
 @like(lp_pool2d, rank=3)
-def lp_pool3d(
-    x: Tensor,
-    norm_type: float,
-    kernel_size: PerAxis,
-    stride: PerAxis | None = None,
-    ceil_mode: bool = False,
-    padding: PaddingSetting = 0,
-    dilation: PerAxis = 1,
-) -> Tensor:
+@ranked(3, lp_pool2d, _lp_pool)
+def lp_pool3d() -> None:
     """The p-norm of each window, along three axes; see `lp_pool2d`.
 
     Example:
@@ -128,7 +113,6 @@ def lp_pool3d(
         >>> lp_pool3d(Trace().images((8, 8, 8, 2)), 3.0, 2).shape
         (4, 4, 4, 2)
     """
-    return _lp_pool(3, x, norm_type, kernel_size, stride, ceil_mode, padding, dilation)
 
 
 @dataclass(eq=False, repr=False)

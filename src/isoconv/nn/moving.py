@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from isoconv.checks import refusal, whole
 from isoconv.errors import ShapeError, as_given
+from isoconv.nn.alike import like
 from isoconv.nn.module import Module
 from isoconv.nn.settings import Axes, axes_of, axis_of
 from isoconv.nn.tensor import Tensor, apply, check_tensors
@@ -313,6 +314,7 @@ class Squeeze(Module):
         return squeeze(x, self.axes)
 
 
+@like(Flip)
 @dataclass(eq=False, repr=False)
 class Unsqueeze(Module):
     """`unsqueeze` as a layer: the same elements with further axes of a single place.
@@ -321,17 +323,11 @@ class Unsqueeze(Module):
         axes: which axes of the result they are, without that of the images; negative ones are
             counted from the end.
 
-    Input shape:
-        ``(...)``, any shape, float32.
-
     Output shape:
         ``(sides...)``, with sides of 1 at these places.
 
     Source:
         No formula: values are moved, none is computed.
-
-    Raises:
-        ArgumentError: when traced: axes that there are not.
 
     Example:
         >>> from isoconv import nn

@@ -7,6 +7,7 @@ from math import prod
 
 from isoconv.checks import check_choice, check_count, check_flag, check_number, refusal
 from isoconv.errors import ShapeError
+from isoconv.nn.alike import like
 from isoconv.nn.module import Module
 from isoconv.nn.settings import added
 from isoconv.nn.tensor import Tensor, apply, check_tensors
@@ -244,6 +245,7 @@ BatchNorm2d = BatchNorm
 BatchNorm3d = BatchNorm
 
 
+@like(BatchNorm)
 @dataclass(eq=False, repr=False)
 class LayerNorm(Module):
     """Layer normalisation: each image's last axes brought to mean 0 and variance 1, then scaled.
@@ -257,12 +259,6 @@ class LayerNorm(Module):
             position, as in transformers and ConvNeXt.
         eps: added to the variance.
         affine: whether it has ``weight`` and ``bias``.
-
-    Input shape:
-        ``(..., C)``, float32.
-
-    Output shape:
-        ``(..., C)``, the same.
 
     Source:
         Ba, Kiros and Hinton 2016, "Layer normalization".

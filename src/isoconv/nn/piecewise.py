@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from isoconv.checks import LARGEST_SINGLE, check_count, check_number, refusal
 from isoconv.nn.activations import relu
+from isoconv.nn.alike import like
 from isoconv.nn.comparisons import less_equal, where
 from isoconv.nn.elementwise import minimum
 from isoconv.nn.module import Module
@@ -89,14 +90,9 @@ def hardsigmoid(x: Tensor, alpha: float = 1 / 6, beta: float = 0.5) -> Tensor:
     return clip(x * alpha + float(beta), 0.0, 1.0)
 
 
+@like(relu6)
 def hardswish(x: Tensor) -> Tensor:
-    """``x · min(max(x / 6 + 1/2, 0), 1)``. Howard et al. 2019, "Searching for MobileNetV3".
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> hardswish(Trace().images((4, 4, 2))).shape
-        (4, 4, 2)
-    """
+    """``x · min(max(x / 6 + 1/2, 0), 1)``. Howard et al. 2019, "Searching for MobileNetV3"."""
     return apply("hardswish", x=x)
 
 
@@ -203,6 +199,7 @@ class ReLU6(Module):
         return relu6(x)
 
 
+@like(Clip)
 @dataclass(eq=False, repr=False)
 class Hardtanh(Module):
     """`hardtanh` as a layer: ``min(max(x, min_val), max_val)``.
@@ -211,17 +208,8 @@ class Hardtanh(Module):
         min_val: the least value, a finite number.
         max_val: the greatest value, likewise.
 
-    Input shape:
-        ``(...)``, any shape, float32.
-
-    Output shape:
-        ``(...)``, the same.
-
     Source:
         Collobert 2004, "Large scale machine learning".
-
-    Raises:
-        ArgumentError: when traced: a bound that is no number.
 
     Example:
         >>> import numpy as np
@@ -239,6 +227,7 @@ class Hardtanh(Module):
         return hardtanh(x, self.min_val, self.max_val)
 
 
+@like(Clip)
 @dataclass(eq=False, repr=False)
 class Hardsigmoid(Module):
     """`hardsigmoid` as a layer: ``min(max(alpha · x + beta, 0), 1)``.
@@ -246,12 +235,6 @@ class Hardsigmoid(Module):
     Args:
         alpha: the slope between the bounds: 1/6 is PyTorch's, 0.2 ONNX's.
         beta: the value at 0.
-
-    Input shape:
-        ``(...)``, any shape, float32.
-
-    Output shape:
-        ``(...)``, the same.
 
     Source:
         Courbariaux et al. 2015, "BinaryConnect: training deep neural networks with binary weights".
@@ -275,14 +258,9 @@ class Hardsigmoid(Module):
         return hardsigmoid(x, self.alpha, self.beta)
 
 
+@like(ReLU6)
 class Hardswish(Module):
     """`hardswish` as a layer: ``x · min(max(x / 6 + 1/2, 0), 1)``.
-
-    Input shape:
-        ``(...)``, any shape, float32.
-
-    Output shape:
-        ``(...)``, the same.
 
     Source:
         Howard et al. 2019, "Searching for MobileNetV3".
@@ -344,6 +322,7 @@ class PReLU(Module):
         return prelu(x, weight if x.shape else weight.reshape())
 
 
+@like(Clip)
 @dataclass(eq=False, repr=False)
 class Threshold(Module):
     """`threshold` as a layer: ``value`` where x ≤ threshold, else x.
@@ -351,12 +330,6 @@ class Threshold(Module):
     Args:
         threshold: up to which x is replaced, a finite number.
         value: what it is replaced by, likewise.
-
-    Input shape:
-        ``(...)``, any shape, float32.
-
-    Output shape:
-        ``(...)``, the same.
 
     Source:
         No formula: values are compared, none is computed.

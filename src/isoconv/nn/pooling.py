@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from isoconv.checks import check_choice, check_flag
 from isoconv.errors import as_given
-from isoconv.nn.alike import like
+from isoconv.nn.alike import like, ranked
 from isoconv.nn.module import Module
 from isoconv.nn.settings import (
     PaddingSetting,
@@ -21,7 +21,6 @@ from isoconv.nn.tensor import Tensor, apply
 from isoconv.ops import AvgPool, WindowGeometry
 
 __public__ = {"isoconv.nn": ["[A-Z]*"], "isoconv.nn.functional": ["*_pool?d"]}
-
 
 _RESULTS = {"values": "max_pool", "indices": "max_pool_places"}
 """What is asked of max pooling, and the operation that gives it."""
@@ -100,14 +99,8 @@ def max_pool2d(
 
 
 @like(max_pool2d, rank=1)
-def max_pool1d(
-    x: Tensor,
-    kernel_size: PerAxis,
-    stride: PerAxis | None = None,
-    padding: PaddingSetting = 0,
-    dilation: PerAxis = 1,
-    ceil_mode: bool = False,
-) -> Tensor:
+@ranked(1, max_pool2d, _max_pool)
+def max_pool1d() -> None:
     """The largest value of each window, along one axis; see `max_pool2d`.
 
     Example:
@@ -115,18 +108,11 @@ def max_pool1d(
         >>> max_pool1d(Trace().images((100, 2)), 4).shape
         (25, 2)
     """
-    return _max_pool(1, x, kernel_size, stride, padding, dilation, ceil_mode)
 
 
 @like(max_pool2d, rank=3)
-def max_pool3d(
-    x: Tensor,
-    kernel_size: PerAxis,
-    stride: PerAxis | None = None,
-    padding: PaddingSetting = 0,
-    dilation: PerAxis = 1,
-    ceil_mode: bool = False,
-) -> Tensor:
+@ranked(3, max_pool2d, _max_pool)
+def max_pool3d() -> None:
     """The largest value of each window, along three axes; see `max_pool2d`.
 
     Example:
@@ -134,7 +120,6 @@ def max_pool3d(
         >>> max_pool3d(Trace().images((8, 8, 8, 2)), 2).shape
         (4, 4, 4, 2)
     """
-    return _max_pool(3, x, kernel_size, stride, padding, dilation, ceil_mode)
 
 
 def _avg_pool(
@@ -154,6 +139,7 @@ def _avg_pool(
     )
 
 
+@like(max_pool2d)
 def avg_pool2d(
     x: Tensor,
     kernel_size: PerAxis,
@@ -175,13 +161,6 @@ def avg_pool2d(
             input alone (False).
         dilation: distance D between the window's elements.
 
-    Returns:
-        ``(H', W', C)``.
-
-    Raises:
-        ShapeError: another rank, or a window larger than the padded input.
-        ArgumentError: a setting outside its allowed values.
-
     Example:
         >>> from isoconv.nn import Trace
         >>> avg_pool2d(Trace().images((28, 28, 8)), 2).shape
@@ -191,15 +170,8 @@ def avg_pool2d(
 
 
 @like(avg_pool2d, rank=1)
-def avg_pool1d(
-    x: Tensor,
-    kernel_size: PerAxis,
-    stride: PerAxis | None = None,
-    padding: PaddingSetting = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    dilation: PerAxis = 1,
-) -> Tensor:
+@ranked(1, avg_pool2d, _avg_pool)
+def avg_pool1d() -> None:
     """The average of each window, along one axis; see `avg_pool2d`.
 
     Example:
@@ -207,19 +179,11 @@ def avg_pool1d(
         >>> avg_pool1d(Trace().images((100, 2)), 4).shape
         (25, 2)
     """
-    return _avg_pool(1, x, kernel_size, stride, padding, ceil_mode, count_include_pad, dilation)
 
 
 @like(avg_pool2d, rank=3)
-def avg_pool3d(
-    x: Tensor,
-    kernel_size: PerAxis,
-    stride: PerAxis | None = None,
-    padding: PaddingSetting = 0,
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    dilation: PerAxis = 1,
-) -> Tensor:
+@ranked(3, avg_pool2d, _avg_pool)
+def avg_pool3d() -> None:
     """The average of each window, along three axes; see `avg_pool2d`.
 
     Example:
@@ -227,7 +191,6 @@ def avg_pool3d(
         >>> avg_pool3d(Trace().images((8, 8, 8, 2)), 2).shape
         (4, 4, 4, 2)
     """
-    return _avg_pool(3, x, kernel_size, stride, padding, ceil_mode, count_include_pad, dilation)
 
 
 @dataclass(eq=False, repr=False)
@@ -329,6 +292,7 @@ class _AvgPool(Module):
         )  # fmt: skip
 
 
+@like(MaxPool2d)
 class AvgPool2d(_AvgPool):
     """`avg_pool2d` as a layer: the average of each window.
 
@@ -340,25 +304,9 @@ class AvgPool2d(_AvgPool):
         count_include_pad: whether zeros around count in the average.
         dilation: distance D between the window's elements.
 
-    Input shape:
-        ``(H, W, C)``, float32.
-
-    Output shape:
-        ``(H', W', C)``, ``H' = floor((H + 2P - D·(K - 1) - 1) / S) + 1``;
-        rounded up with ``ceil_mode``.
-
     Source:
         LeCun et al. 1998, "Gradient-based learning applied to document recognition", without its
         learned factor and bias.
-
-    Raises:
-        ShapeError: when traced: another rank, or a window larger than the padded input.
-        ArgumentError: when traced: a setting outside its allowed values.
-
-    Example:
-        >>> from isoconv import nn
-        >>> nn.AvgPool2d(2).summary((28, 28, 8)).rows[0].output
-        (14, 14, 8)
     """
 
     rank = 2

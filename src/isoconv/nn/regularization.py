@@ -152,6 +152,7 @@ def dropout3d(x: Tensor, rate: float = 0.5) -> Tensor:
     return _drop_channels(3, x, rate)
 
 
+@like(dropout)
 def stochastic_depth(x: Tensor, rate: float = 0.5) -> Tensor:
     """In training the whole value of an image is dropped with probability ``rate``.
 
@@ -159,16 +160,6 @@ def stochastic_depth(x: Tensor, rate: float = 0.5) -> Tensor:
     ``y = x``. On the body of a residual block it leaves the identity alone of the blocks that it
     drops. What is kept is a function of (seed, epoch, sample). Huang et al. 2016, "Deep networks
     with stochastic depth".
-
-    Args:
-        x: any shape.
-        rate: from 0 to below 1.
-
-    Returns:
-        The same shape.
-
-    Raises:
-        ArgumentError: a rate outside its range.
 
     Example:
         >>> from isoconv.nn import Trace
@@ -191,6 +182,7 @@ class _ChannelDropout(Module):
         return _drop_channels(self.rank, x, self.rate)
 
 
+@like(Dropout)
 class Dropout2d(_ChannelDropout):
     """`dropout2d` as a layer: drops whole channels in training.
 
@@ -209,11 +201,6 @@ class Dropout2d(_ChannelDropout):
     Raises:
         ShapeError: when traced: an input of another rank.
         ArgumentError: when traced: a rate outside its range.
-
-    Example:
-        >>> from isoconv import nn
-        >>> nn.Dropout2d(0.25)
-        Dropout2d(rate=0.25)
     """
 
     rank = 2
@@ -233,6 +220,7 @@ class Dropout3d(_ChannelDropout):
     rank = 3
 
 
+@like(Dropout)
 @dataclass(eq=False, repr=False)
 class StochasticDepth(Module):
     """`stochastic_depth` as a layer: drops all of an image's value in training.
@@ -240,17 +228,8 @@ class StochasticDepth(Module):
     Args:
         rate: probability of dropping an image, from 0 to below 1.
 
-    Input shape:
-        ``(...)``, any shape, float32.
-
-    Output shape:
-        ``(...)``, the same.
-
     Source:
         Huang et al. 2016, "Deep networks with stochastic depth".
-
-    Raises:
-        ArgumentError: when traced: a rate outside its range.
 
     Example:
         >>> from isoconv import nn

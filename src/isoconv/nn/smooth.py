@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from isoconv.checks import check_number
+from isoconv.nn.alike import like
 from isoconv.nn.module import Module
 from isoconv.nn.tensor import Tensor, apply
 from isoconv.ops import Elu
@@ -45,33 +46,21 @@ def selu(x: Tensor) -> Tensor:
     return apply("elu", x=x, attrs=Elu(_SELU_SCALE, _SELU_SCALE * _SELU_ALPHA, 1.0))
 
 
+@like(elu)
 def celu(x: Tensor, alpha: float = 1.0) -> Tensor:
     """``x`` where x > 0, else ``alpha · (exp(x / alpha) - 1)``. Barron 2017, "CELUs".
 
     Args:
         x: any shape.
         alpha: minus what the result tends to far below zero, a finite number above 0.
-
-    Raises:
-        ArgumentError: an alpha that is none.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> celu(Trace().images((4, 4, 2)), 0.5).shape
-        (4, 4, 2)
     """
     alpha = float(check_number("alpha", alpha, above=0))
     return apply("elu", x=x, attrs=Elu(1.0, alpha, 1.0 / alpha))
 
 
+@like(selu)
 def mish(x: Tensor) -> Tensor:
-    """``x · tanh(log(1 + exp(x)))``. Misra 2019, "Mish".
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> mish(Trace().images((4, 4, 2))).shape
-        (4, 4, 2)
-    """
+    """``x · tanh(log(1 + exp(x)))``. Misra 2019, "Mish"."""
     return apply("mish", x=x)
 
 
@@ -96,14 +85,9 @@ def softplus(x: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     return apply("softplus", x=x, attrs=SoftplusAttrs(sharp, line))
 
 
+@like(selu)
 def softsign(x: Tensor) -> Tensor:
-    """``x / (1 + |x|)``. Bergstra et al. 2009.
-
-    Example:
-        >>> from isoconv.nn import Trace
-        >>> softsign(Trace().images((4, 4, 2))).shape
-        (4, 4, 2)
-    """
+    """``x / (1 + |x|)``. Bergstra et al. 2009."""
     return apply("softsign", x=x)
 
 
@@ -166,6 +150,7 @@ class SELU(Module):
         return selu(x)
 
 
+@like(ELU)
 @dataclass(eq=False, repr=False)
 class CELU(Module):
     """`celu` as a layer: ``x`` where x > 0, else ``alpha · (exp(x / alpha) - 1)``.
@@ -173,17 +158,8 @@ class CELU(Module):
     Args:
         alpha: minus what the result tends to far below zero, a finite number above 0.
 
-    Input shape:
-        ``(...)``, any shape, float32.
-
-    Output shape:
-        ``(...)``, the same.
-
     Source:
         Barron 2017, "Continuously differentiable exponential linear units".
-
-    Raises:
-        ArgumentError: when traced: an alpha that is none.
 
     Example:
         >>> import numpy as np
@@ -200,14 +176,9 @@ class CELU(Module):
         return celu(x, self.alpha)
 
 
+@like(SELU)
 class Mish(Module):
     """`mish` as a layer: ``x · tanh(log(1 + exp(x)))``.
-
-    Input shape:
-        ``(...)``, any shape, float32.
-
-    Output shape:
-        ``(...)``, the same.
 
     Source:
         Misra 2019, "Mish: a self regularized non-monotonic activation function".
@@ -225,6 +196,7 @@ class Mish(Module):
         return mish(x)
 
 
+@like(ELU)
 @dataclass(eq=False, repr=False)
 class Softplus(Module):
     """`softplus` as a layer: ``log(1 + exp(beta · x)) / beta``.
@@ -232,12 +204,6 @@ class Softplus(Module):
     Args:
         beta: how sharply it bends, a finite number above 0.
         threshold: where ``beta · x`` is above it, the result is x itself.
-
-    Input shape:
-        ``(...)``, any shape, float32.
-
-    Output shape:
-        ``(...)``, the same.
 
     Source:
         Dugas et al. 2000, "Incorporating second-order functional knowledge for better option
@@ -262,14 +228,9 @@ class Softplus(Module):
         return softplus(x, self.beta, self.threshold)
 
 
+@like(SELU)
 class Softsign(Module):
     """`softsign` as a layer: ``x / (1 + |x|)``.
-
-    Input shape:
-        ``(...)``, any shape, float32.
-
-    Output shape:
-        ``(...)``, the same.
 
     Source:
         Bergstra et al. 2009, "Quadratic polynomials learn better image features".

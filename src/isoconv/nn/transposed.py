@@ -14,7 +14,7 @@ from typing import ClassVar, NamedTuple, cast
 
 from isoconv.checks import check_choice, check_count, check_flag, refusal
 from isoconv.errors import ShapeError
-from isoconv.nn.alike import like
+from isoconv.nn.alike import like, ranked
 from isoconv.nn.module import Module
 from isoconv.nn.padding import PadMode, pad
 from isoconv.nn.settings import (
@@ -196,18 +196,8 @@ def conv_transpose2d(
 
 
 @like(conv_transpose2d, rank=1)
-def conv_transpose1d(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: PerAxis = 1,
-    padding: PaddingSetting = 0,
-    output_padding: PerAxis = 0,
-    dilation: PerAxis = 1,
-    groups: int = 1,
-    flip: bool = False,
-    padding_mode: PaddingMode = "zeros",
-) -> Tensor:
+@ranked(1, conv_transpose2d, _transpose)
+def conv_transpose1d() -> None:
     """Transposed convolution along one axis; see `conv_transpose2d` for all but the shapes.
 
     Example:
@@ -216,24 +206,11 @@ def conv_transpose1d(
         >>> conv_transpose1d(x, x.trace.input("parameter", "w", (4, 8, 2)), stride=2).shape
         (102, 8)
     """
-    return _transpose(
-        1, x, weight, bias, stride, padding, output_padding, dilation, groups, flip, padding_mode
-    )
 
 
 @like(conv_transpose2d, rank=3)
-def conv_transpose3d(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: PerAxis = 1,
-    padding: PaddingSetting = 0,
-    output_padding: PerAxis = 0,
-    dilation: PerAxis = 1,
-    groups: int = 1,
-    flip: bool = False,
-    padding_mode: PaddingMode = "zeros",
-) -> Tensor:
+@ranked(3, conv_transpose2d, _transpose)
+def conv_transpose3d() -> None:
     """Transposed convolution along depth, height and width; see `conv_transpose2d`.
 
     Example:
@@ -242,9 +219,6 @@ def conv_transpose3d(
         >>> conv_transpose3d(x, x.trace.input("parameter", "w", (2, 2, 2, 4, 1)), stride=2).shape
         (8, 8, 8, 4)
     """
-    return _transpose(
-        3, x, weight, bias, stride, padding, output_padding, dilation, groups, flip, padding_mode
-    )
 
 
 @dataclass(eq=False, repr=False)

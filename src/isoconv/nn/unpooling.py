@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from isoconv.checks import refusal
 from isoconv.errors import ShapeError
-from isoconv.nn.alike import like
+from isoconv.nn.alike import like, ranked
 from isoconv.nn.module import Module
 from isoconv.nn.pooling import window_of
 from isoconv.nn.settings import PaddingSetting, PerAxis, check_rank, padding_pairs, per_axis
@@ -67,14 +67,8 @@ def max_pool2d_with_indices(
 
 
 @like(max_pool2d_with_indices, rank=1)
-def max_pool1d_with_indices(
-    x: Tensor,
-    kernel_size: PerAxis,
-    stride: PerAxis | None = None,
-    padding: PaddingSetting = 0,
-    dilation: PerAxis = 1,
-    ceil_mode: bool = False,
-) -> tuple[Tensor, Tensor]:
+@ranked(1, max_pool2d_with_indices, _with_indices)
+def max_pool1d_with_indices() -> None:
     """The largest value of each window and its place; see `max_pool2d_with_indices`.
 
     Example:
@@ -82,18 +76,11 @@ def max_pool1d_with_indices(
         >>> [t.shape for t in max_pool1d_with_indices(Trace().images((100, 2)), 4)]
         [(25, 2), (25, 2)]
     """
-    return _with_indices(1, x, kernel_size, stride, padding, dilation, ceil_mode)
 
 
 @like(max_pool2d_with_indices, rank=3)
-def max_pool3d_with_indices(
-    x: Tensor,
-    kernel_size: PerAxis,
-    stride: PerAxis | None = None,
-    padding: PaddingSetting = 0,
-    dilation: PerAxis = 1,
-    ceil_mode: bool = False,
-) -> tuple[Tensor, Tensor]:
+@ranked(3, max_pool2d_with_indices, _with_indices)
+def max_pool3d_with_indices() -> None:
     """The largest value of each window and its place; see `max_pool2d_with_indices`.
 
     Example:
@@ -101,7 +88,6 @@ def max_pool3d_with_indices(
         >>> [t.shape for t in max_pool3d_with_indices(Trace().images((8, 8, 8, 2)), 2)]
         [(4, 4, 4, 2), (4, 4, 4, 2)]
     """
-    return _with_indices(3, x, kernel_size, stride, padding, dilation, ceil_mode)
 
 
 def _max_unpool(
@@ -171,14 +157,8 @@ def max_unpool2d(
 
 
 @like(max_unpool2d, rank=1)
-def max_unpool1d(
-    x: Tensor,
-    indices: Tensor,
-    kernel_size: PerAxis,
-    stride: PerAxis | None = None,
-    padding: PaddingSetting = 0,
-    output_size: PerAxis | None = None,
-) -> Tensor:
+@ranked(1, max_unpool2d, _max_unpool)
+def max_unpool1d() -> None:
     """Values put at places among zeros, along one axis; see `max_unpool2d`.
 
     Example:
@@ -187,18 +167,11 @@ def max_unpool1d(
         >>> max_unpool1d(y, places, 4).shape
         (100, 2)
     """
-    return _max_unpool(1, x, indices, kernel_size, stride, padding, output_size)
 
 
 @like(max_unpool2d, rank=3)
-def max_unpool3d(
-    x: Tensor,
-    indices: Tensor,
-    kernel_size: PerAxis,
-    stride: PerAxis | None = None,
-    padding: PaddingSetting = 0,
-    output_size: PerAxis | None = None,
-) -> Tensor:
+@ranked(3, max_unpool2d, _max_unpool)
+def max_unpool3d() -> None:
     """Values put at places among zeros, along three axes; see `max_unpool2d`.
 
     Example:
@@ -207,7 +180,6 @@ def max_unpool3d(
         >>> max_unpool3d(y, places, 2).shape
         (8, 8, 8, 2)
     """
-    return _max_unpool(3, x, indices, kernel_size, stride, padding, output_size)
 
 
 @dataclass(eq=False, repr=False)

@@ -16,7 +16,6 @@ from isoconv.nn.settings import is_small
 
 __public__ = {"isoconv.nn.models": ["*"]}
 
-
 STAGES = (
     # expansion, filters, blocks, stride of the first block (table 2 of the paper)
     (1, 16, 1, 1),
