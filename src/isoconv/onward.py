@@ -27,16 +27,21 @@ def onward(place: str) -> Any:
     return getattr(importlib.import_module(f"isoconv.{file}"), name)
 
 
-def late_names(package: str, places: Mapping[str, tuple[str, ...]]) -> Callable[[str], Any]:
-    """A package's ``__getattr__``, which loads a name that is not there yet, and keeps it there.
+def late_names(
+    package: str, places: Mapping[str, tuple[str, ...]]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """A package's ``__getattr__`` and its ``__dir__``, which gives the names of its ``__all__``.
+
+    The first loads a name that is not there yet, and keeps it there.
 
     Args:
         package: its name.
         places: file → the names that it defines; a file's own name is the file.
 
     Example:
-        >>> late_names("isoconv", {"isoconv.ops.geometry": ("output_size",)})("output_size")(5, 3)
-        3
+        >>> load, names = late_names("isoconv", {"isoconv.ops.geometry": ("output_size",)})
+        >>> load("output_size")(5, 3), "conv2d" in names()
+        (3, True)
     """
 
     def __getattr__(name: str) -> Any:  # noqa: N807 - what it becomes in the package
@@ -47,4 +52,7 @@ def late_names(package: str, places: Mapping[str, tuple[str, ...]]) -> Callable[
         # Loading a file leaves it in its package by its name; `isoconv.explain` is called so, too.
         return vars(sys.modules[package]).setdefault(name, found)
 
-    return __getattr__
+    def __dir__() -> list[str]:  # noqa: N807 - likewise
+        return list(vars(sys.modules[package])["__all__"])
+
+    return __getattr__, __dir__

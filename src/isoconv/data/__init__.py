@@ -47,9 +47,4 @@ __public__ = {"isoconv": ["data"]}
 
 if not TYPE_CHECKING:
     # To a type checker this would say that any name is there.
-    __getattr__ = late_names(__name__, _PLACES)
-
-
-def __dir__() -> list[str]:
-    """The public names."""
-    return list(__all__)
+    __getattr__, __dir__ = late_names(__name__, _PLACES)
