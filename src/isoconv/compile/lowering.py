@@ -163,6 +163,11 @@ class Lowering:
             self.places[index] = self._with_halo(index, self.halos.get(index, ()))
         return self.places[index]
 
+    def read(self, index: int, arguments: Arguments) -> Operand:
+        """A value as a kernel reads it that goes through all of it."""
+        spec = self.spec(index)
+        return arguments.operand(self.places[index], spec, spec)
+
     def _with_halo(self, index: int, halo: Halo) -> Placement:
         """A place inside zeros that stay there or, if that saves memory, are written each time."""
         spec = self.spec(index)

@@ -29,7 +29,4 @@ class AugmentSpec(Specification):
     result: Operand
     buffers: int
 
-    @property
-    def title(self) -> str:
-        """What it does, in words."""
-        return "augmentation"
+    title = "augmentation"

@@ -16,10 +16,7 @@ def lower_augment(lowering: Lowering, group: Group) -> None:
     """One kernel: shifted, mirrored, turned and partly covered copies."""
     node = lowering.graph[group.anchor]
     arguments = Arguments()
-    images, table = (
-        arguments.operand(lowering.places[i], lowering.spec(i), lowering.spec(i))
-        for i in node.inputs
-    )
+    images, table = (lowering.read(i, arguments) for i in node.inputs)
     place = lowering.allocate(group.anchor)
     result = arguments.operand(place, node.spec, node.spec, write=True)
     shape = node.spec.shape

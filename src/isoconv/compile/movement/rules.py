@@ -163,7 +163,7 @@ def lower_resample(lowering: Lowering, group: Group) -> None:
         Domain(node.spec.shape, node.spec.batched),
         len(node.spec.shape) + node.attrs.axis,
         node.attrs.taps,
-        arguments.operand(lowering.places[source], lowering.spec(source), lowering.spec(source)),
+        lowering.read(source, arguments),
         arguments.operand(place, node.spec, node.spec, write=True),
         len(arguments.buffers),
     )

@@ -14,10 +14,7 @@ def lower_layer_norm(lowering: Lowering, group: Group) -> None:
     """One kernel, with the pointwise work behind it."""
     node = lowering.graph[group.anchor]
     arguments = Arguments()
-    source, *gradient = (
-        arguments.operand(lowering.places[i], lowering.spec(i), lowering.spec(i))
-        for i in node.inputs
-    )
+    source, *gradient = (lowering.read(i, arguments) for i in node.inputs)
     expression, _ = lowering.expression(group, node.spec, arguments)
     spec = LayerNormSpec(
         dtype=node.spec.dtype,

@@ -30,7 +30,4 @@ class HaloSpec(Specification):
     # Nobody reads a halo before the next kernel has written the inside.
     waited_for: ClassVar[bool] = False
 
-    @property
-    def title(self) -> str:
-        """What it does, in words."""
-        return "halo of zeros"
+    title = "halo of zeros"

@@ -17,10 +17,7 @@ def lower_rows(lowering: Lowering, group: Group) -> None:
     """One kernel, which goes through the classes of each row, that of the wider end."""
     node = lowering.graph[group.anchor]
     arguments = Arguments()
-    operands = tuple(
-        arguments.operand(lowering.places[i], lowering.spec(i), lowering.spec(i))
-        for i in node.inputs
-    )
+    operands = tuple(lowering.read(i, arguments) for i in node.inputs)
     domain = max(lowering.spec(node.inputs[0]), node.spec, key=lambda spec: len(spec.shape))
     place = lowering.allocate(group.anchor)
     result = arguments.operand(place, node.spec, node.spec, write=True)

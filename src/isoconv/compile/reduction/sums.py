@@ -31,10 +31,7 @@ class ReduceSpec(Specification):
     dtype: str
     buffers: int
 
-    @property
-    def title(self) -> str:
-        """What it does, in words."""
-        return "sums"
+    title = "sums"
 
     def flops(self, images: int) -> int:
         """One for each step and each sum at each place of the domain."""

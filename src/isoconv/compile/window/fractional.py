@@ -69,7 +69,4 @@ class FractionalPoolGradSpec(Specification):
     result: Operand
     buffers: int
 
-    @property
-    def title(self) -> str:
-        """What it does, in words."""
-        return "fractional max pooling, gradient"
+    title = "fractional max pooling, gradient"

@@ -21,7 +21,7 @@ def lower_pool(lowering: Lowering, group: Group) -> None:
     average = isinstance(node.attrs, AvgPool)
     arguments = Arguments()
     seen = lowering.spec(x)
-    source = arguments.operand(lowering.places[x], seen, seen)
+    source = lowering.read(x, arguments)
     expression, _ = lowering.expression(group, node.spec, arguments)
     expression = lowering.nontemporal(expression, arguments)
     kinds = {"max_pool": "max", "max_pool_places": "place", "avg_pool": "avg"}
@@ -49,9 +49,8 @@ def lower_pool_grad(lowering: Lowering, group: Group) -> None:
     arguments = Arguments()
     source = None
     if not average:
-        seen = lowering.spec(node.inputs[0])
-        source = arguments.operand(lowering.places[node.inputs[0]], seen, seen)
-    gradient = arguments.operand(lowering.places[dy], lowering.spec(dy), lowering.spec(dy))
+        source = lowering.read(node.inputs[0], arguments)
+    gradient = lowering.read(dy, arguments)
     expression, _ = lowering.expression(group, node.spec, arguments)
     expression = lowering.nontemporal(expression, arguments)
     spec = PoolGradSpec(
@@ -77,15 +76,14 @@ def lower_places(lowering: Lowering, group: Group) -> None:
     values, places = node.inputs
     result = lowering.allocate(group.anchor)
     arguments = Arguments()
-    seen, listed = lowering.spec(values), lowering.spec(places)
     kernel = UnpoolSpec(
         put=node.op == "max_unpool",
-        values=Domain(seen.shape),
-        places=Domain(listed.shape),
+        values=Domain(lowering.spec(values).shape),
+        places=Domain(lowering.spec(places).shape),
         result=Domain(node.spec.shape),
         operands=(
-            arguments.operand(lowering.places[values], seen, seen),
-            arguments.operand(lowering.places[places], listed, listed),
+            lowering.read(values, arguments),
+            lowering.read(places, arguments),
             arguments.operand(result, node.spec, node.spec, write=True),
         ),
         buffers=len(arguments.buffers),
@@ -99,10 +97,7 @@ def lower_fractional(lowering: Lowering, group: Group) -> None:
     node = lowering.graph[group.anchor]
     x = lowering.spec(node.inputs[0])
     arguments = Arguments()
-    source, offsets = (
-        arguments.operand(lowering.places[i], lowering.spec(i), lowering.spec(i))
-        for i in node.inputs
-    )
+    source, offsets = (lowering.read(i, arguments) for i in node.inputs)
     expression, _ = lowering.expression(group, node.spec, arguments)
     kernel = FractionalPoolSpec(
         kind="place" if node.op == "fractional_max_pool_places" else "max",
@@ -125,10 +120,7 @@ def lower_fractional_grad(lowering: Lowering, group: Group) -> None:
     node = lowering.graph[group.anchor]
     result = lowering.allocate(group.anchor)
     arguments = Arguments()
-    source, offsets, gradient = (
-        arguments.operand(lowering.places[i], lowering.spec(i), lowering.spec(i))
-        for i in node.inputs
-    )
+    source, offsets, gradient = (lowering.read(i, arguments) for i in node.inputs)
     kernel = FractionalPoolGradSpec(
         dtype=node.spec.dtype,
         window=node.attrs,

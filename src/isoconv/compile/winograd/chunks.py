@@ -57,15 +57,8 @@ class WinogradConvSpec(Specification):
 
     heavy: ClassVar[bool] = True
 
-    @property
-    def title(self) -> str:
-        """What it does, in words."""
-        return "forward"
-
-    @property
-    def gradient_title(self) -> str:
-        """What it does with weights that are packed the other way."""
-        return "gradient by input"
+    title = "forward"
+    gradient_title = "gradient by input"
 
     def flops(self, images: int) -> int:
         """Those of its parts."""
@@ -91,10 +84,7 @@ class WinogradConvWeightSpec(Specification):
 
     heavy: ClassVar[bool] = True
 
-    @property
-    def title(self) -> str:
-        """What it does, in words."""
-        return "gradient by weight"
+    title = "gradient by weight"
 
     def flops(self, images: int) -> int:
         """Those of its parts."""

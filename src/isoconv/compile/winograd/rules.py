@@ -93,7 +93,7 @@ def _to_components(
 ) -> WinogradComponentsSpec:
     (x,) = node.inputs
     patches = isinstance(node.attrs, WinogradPatches)
-    source = arguments.operand(lowering.places[x], lowering.spec(x), lowering.spec(x))
+    source = lowering.read(x, arguments)
     top, left = (before for before, _ in node.attrs.padding) if patches else (0, 0)
     return WinogradComponentsSpec(
         kind="input" if patches else "output_grad",
