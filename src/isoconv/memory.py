@@ -119,9 +119,7 @@ def check_memory(
         isoconv.errors.NotEnoughMemoryError: training needs at least 1.0 GiB of memory, and there \
 are 512.0 MiB: parameters 1.0 GiB; less is needed with a smaller model
     """
-    total = 0
-    for size in needs.values():
-        total += size
+    total = sum(needs.values())
     allowed = ""
     if limit is None:
         if total <= (_MODEST if _limit is None else _SMALL):
@@ -316,10 +314,7 @@ def _given_back(folder: Path, prefix: str) -> int:
     """Bytes of a group that hold files, which the kernel takes back when it needs them."""
     facts = _numbers(folder / "memory.stat")
     names = ("inactive_file", "active_file", "slab_reclaimable")
-    total = 0
-    for name in names:
-        total += facts.get(prefix + name, 0)
-    return total
+    return sum(facts.get(prefix + name, 0) for name in names)
 
 
 def _number(path: Path) -> int | None:

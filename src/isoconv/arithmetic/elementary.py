@@ -21,10 +21,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from isoconv.arithmetic.bits import (
     MANTISSA,
+    Array,
     bits_of,
     polynomial,
     power_of_two,
@@ -40,8 +41,6 @@ from isoconv.arithmetic.trigonometric import (
     tan_core,
 )
 from isoconv.errors import DTypeError
-
-Array = NDArray[Any]
 
 EXP = (
     0.5, 0.16666666666666666, 0.04166666666665136, 0.008333333333332155,

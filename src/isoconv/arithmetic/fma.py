@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from isoconv.arithmetic.bits import Array
 from isoconv.errors import DTypeError
 
-Array = NDArray[Any]
 Numbers = NDArray[Any] | np.generic
 """An array, or a scalar of NumPy's."""
 

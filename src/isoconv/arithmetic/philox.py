@@ -14,13 +14,12 @@ from enum import IntEnum
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from isoconv.arithmetic.bits import Array
 from isoconv.arithmetic.elementary import cos_turns, log, sin_turns
 from isoconv.checks import refusal
 from isoconv.errors import ShapeError
-
-Array = NDArray[Any]
 
 ROUNDS = 10
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)

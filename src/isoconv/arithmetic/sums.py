@@ -11,12 +11,10 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from isoconv.arithmetic.bits import Array
 from isoconv.checks import refusal
 from isoconv.errors import ArgumentError, DTypeError, ShapeError
-
-Array = NDArray[Any]
 
 PARTIALS = 8
 """Number of interleaved partial sums of a reduction: a constant of the arithmetic."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
-from isoconv.arithmetic.bits import BIAS, MANTISSA, bits_of, polynomial, whole_part, with_sign
-
-Array = NDArray[Any]
+from isoconv.arithmetic.bits import (
+    BIAS,
+    MANTISSA,
+    Array,
+    bits_of,
+    polynomial,
+    whole_part,
+    with_sign,
+)
 
 SIN = (
     -0.16666666666666666, 0.008333333333330936, -0.00019841269836740532, 2.7557316093198404e-06,

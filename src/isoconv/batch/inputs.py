@@ -42,10 +42,7 @@ class Inputs:
     @property
     def count(self) -> int:
         """How many pictures there are."""
-        total = 0
-        for source in self.sources:
-            total += source.count
-        return total
+        return sum(source.count for source in self.sources)
 
     def check(self, model: Module, scale: float | None) -> Sequence[str]:
         """See that a model takes what is decoded already; pictures in files become what it takes.

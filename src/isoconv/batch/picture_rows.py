@@ -47,10 +47,7 @@ class PictureRows:
     @property
     def count(self) -> int:
         """How many rows there are."""
-        total = 0
-        for rows in self.groups:
-            total += rows
-        return total
+        return sum(self.groups)
 
     def states(self) -> Iterator[bytes]:
         """One for the table; pictures that it names alone may change behind its back."""

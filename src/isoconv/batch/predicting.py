@@ -131,9 +131,7 @@ def predict_into(
         return opened.enter_context(cluster.mapper(told, out.parent, _first_files(inputs)))
 
     def predict(missing: Sequence[int]) -> None:
-        left = 0
-        for number in missing:
-            left += parts.rows(number)
+        left = sum(parts.rows(number) for number in missing)
         with counting.of("predicting", left) as step:
 
             def told_of(_: Part, more: int) -> None:
@@ -183,9 +181,7 @@ def _first_files(inputs: Inputs) -> list[Path]:
 
 def _rows(parts: Parts, numbers: Collection[int]) -> str:
     """How many pictures some parts have, in words; "" for none."""
-    rows = 0
-    for number in numbers:
-        rows += parts.rows(number)
+    rows = sum(parts.rows(number) for number in numbers)
     return f"{rows:,} of {parts.count:,} pictures" if rows else ""
 
 

@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isoconv.data.dataset import Dataset
 from isoconv.data.files import Split
 from isoconv.data.passes import little
 from isoconv.data.streamed import StreamedRows
-from isoconv.rows import rows_behind
-
-Array = NDArray[Any]
+from isoconv.rows import Array, rows_behind
 
 BATCH = 1 << 25
 """Bytes of the images of a batch, about."""

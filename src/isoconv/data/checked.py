@@ -7,15 +7,12 @@ from math import prod
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isoconv.checks import check_array, check_text, refusal, whole
 from isoconv.errors import DataError
 from isoconv.memory import check_memory
-from isoconv.rows import rows_behind
+from isoconv.rows import Array, rows_behind
 from isoconv.wording import either
-
-Array = NDArray[Any]
 
 
 def looks_channels_first(shape: tuple[int, ...]) -> bool:

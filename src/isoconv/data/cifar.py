@@ -77,9 +77,7 @@ class _Files:
             DataFileError: they cannot be read.
             NotEnoughMemoryError: there is not enough memory for them and the images of them.
         """
-        total = 0
-        for name in wanted:
-            total += self.sizes[name]
+        total = sum(self.sizes[name] for name in wanted)
         needs = {"the files": total, "their images": total}
         check_memory(f"reading {printable(self.path)}", needs, "a smaller data set")
         if self.path.is_dir():

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isoconv.data.dataset import Dataset
 from isoconv.data.labels import present_classes
@@ -15,9 +14,7 @@ from isoconv.data.skipped import all_skipped
 from isoconv.errors import DataError
 from isoconv.memory import check_memory
 from isoconv.printable import listed
-from isoconv.rows import behind_each_other, chunks, rows_behind
-
-Array = NDArray[Any]
+from isoconv.rows import Array, behind_each_other, chunks, rows_behind
 
 
 def in_classes(data: Dataset, names: Sequence[str], whose: str) -> Dataset:
@@ -161,9 +158,7 @@ def _together(name: str, what: str, arrays: Sequence[Array]) -> Array:
     found = behind_each_other(arrays) if rows is None else rows.joined(arrays[1:])
     if found is not None:
         return cast(Array, found)
-    total = 0
-    for part in arrays:
-        total += part.nbytes
+    total = sum(part.nbytes for part in arrays)
     check_memory(name, {f"the {what} of all parts": total}, "one part at a time")
     copied = np.concatenate(arrays)
     copied.flags.writeable = False

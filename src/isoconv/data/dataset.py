@@ -43,11 +43,10 @@ from isoconv.data.shown import dataset_card
 from isoconv.data.skipped import Skipped
 from isoconv.data.stratify import held_out
 from isoconv.errors import ArgumentError, DataError, DataFileError
-from isoconv.rows import Rows, chunks, rows_behind, taken
+from isoconv.rows import Array, Rows, chunks, rows_behind, taken
 
 __public__ = {"isoconv.data": ["Dataset", "normalisation"]}
 
-Array = NDArray[Any]
 DIGEST_VERSION = 2
 """Of `Dataset.digest`."""
 

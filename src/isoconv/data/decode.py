@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, JpegImagePlugin
 
 from isoconv.data.deep import Kind, check_bytes, kind_of, read_numbers
@@ -17,9 +16,8 @@ from isoconv.data.opening import OpenPicture, opened
 from isoconv.data.reading import Opacity
 from isoconv.data.tally import Trait
 from isoconv.data.threads import Take, freely
+from isoconv.rows import Array
 from isoconv.wording import offered, setting
-
-Array = NDArray[Any]
 
 DEPTHS = (8, 10, 12, 14, 16)
 """Bits that cameras and scanners give, the ones that are guessed."""

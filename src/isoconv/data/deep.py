@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import ImageFile, TiffImagePlugin
 
 from isoconv.data.files import file_error
@@ -22,8 +21,7 @@ from isoconv.data.opening import OpenPicture
 from isoconv.files import PIECE
 from isoconv.memory import check_memory
 from isoconv.printable import printable
-
-Array = NDArray[Any]
+from isoconv.rows import Array
 
 Kind = Literal["bytes", "deep", "float"]
 """What a file holds: integers of up to 8 bits, larger integers, or floats."""

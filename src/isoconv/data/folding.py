@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, overload
+from typing import overload
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isoconv.checks import check_count, check_kind, check_number, refusal
 from isoconv.data.dataset import Dataset
@@ -17,11 +16,9 @@ from isoconv.data.splits import Splits
 from isoconv.data.stratify import dealt, held_out
 from isoconv.data.tally import counted
 from isoconv.printable import listed
-from isoconv.rows import files_behind
+from isoconv.rows import Array, files_behind
 
 __public__ = {"isoconv.data": ["*"]}
-
-Array = NDArray[Any]
 
 
 class Folds(Sequence[Splits]):

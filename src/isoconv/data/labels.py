@@ -11,15 +11,12 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isoconv.checks import check_array, refusal, shown, whole
 from isoconv.errors import DataError
 from isoconv.printable import cut, printable
-from isoconv.rows import chunks, rows_behind
+from isoconv.rows import Array, chunks, rows_behind
 from isoconv.wording import either
-
-Array = NDArray[Any]
 
 MAX_CLASSES = 65536
 _COUNTS = "counts"

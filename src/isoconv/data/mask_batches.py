@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Self, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isoconv.data.counting import Counting
 from isoconv.data.dataset import Dataset
@@ -21,10 +20,7 @@ from isoconv.data.masks import MaskFolder, Masks
 from isoconv.data.picture_batches import FileBatches
 from isoconv.data.pictures import noted
 from isoconv.data.survey import usual_map_size
-from isoconv.rows import Rows
-
-Array = NDArray[Any]
-Numbers = NDArray[np.int64]
+from isoconv.rows import Array, Numbers, Rows
 
 
 class MaskRows(Rows):

@@ -5,17 +5,15 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from isoconv.data.mask_files import NO_LABEL
 from isoconv.data.nearest import put_back
 from isoconv.memory import check_memory
+from isoconv.rows import Array
 
-Array = NDArray[Any]
 WIDE = 65535
 """What stands for no label where there are too many classes for a byte."""
 LINE = 500
@@ -82,9 +80,7 @@ def found_in(said: Array, size: tuple[int, int], classes: int) -> MaskFound:
     check_memory("masks", needs, "a smaller picture")
     mask = put_back(said.astype(np.uint16), size, nowhere(classes))
     counts = np.bincount(mask.reshape(-1), minlength=classes)[:classes].tolist()
-    seen = 0
-    for count in counts:
-        seen += count
+    seen = sum(counts)
     shares = tuple(count / max(seen, 1) for count in counts)
     return MaskFound(mask, shares, (mask.size - seen) / mask.size)
 

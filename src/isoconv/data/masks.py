@@ -7,10 +7,8 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isoconv.data.batches import Batches
 from isoconv.data.cache import open_cache
@@ -30,10 +28,10 @@ from isoconv.data.threads import Take, each_in_order
 from isoconv.errors import DataFileError, MissingExtraError
 from isoconv.memory import check_memory
 from isoconv.printable import listed, printable
+from isoconv.rows import Array
 
 __public__ = {"isoconv.data.formats": ["MASK_FOLDER"]}
 
-Array = NDArray[Any]
 Pair = tuple[Path, Path]
 TWO = frozenset((0, NO_LABEL))
 """The values of masks that have black and white alone."""

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isoconv.data.files import bad_file, file_error
 from isoconv.data.pack_layout import BLOCK, PAGE, Area, Layout
@@ -31,10 +30,7 @@ from isoconv.errors import DataFileError
 from isoconv.files import open_file, read_at
 from isoconv.memory import available_memory, can_give, check_memory
 from isoconv.printable import printable
-from isoconv.rows import Rows, neighbours
-
-Array = NDArray[Any]
-Numbers = NDArray[np.int64]
+from isoconv.rows import Array, Numbers, Rows, neighbours
 
 Rowed = Literal["images", "labels"]
 """What there is a row of for each sample."""

@@ -249,9 +249,7 @@ def _layout(plain: object, data: int, where: str) -> Layout:
         paths = _area(paths, ("uint8",), 1, data, f"{where}, paths")
     parts = tuple(_part(each, f"{where}, parts") for each in found.take("parts", list))
     held = [part.part for part in parts]
-    total = 0
-    for part in parts:
-        total += part.samples
+    total = sum(part.samples for part in parts)
     if not parts or len(set(held)) < len(held) or total != images.shape[0]:
         text = f"{len(held)} parts of {total} samples"
         raise file_error(where, f"parts that share {images.shape[0]} samples", text)

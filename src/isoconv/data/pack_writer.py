@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isoconv.data.batches import Batch, Batches
 from isoconv.data.counting import Counting
@@ -35,14 +34,13 @@ from isoconv.errors import DataError
 from isoconv.files import open_to_write, put_new
 from isoconv.memory import readable
 from isoconv.printable import printable
-from isoconv.rows import Rows, chunks, rows_behind
+from isoconv.rows import Array, Rows, chunks, rows_behind
 
 try:
     import fcntl
 except ImportError:  # a system without this kind of locks
     fcntl = None  # type: ignore[assignment]
 
-Array = NDArray[Any]
 
 PART = ".part"
 """Behind the name of a file that is not whole."""
@@ -192,9 +190,7 @@ class Writer:
         planned = [*batches.each()]
         each = int(np.prod(batches.shape)) * batches.dtype.itemsize
         known = self._known(batches)
-        total = 0
-        for batch in planned:
-            total += batch.most
+        total = sum(batch.most for batch in planned)
         self._check_room(total * (each + batches.label_bytes))
         entries: list[_Entry] = []
         row, kept = 0, 0

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isoconv.checks import check_path
 from isoconv.data.counting import Counting
@@ -21,13 +20,12 @@ from isoconv.errors import ArgumentError, DataError, DataFileError
 from isoconv.files import is_regular
 from isoconv.printable import printable
 from isoconv.progress import check_progress
+from isoconv.rows import Array
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 __public__ = {"isoconv.data": ["check"], "isoconv.data.formats": ["PACK"]}
-
-Array = NDArray[Any]
 
 ENDING = ".pack"
 

@@ -8,12 +8,10 @@ from fractions import Fraction
 from typing import Any, Literal, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isoconv.data.sums import sums
-from isoconv.rows import chunks, rows_behind
+from isoconv.rows import Array, chunks, rows_behind
 
-Array = NDArray[Any]
 Fact = Literal["digest", "samples", "sums", "extremes"]
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isoconv.data.batches import BATCH, Batch
 from isoconv.data.counting import Counting, Within
@@ -23,8 +22,7 @@ from isoconv.data.reader import Reader, decoders
 from isoconv.data.reading import Reading
 from isoconv.data.survey import Usual, resolve, usual_size
 from isoconv.printable import printable
-
-Array = NDArray[Any]
+from isoconv.rows import Array
 
 LEAST = 32
 """Files of a batch at least, so that all threads have some."""

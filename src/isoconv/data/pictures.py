@@ -6,10 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isoconv.checks import check_flag, check_kind, check_number, check_path, check_paths, shown
 from isoconv.data.batches import Batches
@@ -26,13 +24,12 @@ from isoconv.data.survey import Usual, resolve, usual_size
 from isoconv.errors import ArgumentError, DataFileError, MissingExtraError
 from isoconv.memory import memory_told
 from isoconv.printable import listed, printable
+from isoconv.rows import Array
 
 __public__ = {
     "isoconv.data": ["Pictures", "read_image", "read_pictures"],
     "isoconv.data.formats": ["PICTURES"],
 }
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,10 +11,8 @@ from functools import cache as once
 from math import prod
 from pathlib import Path
 from pkgutil import get_data
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import ImageFile, features
 from PIL import __version__ as pillow_version
 
@@ -27,9 +25,8 @@ from isoconv.data.scaling import scaled
 from isoconv.data.tally import Tally, Trait, counted
 from isoconv.data.threads import Take, each_in_order
 from isoconv.memory import check_memory
+from isoconv.rows import Array
 from isoconv.wording import setting
-
-Array = NDArray[Any]
 
 _SOURCES = ("decode", "deep", "messages", "opening", "reader", "reading", "scaling", "tally")
 _LIBRARIES = ("jpg", "libjpeg_turbo", "jpg_2000", "webp", "libtiff", "avif", "zlib", "zlib_ng")

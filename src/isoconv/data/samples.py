@@ -16,10 +16,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isoconv.checks import check_kind, check_mapping, check_text, entries, refusal
 from isoconv.data.dataset import Dataset
@@ -27,10 +26,10 @@ from isoconv.data.files import SPLITS
 from isoconv.data.passes import known_of
 from isoconv.errors import DataError
 from isoconv.printable import csv_line, printable
+from isoconv.rows import Array
 
 __public__ = {"isoconv.data": ["Samples"]}
 
-Array = NDArray[Any]
 _COLUMNS = ("part", "class", "sha256", "path")
 
 

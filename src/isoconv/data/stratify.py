@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isoconv.arithmetic.philox import Purpose, permutation
 from isoconv.errors import ArgumentError
-
-Array = NDArray[Any]
+from isoconv.rows import Array
 
 
 def held_out(

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import IO, Any, Self, cast
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isoconv.data.checked import finite_float32, looks_channels_first
 from isoconv.data.files import bad_file, file_error, read_into
@@ -23,10 +22,7 @@ from isoconv.data.labels import place_labels
 from isoconv.errors import DataError, DataFileError, IsoconvError
 from isoconv.files import PIECE
 from isoconv.printable import printable
-from isoconv.rows import Rows, neighbours
-
-Array = NDArray[Any]
-Numbers = NDArray[np.int64]
+from isoconv.rows import Array, Numbers, Rows, neighbours
 
 
 @dataclass(slots=True)

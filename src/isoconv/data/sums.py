@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from isoconv.rows import Array
 
 CHUNK = 1 << 20
 """Elements whose statistics are summed at once; see `sums`."""

@@ -191,10 +191,7 @@ class Subject:
     @property
     def weights(self) -> int:
         """Learned numbers of the model."""
-        size = 0
-        for array in self.model.parameters().values():
-            size += int(array.size)
-        return size
+        return sum(int(array.size) for array in self.model.parameters().values())
 
     @property
     def seconds(self) -> float:

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
-
-from numpy.typing import NDArray
+from typing import Protocol
 
 from isoconv.compile.calls import Call
 from isoconv.compile.layout import Buffer
@@ -21,11 +19,11 @@ from isoconv.compile.native.kernels import KernelLibrary
 from isoconv.compile.native.runtime import AdvanceSpec, BarrierSpec, GoSpec, RunSpec, ServeSpec
 from isoconv.compile.native.specification import Specification
 from isoconv.compile.native.worker import WorkerPool
+from isoconv.graph.operation import Array
 from isoconv.run.memory import aligned_bytes
 from isoconv.run.script import Context, Place, Script, ScriptBuilder
 from isoconv.run.team import Team
 
-Array = NDArray[Any]
 Resolve = Callable[[Buffer], int]
 """Address of a buffer."""
 

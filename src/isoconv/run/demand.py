@@ -7,13 +7,11 @@ only their part of it is touched.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
-
-from numpy.typing import NDArray
 
 from isoconv.compile.reduction.clip import BLOCK
 from isoconv.errors import NotEnoughMemoryError
 from isoconv.graph.ir import TensorSpec
+from isoconv.graph.operation import Array
 from isoconv.memory import check_memory
 from isoconv.rows import rows_behind
 from isoconv.run.step import StepPlan
@@ -26,8 +24,6 @@ _HELP = {
     "scratch memory": "fewer threads or a smaller model",
     "the order of the data": "fewer samples",
 }
-
-Array = NDArray[Any]
 
 
 def bytes_of(specs: Iterable[TensorSpec], images: int = 1) -> int:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isoconv.compile.layout import Buffer, Placement, dense_placement
 from isoconv.compile.lower.driver import lower
@@ -14,14 +12,13 @@ from isoconv.compile.lower.plan import make_plan
 from isoconv.compile.target import Target
 from isoconv.errors import ArgumentError, DTypeError, ShapeError
 from isoconv.graph.ir import Graph, TensorSpec
+from isoconv.graph.operation import Array
 from isoconv.memory import check_memory
 from isoconv.run.binder import Binder, Workspace, address_of
 from isoconv.run.demand import bytes_of
 from isoconv.run.memory import aligned_bytes, aligned_copy
 from isoconv.run.script import Context, Place
 from isoconv.run.team import library_for
-
-Array = NDArray[Any]
 
 
 def evaluate(

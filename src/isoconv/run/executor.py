@@ -12,13 +12,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isoconv.checks import refusal, shown
 from isoconv.errors import TrainingError
+from isoconv.graph.operation import Array
 from isoconv.run.step import StepGraph
-
-Array = NDArray[Any]
 
 
 class Executor(Protocol):

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isoconv.checks import check_count
 from isoconv.compile.layout import Buffer, Placement, dense_placement
@@ -24,6 +23,7 @@ from isoconv.compile.lower.plan import make_plan
 from isoconv.compile.native.fork import renew_in_child
 from isoconv.errors import ArgumentError, DTypeError, ShapeError
 from isoconv.graph.ir import Graph, TensorSpec
+from isoconv.graph.operation import Array
 from isoconv.rows import Rows, rows_behind
 from isoconv.run.binder import Binder, Workspace, address_of
 from isoconv.run.demand import Demand, bytes_of
@@ -33,8 +33,6 @@ from isoconv.run.memory import aligned_copy
 from isoconv.run.script import Context, Place, Script
 from isoconv.run.shard_size import shard_size_for
 from isoconv.run.team import library_for, team_size
-
-Array = NDArray[Any]
 
 CALL_SECONDS = 0.5
 """How long a native call may last once it is known how long its turns take: Ctrl-C waits for it."""

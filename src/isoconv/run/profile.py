@@ -15,7 +15,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import cycle
 from math import isfinite, prod
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,13 +29,12 @@ from isoconv.compile.pointwise.kernel import PointwiseSpec
 from isoconv.compile.reduction.clip import ClipBlocksSpec, ClipFactorSpec
 from isoconv.compile.target import Target, host_target
 from isoconv.errors import TrainingError
+from isoconv.graph.operation import Array
 from isoconv.run.binder import Binder, address_of
 from isoconv.run.bounds import Demand, demand_of
 from isoconv.run.inference import Predictor
 from isoconv.run.script import Context, ScriptBuilder
 from isoconv.run.training import TrainingEngine
-
-Array = NDArray[Any]
 
 _CLOCK_MONOTONIC = 1
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isoconv.compile.calls import Call, Lowered
 from isoconv.compile.layout import Buffer, FlatLayout, Placement, dense_placement
@@ -22,9 +20,8 @@ from isoconv.compile.target import Target
 from isoconv.errors import ShapeError
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import Graph, TensorSpec
+from isoconv.graph.operation import Array
 from isoconv.ops.pointwise import Constant
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)

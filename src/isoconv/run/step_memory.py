@@ -6,15 +6,14 @@ Arrays from outside are checked on their way in; what goes out are copies.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isoconv.compile.layout import FlatLayout
 from isoconv.compile.reduction.clip import BLOCK
 from isoconv.errors import ArgumentError, DTypeError, ShapeError
 from isoconv.graph.ir import TensorSpec
+from isoconv.graph.operation import Array
 from isoconv.rows import Rows, rows_behind
 from isoconv.run.binder import address_of
 from isoconv.run.mapped import before_reading, have_read
@@ -22,8 +21,6 @@ from isoconv.run.memory import aligned_bytes, aligned_copy
 from isoconv.run.script import Place
 from isoconv.run.step import StepPlan
 from isoconv.run.step_schedule import SumsBuffer
-
-Array = NDArray[Any]
 
 _PARAMETERS: Place = "parameter", "parameter"
 _STATES: Place = "state", "state"

@@ -19,14 +19,14 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isoconv.checks import check_count, check_kind, refusal
 from isoconv.compile.native.records import CONTROL
 from isoconv.errors import ArgumentError, ShapeError
+from isoconv.graph.operation import Array
 from isoconv.memory import check_memory
 from isoconv.run.binder import Binder, Recorder, Workspace, address_of
 from isoconv.run.demand import step_demand, what_helps
@@ -42,7 +42,6 @@ _TOTAL: SumsBuffer = 0, 0  # where an update on its own finds its total
 _SCRIPTS = 64  # different parts of steps for which scripts are kept
 _NODES = 3  # of a graph, about, of which one kernel is made
 
-Array = NDArray[Any]
 Contexts = list[tuple[int, Context]]
 """Those of shards, with the numbers of the shards."""
 

@@ -10,14 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isoconv.errors import ArgumentError, TrainingError
-
-Array = NDArray[Any]
+from isoconv.graph.operation import Array
 
 
 class TreeNode(NamedTuple):

@@ -19,8 +19,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
 from isoconv.checks import (
     check_arrays,
     check_count,
@@ -37,6 +35,7 @@ from isoconv.data.samples import changes_of_parts, check_datasets
 from isoconv.data.skipped import Skipped, skipped_from_csv, skipped_to_csv
 from isoconv.errors import ArgumentError, CheckpointError, DataError
 from isoconv.files import read_file
+from isoconv.graph.operation import Array
 from isoconv.nn import storage
 from isoconv.nn.record import with_weights
 from isoconv.train.files import canonical_json, read_arrays, read_json
@@ -46,8 +45,6 @@ from isoconv.train.stand import Stand, check_content
 from isoconv.train.state import Checkpoint, check_model, flat, from_flat
 
 __public__ = {"isoconv.train": ["RunFolder"]}
-
-Array = NDArray[Any]
 
 
 class RunFolder(WorkFolder):

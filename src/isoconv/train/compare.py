@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from isoconv.graph.operation import Array
 from isoconv.nn import storage
 from isoconv.printable import printable
 from isoconv.train.checkpoint import RunFolder
@@ -18,8 +18,6 @@ from isoconv.train.record import tensors_of
 from isoconv.train.state import Checkpoint
 
 __public__ = {"isoconv.train": ["Difference"]}
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)

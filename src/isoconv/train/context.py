@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isoconv.arithmetic.philox import Purpose, permutation
 from isoconv.data import table
+from isoconv.graph.operation import Array
 from isoconv.run.executor import Executor
 from isoconv.train.checkpoint import RunFolder
 from isoconv.train.layout import EXECUTORS
@@ -20,8 +20,6 @@ from isoconv.train.record import Recorder
 from isoconv.train.run import Run
 from isoconv.train.settled import Settled
 from isoconv.train.stretches import Stretches
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -7,17 +7,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
 from isoconv.errors import CheckpointError, turned
 from isoconv.files import read_file
+from isoconv.graph.operation import Array
 from isoconv.memory import check_memory
 from isoconv.nn import storage
 from isoconv.nn.plain import parse
 from isoconv.nn.schema import PLAIN, Fault, Rows, Schema, check
 from isoconv.nn.storage import replace_file
-
-Array = NDArray[Any]
 
 MOST_TEXT = 2**30
 """Bytes of a file of text: a receipt of a million epochs."""

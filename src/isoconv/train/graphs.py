@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isoconv.checks import (
     check_array,
@@ -25,6 +23,7 @@ from isoconv.errors import ArgumentError, ShapeError
 from isoconv.graph.autodiff import differentiate
 from isoconv.graph.builder import GraphBuilder
 from isoconv.graph.ir import DType, Graph
+from isoconv.graph.operation import Array
 from isoconv.nn import Module, Tensor, Trace
 from isoconv.nn import losses as nn_losses
 from isoconv.nn.ready import constants_of, normalised
@@ -35,8 +34,6 @@ from isoconv.train.losses import LOSSES, Loss, loss_of
 from isoconv.train.optim import Optimizer
 
 __public__ = {"isoconv.train": ["Normalisation", "Preparation"]}
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

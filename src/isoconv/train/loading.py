@@ -24,7 +24,6 @@ from isoconv.wording import offered, setting, spelled_near
 
 __public__ = {"isoconv": ["load"], "isoconv.train": ["load"]}
 
-
 _LENGTH = 8
 """Bytes of a file of weights before its header, which is JSON of an object."""
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isoconv.checks import LARGEST_SINGLE, check_choice, check_number, entries, refusal, settle
 from isoconv.data import Dataset
 from isoconv.data.labels import classes_hint, first_outside
 from isoconv.errors import ArgumentError, DataError, ShapeError, about
+from isoconv.graph.operation import Array
 from isoconv.nn import Module, Tensor
 from isoconv.nn import losses as nn_losses
 from isoconv.nn.activations import softmax
@@ -24,7 +24,6 @@ from isoconv.rows import rows_behind
 
 __public__ = {"isoconv.train": ["Loss"]}
 
-Array = NDArray[Any]
 LossName = Literal["cross_entropy", "focal", "dice", "mse", "l1", "smooth_l1", "bce"]
 
 

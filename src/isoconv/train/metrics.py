@@ -9,7 +9,6 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isoconv.arithmetic.sums import partial_sum
 from isoconv.cards import Carded
@@ -19,6 +18,7 @@ from isoconv.data.classes import in_classes
 from isoconv.data.dataset import dataset_of
 from isoconv.errors import ArgumentError, DataError, about, as_given
 from isoconv.graph.ir import Graph
+from isoconv.graph.operation import Array
 from isoconv.memory import check_memory
 from isoconv.nn import Module
 from isoconv.nn.images import checked_images
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 __public__ = {"isoconv": ["evaluate"], "isoconv.train": ["Evaluation", "Evaluator", "evaluate"]}
 
-Array = NDArray[Any]
 TOGETHER = 1 << 24
 """Logits of the places of images that are measured at a time."""
 Data = Dataset | tuple[Any, Any]

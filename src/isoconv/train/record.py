@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isoconv.errors import CheckpointError
+from isoconv.graph.operation import Array
 from isoconv.nn import storage
 from isoconv.nn.plain import canonical
 from isoconv.train.began import COMPARED
@@ -21,8 +21,6 @@ from isoconv.train.layout import NO_METRICS, exact_metrics, head_of
 from isoconv.train.receipt import Receipt, receipt_digest
 from isoconv.train.state import Checkpoint
 from isoconv.train.stretches import Stretches
-
-Array = NDArray[Any]
 
 
 def tensors_of(checkpoint: Checkpoint) -> dict[str, Array]:

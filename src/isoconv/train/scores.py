@@ -8,7 +8,6 @@ from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isoconv.arithmetic.sums import partial_sum
 from isoconv.checks import LARGEST, check_array, check_count, check_flag, check_kind, refusal
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from isoconv.train.metrics import Evaluation
 
 __public__ = {"isoconv.train": ["*"]}
-
-Array = NDArray[Any]
 
 Z95 = 1.959963984540054
 """The standard normal distribution's quantile of 0.975: 95% lie within so many deviations."""

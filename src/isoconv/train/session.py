@@ -8,9 +8,9 @@ from signal import SIGINT, Signals
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from isoconv.errors import NotFiniteError
+from isoconv.graph.operation import Array
 from isoconv.run.executor import HeldExecutor
 from isoconv.train.context import TrainingContext
 from isoconv.train.interrupt import InterruptWatch
@@ -21,8 +21,6 @@ from isoconv.train.run import Interrupted, way_on
 from isoconv.train.state import Checkpoint
 from isoconv.train.words import gives_places
 from isoconv.wording import setting
-
-Array = NDArray[Any]
 
 CALL_SECONDS = 0.2
 """How long one native call is to last: short enough for a bar and for Ctrl-C."""

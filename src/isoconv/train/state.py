@@ -7,13 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
+from isoconv.graph.operation import Array
 from isoconv.train.files import check_arrays
 
 __public__ = {"isoconv.train": ["Checkpoint"]}
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

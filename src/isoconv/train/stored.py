@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from numpy.typing import NDArray
-
 from isoconv.errors import CheckpointError
 from isoconv.files import read_file
+from isoconv.graph.operation import Array
 from isoconv.nn import storage
 from isoconv.nn.record import with_weights
 from isoconv.train.callbacks import is_reason
@@ -29,8 +28,6 @@ from isoconv.train.record import optimizer_digest, tensors_of, within_of
 from isoconv.train.stand import Stand
 from isoconv.train.state import Checkpoint, flat, from_flat
 from isoconv.train.stretches import Stretches
-
-Array = NDArray[Any]
 
 _FREE = (EXECUTORS, "facts", "further", "keep_checkpoints", "reads", "stopped", "versions")
 """What run.json says beside the receipt's head and the result."""
