@@ -64,6 +64,8 @@ def offers_of(path: Path, root: Path) -> Iterator[Offer]:
     package = parts[-1] == "__init__"
     module = ".".join(parts[:-1] if package else parts)
     text = path.read_text("utf-8")
+    if "__public__" not in text:
+        return
     literal = {
         node.targets[0].id: ast.literal_eval(node.value)
         for node in ast.parse(text).body

@@ -10,7 +10,7 @@ import functools
 import gc
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import llvmlite.binding as llvm
@@ -20,6 +20,7 @@ from tests.left_out import left_out
 
 from isoconv.compile.native import build, jit, kernels, worker
 from isoconv.compile.target import Target
+from isoconv.cores import cores
 from isoconv.data import cache
 from isoconv.graph.passes import check_passes
 
@@ -59,6 +60,10 @@ def pytest_configure() -> None:
     # What a shell starts in the background ignores Ctrl-C, and so would all that is started here.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Under nohup, likewise, what closes a terminal; what is caught here is heard where it starts.
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is not None and signal.getsignal(hangup) is signal.SIG_IGN:
+        signal.signal(hangup, lambda *_: None)
 
 
 @functools.cache
@@ -90,10 +95,22 @@ def own_pictures(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     return folder
 
 
-def pytest_collection_finish() -> None:
-    """What was collected stays to the end, and no search for cycles goes over it."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected stays to the end: nothing looks for cycles in it, then or meanwhile."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores: tests of clusters and signals wait most of the time."""
+    return cores() + 1
 
 
 @pytest.hookimpl(trylast=True)
