@@ -55,6 +55,7 @@ test-lowest: $(LOWEST)/.installed
 
 test-exhaustive: $(VENV)/.for-tests
 	$(BIN)/python -m pytest -q -m exhaustive
+	$(BIN)/python -m pytest -q -m "hypothesis and not exhaustive" --hypothesis-profile long
 
 fuzz: $(VENV)/.for-tests
 	$(BIN)/python -m tests.fuzz --count 1000000 --keep runs/fuzz

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import llvmlite.binding as llvm
 import pytest
+import tests.random_cases  # noqa: F401  # profiles, one of which may be asked for
 from tests.browser import browser, kept, new_page, page
 from tests.left_out import left_out
 
@@ -87,12 +88,13 @@ def quick_kernels(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(autouse=True)
-def own_pictures(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(autouse=True, scope="module")
+def own_pictures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The cache of decoded pictures of all tests; processes that they start have the user's own."""
     folder = tmp_path_factory.getbasetemp() / "cache-of-pictures"
-    monkeypatch.setattr(cache, "default_folder", lambda: folder)
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cache, "default_folder", lambda: folder)
+        yield folder
 
 
 @pytest.hookimpl(wrapper=True)
@@ -109,7 +111,7 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One process more than there are cores: tests of clusters and signals wait most of the time."""
+    """One more than there are cores: tests of clusters and of signals wait most of the time."""
     return cores() + 1
 
 
