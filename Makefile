@@ -8,8 +8,11 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOWEST ?= .venv-lowest
 PEERS := bench/.peers
 # A file's tests stay together, as they share what is made once; files with slow tests come first.
-# The last lines name the slowest.
+# One process more than there are cores (tests/conftest.py). The last lines name the slowest.
 CORES := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 20
+
+# Tests start hundreds of processes, and each would compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-lowest test-exhaustive fuzz portability bench clean
 
@@ -52,6 +55,7 @@ test-lowest: $(LOWEST)/.installed
 
 test-exhaustive: $(VENV)/.for-tests
 	$(BIN)/python -m pytest -q -m exhaustive
+	$(BIN)/python -m pytest -q -m "hypothesis and not exhaustive" --hypothesis-profile long
 
 fuzz: $(VENV)/.for-tests
 	$(BIN)/python -m tests.fuzz --count 1000000 --keep runs/fuzz

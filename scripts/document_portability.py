@@ -15,11 +15,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pytest
 from scripts.marks import between_marks, table, write
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "portability.md"
 GOLDEN = ROOT / "tests" / "portability" / "golden.json"
+
+ParameterSet = type(pytest.param())
 
 
 def modules() -> list[ModuleType]:
@@ -48,10 +51,13 @@ def parameters(function: Any) -> list[dict[str, Any]]:
         if mark.name != "parametrize":
             continue
         names, values = mark.args
-        if isinstance(names, str):
-            names, values = (names,), [(value,) for value in values]
+        alone = isinstance(names, str)
+        names = (names,) if alone else names
         # A case that has marks stands in `pytest.param`.
-        values = [getattr(value, "values", value) for value in values]
+        values = [
+            value.values if isinstance(value, ParameterSet) else (value,) if alone else value
+            for value in values
+        ]
         found = [dict(zip(names, value, strict=True)) for value in values]
         runs = [{**run, **more} for run in runs for more in found]
     if not all("case" in run for run in runs):

@@ -74,6 +74,8 @@ def offers_of(path: Path, root: Path) -> Iterator[Offer]:
     package = parts[-1] == "__init__"
     module = ".".join(parts[:-1] if package else parts)
     text = path.read_text("utf-8")
+    if "__public__" not in text:
+        return
     body = ast.parse(text).body
     offered: dict[str, list[str]] = next(
         (ast.literal_eval(value) for name, value in assigned(body) if name == "__public__"), {}

@@ -133,18 +133,22 @@ class Kept:
 
     def give(self) -> Remote:
         """The page at 1280 × 720, in light colours, with an empty document of `ORIGIN`."""
-        page = self._page or _open(self._browser, self.faults)
+        page = self._page or self._empty(_open(self._browser, self.faults))
         # Only a test that takes it back whole leaves it to the next one.
         self._page = None
         page.set_viewport_size({"width": 1280, "height": 720})
         page.emulate_media(color_scheme="light")
-        page.goto(f"{ORIGIN}/")
         page.evaluate("localStorage.clear()")
+        return page
+
+    @staticmethod
+    def _empty(page: Remote) -> Remote:
+        page.goto(f"{ORIGIN}/")
         return page
 
     def take_back(self, page: Remote) -> list[str]:
         """What was wrong with it since it was given; its document ends here."""
-        page.goto("about:blank")
+        self._empty(page)
         found = list(self.faults)
         self.faults.clear()
         self._page = page

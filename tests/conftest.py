@@ -10,16 +10,18 @@ import functools
 import gc
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import llvmlite.binding as llvm
 import pytest
+import tests.random_cases  # noqa: F401  # profiles, one of which may be asked for
 from tests.browser import browser, kept, new_page, page
 from tests.left_out import left_out
 
 from isoconv.compile.native import build, jit, kernels, worker
 from isoconv.compile.target import Target
+from isoconv.cores import cores
 from isoconv.data import cache
 from isoconv.graph.passes import check_passes
 
@@ -59,6 +61,10 @@ def pytest_configure() -> None:
     # What a shell starts in the background ignores Ctrl-C, and so would all that is started here.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Under nohup, likewise, what closes a terminal; what is caught here is heard where it starts.
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is not None and signal.getsignal(hangup) is signal.SIG_IGN:
+        signal.signal(hangup, lambda *_: None)
 
 
 @functools.cache
@@ -82,18 +88,31 @@ def quick_kernels(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
-@pytest.fixture(autouse=True)
-def own_pictures(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+@pytest.fixture(autouse=True, scope="module")
+def own_pictures(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The cache of decoded pictures of all tests; processes that they start have the user's own."""
     folder = tmp_path_factory.getbasetemp() / "cache-of-pictures"
-    monkeypatch.setattr(cache, "default_folder", lambda: folder)
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cache, "default_folder", lambda: folder)
+        yield folder
 
 
-def pytest_collection_finish() -> None:
-    """What was collected stays to the end, and no search for cycles goes over it."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected stays to the end: nothing looks for cycles in it, then or meanwhile."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.collect()
+        gc.freeze()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: tests of clusters and of signals wait most of the time."""
+    return cores() + 1
 
 
 @pytest.hookimpl(trylast=True)

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.cluster.machines import STORE, Machines
 
 from isoconv.cluster.signs import Signs
 
+HERE = Path(__file__).parent
 
-@pytest.fixture(scope="session")
-def machines() -> Iterator[Machines]:
+_MADE: list[Machines] = []
+
+
+@pytest.fixture
+def machines() -> Machines:
     """Nodes that come and go."""
-    found = Machines(STORE)
-    yield found
-    found.close()
+    if not _MADE:
+        _MADE.append(Machines(STORE))
+    return _MADE[0]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """They end with the last test of the room: idle, they would take time from all others."""
+    if nextitem is None or nextitem.path.parent != HERE:
+        pytest_sessionfinish()
+
+
+def pytest_sessionfinish() -> None:
+    """They end with an interrupted session, too."""
+    while _MADE:
+        _MADE.pop().close()
 
 
 @pytest.fixture

@@ -38,7 +38,7 @@ def alone() -> Run:
     return fit(model=large())
 
 
-@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("count", [1, pytest.param(2, marks=pytest.mark.exhaustive), 3])
 def test_any_number_of_workers(machines: Machines, alone: Run, count: int) -> None:
     """Digest, history and all metrics are those of one machine."""
     machines.have(count)
@@ -99,9 +99,16 @@ def stopped() -> list[str]:
 
 @pytest.mark.parametrize(
     ("who", "call", "at"),
-    [(2, "prepare", 1), (2, "prove", 1), (1, "load", 1), (2, "begin_epoch", 3), (1, "state", 1),
-     (2, "digest", 2)],
-)  # fmt: skip
+    [
+        # Each is waited for as long: one that joins, and one whose weights are asked for.
+        (2, "prepare", 1),
+        (1, "state", 1),
+        *(
+            pytest.param(*each, marks=pytest.mark.exhaustive)
+            for each in ((2, "prove", 1), (1, "load", 1), (2, "begin_epoch", 3), (2, "digest", 2))
+        ),
+    ],
+)
 @pytest.mark.usefixtures("impatient")
 def test_a_worker_that_hangs_outside_of_a_step(
     machines: Machines, alone: Run, who: int, call: str, at: int

@@ -99,7 +99,14 @@ def check_parts(found: Explanation) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted(MODELS))
+@pytest.mark.parametrize(
+    "name",
+    [
+        # Its layers are those of the small one, and more of them.
+        pytest.param(name, marks=pytest.mark.exhaustive) if name == "resnet20" else name
+        for name in sorted(MODELS)
+    ],
+)
 @pytest.mark.parametrize("training", [False, True])
 def test_numbers_are_those_of_the_network(name: str, training: bool) -> None:
     """Of up to ten layers a random cell: value, gradient by value and input, by each parameter."""

@@ -25,7 +25,7 @@ from isoconv.train import Receipt
 from isoconv.train.stored import check_files
 
 ROOT = Path(__file__).resolve().parents[2]
-COUNTS = [1_500, pytest.param(10_000, marks=pytest.mark.exhaustive)]
+COUNTS = [600, pytest.param(10_000, marks=pytest.mark.exhaustive)]
 """Mutants of all kinds together."""
 EXTRAS = ("avif", "heic", "webp")
 """Kinds that not every Pillow reads."""

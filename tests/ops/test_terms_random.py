@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from tests.ops.by_terms import check_operation, mixed
 from tests.ops.geometries import convolutions
+from tests.random_cases import some
 
 import isoconv.ops as ops
 from isoconv.arithmetic.fma import contract_chain
@@ -25,7 +26,7 @@ SEEDS = st.integers(0, 2**16)
 SHARES = st.sampled_from([0.0, 0.0, 0.05, 0.5])
 """How many of the numbers are special: zeros of both signs, subnormals, infinities, NaN."""
 
-often = settings(max_examples=30, deadline=None)
+often = some(10)
 
 
 @often

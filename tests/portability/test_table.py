@@ -13,7 +13,9 @@ from isoconv.compile.target import TARGETS, host_target, target_named
 from isoconv.errors import ArgumentError
 
 TRAININGS = ("small", "resnet20")
-SLOW = (("resnet20", "sse"), ("resnet20", "generic"))
+THREADS = (1, 2, 3, 4, 7, 20)
+ALSO = ("small", pytest.param("resnet20", marks=pytest.mark.exhaustive))
+"""A small training, whose kernels are of all kinds; and in the exhaustive tests a long one."""
 CASES = (
     *TRAININGS, "winograd", "fractional",
     *("predict-small", "predict-resnet20", "predict-winograd", "predict-fractional"),
@@ -35,7 +37,11 @@ def test_golden_digests(baseline: Baseline, golden: Callable[[str, Line], None],
 @pytest.mark.parametrize(
     ("case", "threads"),
     [
-        *((case, threads) for case in TRAININGS for threads in (1, 2, 3, 4, 7, 20)),
+        *(("small", threads) for threads in THREADS),
+        *(
+            pytest.param("resnet20", threads, marks=[pytest.mark.exhaustive] * (threads % 2 == 0))
+            for threads in THREADS
+        ),
         ("winograd", 7),
         ("fractional", 7),
     ],
@@ -59,7 +65,7 @@ def skip_unless_it_runs(target: str) -> None:
     ("case", "target"),
     [
         # The kernels of resnet20 take long to compile; those of the others are of all kinds.
-        pytest.param(case, target, marks=[pytest.mark.exhaustive] * ((case, target) in SLOW))
+        pytest.param(case, target, marks=[pytest.mark.exhaustive] * (case == "resnet20"))
         for case in (*TRAININGS, "winograd", "fractional", "predict-small")
         for target in TARGETS
     ],
@@ -79,8 +85,8 @@ def test_instruction_sets(worker: Worker, baseline: Baseline, case: str, target:
         ("small", "--tiles=narrow"),
         ("small", "--tiles=large"),
         ("small", "--no-fusion"),
-        ("resnet20", "--tiles=narrow"),
-        ("resnet20", "--no-fusion"),
+        pytest.param("resnet20", "--tiles=narrow", marks=pytest.mark.exhaustive),
+        pytest.param("resnet20", "--no-fusion", marks=pytest.mark.exhaustive),
         ("winograd", "--tiles=narrow"),
         ("winograd", "--no-fusion"),
         ("fractional", "--no-fusion"),
@@ -93,7 +99,7 @@ def test_schedules(worker: Worker, baseline: Baseline, case: str, option: str) -
     assert line["result"] == baseline(case)["result"]
 
 
-@pytest.mark.parametrize("case", TRAININGS)
+@pytest.mark.parametrize("case", ALSO)
 def test_cutting_into_calls(worker: Worker, baseline: Baseline, case: str) -> None:
     """It does not matter whether a native call takes one step or several."""
     line = worker(case, "--short-calls")
@@ -145,7 +151,7 @@ def test_environment_variables(
     assert worker(case, env=env)["result"] == baseline(case)["result"]
 
 
-@pytest.mark.parametrize("case", TRAININGS)
+@pytest.mark.parametrize("case", ALSO)
 def test_other_numpy(worker: Worker, baseline: Baseline, case: str) -> None:
     """NumPy without its kernels for this CPU gives other exponentials; isoconv asks it for none."""
     core: Any = sys.modules["numpy._core._multiarray_umath"]
@@ -156,7 +162,7 @@ def test_other_numpy(worker: Worker, baseline: Baseline, case: str) -> None:
         pytest.skip(f"NumPy {np.__version__} computes alike here with and without {features}")
 
 
-@pytest.mark.parametrize("case", TRAININGS)
+@pytest.mark.parametrize("case", ALSO)
 def test_other_libm(worker: Worker, baseline: Baseline, case: str) -> None:
     """A C library without FMA gives another sine; isoconv asks it for none."""
     if host_target().name == "neon":
@@ -167,7 +173,7 @@ def test_other_libm(worker: Worker, baseline: Baseline, case: str) -> None:
         pytest.skip("the C library computes alike here with and without FMA")
 
 
-@pytest.mark.parametrize("case", [*TRAININGS, "predict-small"])
+@pytest.mark.parametrize("case", [*ALSO, "predict-small"])
 def test_flush_to_zero(worker: Worker, baseline: Baseline, case: str) -> None:
     """Subnormal numbers count though another library has switched them off; it stays so for it."""
     line = worker(case, "--float-environment", "flush", "--threads", 3)

@@ -204,7 +204,7 @@ def test_who_is_about_to_end_is_waited_for(tmp_path: Path) -> None:
     timer.join()
 
 
-@pytest.mark.parametrize("rounds", [40])
+@pytest.mark.parametrize("rounds", [8, pytest.param(40, marks=pytest.mark.exhaustive)])
 def test_one_of_many_gets_a_folder(tmp_path: Path, rounds: int) -> None:
     """Two and four processes at once, again and again: one holds the folder at a time."""
 
@@ -252,9 +252,10 @@ def replaced(out: Path) -> Hold:
     return Hold(out)
 
 
-def test_each_of_many_gets_a_name_of_its_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rounds", [5, pytest.param(20, marks=pytest.mark.exhaustive)])
+def test_each_of_many_gets_a_name_of_its_own(tmp_path: Path, rounds: int) -> None:
     """Processes that ask for a free name at the same moment get as many names."""
-    for number in range(20):
+    for number in range(rounds):
         parent = tmp_path / str(number)
         found = together(4, partial(make_name, parent))
         assert sorted(found) == [f"pets-lenet5-{n}" for n in range(1, 5)]
@@ -294,11 +295,12 @@ def test_a_place_for_runs_that_is_a_file_is_told(tmp_path: Path) -> None:
 # Trainings
 
 
-def test_of_trainings_into_one_folder_one_succeeds(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rounds", [2, pytest.param(6, marks=pytest.mark.exhaustive)])
+def test_of_trainings_into_one_folder_one_succeeds(tmp_path: Path, rounds: int) -> None:
     """Of processes that fit into the same folder at once one leaves a run, the rest say why."""
     make().fit(noise(), epochs=1)
     wanted = make().fit(noise(), epochs=2).digest
-    for number in range(6):
+    for number in range(rounds):
         out = tmp_path / str(number)
         found = together(
             2 + 2 * (number % 2),
@@ -311,10 +313,11 @@ def test_of_trainings_into_one_folder_one_succeeds(tmp_path: Path) -> None:
         assert not (out / HELD).exists()
 
 
-def test_of_two_resumes_one_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rounds", [2, pytest.param(4, marks=pytest.mark.exhaustive)])
+def test_of_two_resumes_one_goes_on(tmp_path: Path, rounds: int) -> None:
     """Both end at the same run: one trains, the other is refused or finds it finished."""
     wanted = make().fit(noise(), epochs=3, out=tmp_path / "whole").digest
-    for number in range(4):
+    for number in range(rounds):
         out = tmp_path / str(number)
         with pytest.raises(RuntimeError, match="power cut"):
             make(callbacks=[AfterEpoch(power_cut)]).fit(noise(), epochs=3, out=out)

@@ -80,6 +80,10 @@ CASES: dict[str, tuple[Callable[[Path], Any], Callable[[Path], Any]]] = {
 }
 
 
+LIKE_OTHERS = ("given weights", "best epoch")
+"""Most of their passages are those of a run that is trained on as well: each third is taken."""
+
+
 def train_on(out: Path) -> Any:
     """A run of two epochs, and then of three."""
     seldom: dict[str, Any] = {"keep_checkpoints": False, "save_every": 60}
@@ -272,6 +276,8 @@ def test_a_kill_before_any_operation_changes_nothing(
 
     places = [number for number in chosen(done) if number >= first]
     assert len(places) > (4 if "callback" in case else 20)
+    if case in LIKE_OTHERS and chosen is each_passage:
+        places = places[::3]
     numbers = iter(places)
     for number in numbers:
         pair = [number, *itertools.islice(numbers, 1)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import compileall
+import functools
 import json
 import shutil
 import subprocess
@@ -52,6 +53,7 @@ def imported(tree: AST) -> Iterator[str]:
         yield from imported(node)
 
 
+@functools.cache
 def reached() -> set[str]:
     """Files that compiling may run, by Python's parser and the folders: another way to see it."""
     found, waiting = set(), [name for name in MODULES if f"{name}.".startswith(f"{ROOM}.")]
@@ -64,9 +66,6 @@ def reached() -> set[str]:
             tree = ast.parse((SRC / MODULES[name]).read_text("utf-8"))
             waiting += [name.rpartition(".")[0], *imported(tree)]
     return {MODULES[name] for name in found}
-
-
-REACHED = reached()
 
 
 @pytest.fixture
@@ -113,11 +112,11 @@ def test_no_import_is_missed() -> None:
 
 def test_closure() -> None:
     """All of the room, and all modules that it imports, from module to module; nothing else."""
-    assert {MODULES[name] for name in closure(ROOM)} == REACHED
+    assert {MODULES[name] for name in closure(ROOM)} == reached()
     covered = {"__init__.py", "errors.py", "ops/image.py", "ops/winograd.py", "ops/__init__.py",
                "graph/ir.py", "arithmetic/philox.py", "compile/reduction/rows.py"}  # fmt: skip
-    assert covered <= REACHED
-    outside = {file.partition("/")[0] for file in set(FILES) - REACHED}
+    assert covered <= reached()
+    outside = {file.partition("/")[0] for file in set(FILES) - reached()}
     assert {"cli", "data", "nn", "report", "run", "train"} <= outside
     assert all(closure(ROOM)[name] == (SRC / MODULES[name]).read_bytes() for name in closure(ROOM))
 
@@ -130,7 +129,7 @@ def test_nothing_else_can_be_imported() -> None:
     compiling emitters, all of which lie in this room, every module of which is in the closure.
     """
     ways = ("importlib", "__import__", "exec(", "eval(", "runpy", "pkgutil")
-    found = {file for file in REACHED for way in ways if way in (SRC / file).read_text("utf-8")}
+    found = {file for file in reached() for way in ways if way in (SRC / file).read_text("utf-8")}
     by_name = {"compile/lowering.py", "compile/native/emitters.py"}
     assert found == {"onward.py", "compile/native/sources.py"} | by_name
 
@@ -205,7 +204,7 @@ found = len(closure("isoconv.compile"))
 new = set(sys.modules) - before
 print(json.dumps([found, [name for name in new if name.startswith("isoconv")]]))
 """
-    assert run(SRC.parent, program) == [len(REACHED), []]
+    assert run(SRC.parent, program) == [len(reached()), []]
 
 
 # The key ------------------------------------------------------------------------------------------
@@ -244,9 +243,9 @@ keys = [key(), *(with_changed([file]) for file in reached)]
 print(json.dumps([keys, with_changed(others), key()]))
 """
     )
-    keys, others, last = run(copy, program, json.dumps([[*REACHED], [*set(FILES) - REACHED]]))
+    keys, others, last = run(copy, program, json.dumps([[*reached()], [*set(FILES) - reached()]]))
     assert keys[0] == others == last
-    assert len(set(keys)) == len(REACHED) + 1
+    assert len(set(keys)) == len(reached()) + 1
 
 
 def test_a_new_import_is_in_the_key(copy: Path) -> None:
@@ -451,7 +450,7 @@ print(json.dumps([state("isoconv.compile"), build.toolchain(), library.cache is 
 def test_kernels_of_other_rooms_are_not_kept() -> None:
     """An emitter that no key covers hands its kernels to a library that keeps none on disk."""
     found = 0
-    for file in sorted(set(FILES) - REACHED):
+    for file in sorted(set(FILES) - reached()):
         nodes = list(ast.walk(ast.parse((SRC / file).read_text("utf-8"))))
         calls = [node for node in nodes if isinstance(node, ast.Call)]
         if any(getattr(call.func, "id", "") == "emits" for call in calls):
