@@ -11,6 +11,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from bench import mca
 from bench.crew import Crew, Setting, chosen
 from bench.libraries import PEERS
 from bench.measure import MEASUREMENTS, NAMES
@@ -21,11 +22,15 @@ from isoconv.run.ceilings import measure_barrier
 
 PAGE = Path(__file__).with_name("README.md")
 FRONT = PAGE.parents[1] / PAGE.name
+ALONE = ("table", "mca")
+"""What measures nothing."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure, print and store; or make the table of what is stored."""
+    """Measure, print and store; or make the table of what is stored, or look at inner loops."""
     options = _options(arguments)
+    if options.what == ["mca"]:
+        return _analysed(options)
     if options.what == ["table"]:
         results = read(quick=options.quick)
         if options.quick:
@@ -77,6 +82,20 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _analysed(options: argparse.Namespace) -> int:
+    """Print what LLVM's machine-code analyser says."""
+    cpus = [name for name in (options.cpus or ",".join(mca.CPUS)).split(",") if name]
+    try:
+        tool = mca.find_tool(options.llvm_mca)
+        only = chosen(options.only or "", [(layer.name,) for layer in mca.WORK])
+        for line in mca.report(cpus, only, tool):
+            print(line, flush=True)
+    except (FileNotFoundError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
 def _refusal(setting: Setting, wanted: list[str]) -> str:
     """Why these measurements cannot be made so; empty if they can."""
     if setting.clock == "processor" and (wanted != ["small"] or setting.threads != 1):
@@ -98,10 +117,11 @@ def _refusal(setting: Setting, wanted: list[str]) -> str:
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    choices = [*MEASUREMENTS, "all", "table"]
+    choices = [*MEASUREMENTS, "all", *ALONE]
     parser.add_argument(
         "what", nargs="*", default=["all"], metavar="WHAT",
-        help=f"what to measure: {', '.join(choices)} (table: of what is stored, into both READMEs)",
+        help=f"what to measure: {', '.join(choices)} (table: of what is stored, into both READMEs; "
+        "mca: nothing, but what LLVM's analyser says of the inner loops)",
     )  # fmt: skip
     parser.add_argument("--threads", type=int, default=2, help="threads of every library")
     parser.add_argument("--quick", action="store_true", help="only see whether all works")
@@ -109,6 +129,12 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         "--only", metavar="NAME,...",
         help="measure the rows whose network or name has one of these in it; stored rows stay",
     )  # fmt: skip
+    parser.add_argument(
+        "--cpus", metavar="NAME,...", help=f"of mca: {', '.join(mca.CPUS)}; all if none is named"
+    )
+    parser.add_argument(
+        "--llvm-mca", metavar="PATH", help="of mca: the analyser; the newest that is found if none"
+    )
     parser.add_argument("--peers", metavar="NAME,...", help="libraries to measure beside")
     parser.add_argument(
         "--seeds", type=int, default=3, choices=(1, 2, 3), metavar="N",
@@ -121,7 +147,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--verbose", action="store_true", help="show what the workers write")
     options = parser.parse_args(arguments)
     wrong = [what for what in options.what if what not in choices]
-    if wrong or ("table" in options.what and len(options.what) > 1):
+    if wrong or (len(options.what) > 1 and any(word in ALONE for word in options.what)):
         parser.error(f"WHAT must be among {', '.join(choices)}; got {' '.join(options.what)}")
     return options
 

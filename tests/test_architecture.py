@@ -42,7 +42,7 @@ ALLOWED["optim"] = ALLOWED["schedule"] = frozenset({"train"})
 ALLOWED["symbols"] = frozenset({"explain"})
 
 WINGS = (
-    ("target", "layout"), ("native",), ("pointwise",), ("calls",), ("lowering",),
+    ("cpus", "target", "layout"), ("native",), ("pointwise",), ("calls",), ("lowering",),
     ("augmentation", "movement", "reduction", "window"), ("normalization",), ("contraction",),
     ("winograd",), ("lower",),
 )  # fmt: skip

@@ -283,7 +283,7 @@ def test_info(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     text = succeed("info")
     caches = "kernel cache", "picture cache", str(tmp_path)
-    for word in ("processor", "target", "vectors", *caches, "numpy", "LLVM"):
+    for word in ("processor", "target", "vectors", "core ", *caches, "numpy", "LLVM"):
         assert word in text
     assert "0 kernels" in text
     # Of all packages that some extra asks for, whatever these are.

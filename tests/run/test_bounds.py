@@ -11,12 +11,12 @@ from isoconv import nn
 from isoconv.compile.calls import Call
 from isoconv.compile.contraction.contract import ContractSpec
 from isoconv.compile.contraction.tiles import (
-    OWN_CACHE,
     SHARED_RATE,
     Tile,
     step_cycles,
     step_limits,
 )
+from isoconv.compile.cpus import USUAL
 from isoconv.compile.pointwise.halo import HaloSpec
 from isoconv.compile.target import target_named
 from isoconv.nn.inference import inference_graph
@@ -25,8 +25,7 @@ from isoconv.run.ceilings import Ceilings
 from isoconv.run.inference import Predictor
 
 MACHINE = replace(
-    target_named("generic"),
-    vector_bytes=64, registers=32, fma_per_cycle=2.0, loads_per_cycle=2.0, cache_share=8 << 20,
+    target_named("generic"), vector_bytes=64, registers=32, core=USUAL, cache_share=8 << 20
 )  # fmt: skip
 CEILINGS = Ceilings(1, gflops=100.0, memory=10.0, cache=50.0)
 ROWS = {"images": 0, "result": 0}
@@ -91,10 +90,10 @@ def test_where_operands_come_from(calls: list[Call]) -> None:
     """By how much a call takes: a core's own cache, the shared one, or memory."""
     call = contraction(calls, Tile(1, 14, 2, 16))
     moved = call.bytes(1, ROWS)
-    assert moved < OWN_CACHE
+    assert moved < USUAL.own_cache
     assert demand_of(call, 1, ROWS, MACHINE).bytes == {"own cache": moved}
     many = call.bytes(64, ROWS)
-    assert OWN_CACHE < many < 16 << 20
+    assert USUAL.own_cache < many < 16 << 20
     shared = demand_of(call, 64, ROWS, replace(MACHINE, cache_share=16 << 20))
     assert shared.bytes == {}
     # 8 bytes a cycle, in each of which two vectors of 16 FMAs could begin.

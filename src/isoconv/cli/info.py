@@ -12,6 +12,7 @@ from isoconv.cli.options import AsJson, TargetName
 from isoconv.cli.table import print_json, say
 
 if TYPE_CHECKING:
+    from isoconv.compile.cpus import Core
     from isoconv.compile.native.cache import KernelCache
 
 NOTABLE = ("sse4.2", "avx", "avx2", "fma", "avx512f", "avx512bw", "avx512vl", "neon", "sve")
@@ -35,6 +36,7 @@ def info(
       isoconv info
       isoconv info --clear-cache
     """
+    from isoconv.compile.native import measured
     from isoconv.compile.native.cache import KernelCache, default_folder
     from isoconv.data.cache import open_cache
 
@@ -42,6 +44,7 @@ def info(
     cache = None if folder is None else KernelCache(folder)
     if clear_cache:
         count = 0 if cache is None else cache.clear()
+        measured.forget()
         say(f"removed {count:,} compiled kernel{'' if count == 1 else 's'}")
         with open_cache(wanted=True) as kept:
             pictures = 0 if kept is None else kept.clear()
@@ -91,6 +94,23 @@ def _machine(target: str | None) -> list[tuple[str, str]]:
             "vectors",
             f"{chosen.vector_bytes * 8} bits ({chosen.lanes('float32')} float32), "
             f"{chosen.registers} registers, {fused}",
+        ),
+        *_core(chosen.core),
+    ]
+
+
+def _core(core: Core) -> list[tuple[str, str]]:
+    """What tiles are chosen by, and where it is from."""
+    return [
+        (
+            "core",
+            f"vectors begun in a cycle: {core.fmas:g} in FMAs, {core.loads:g} in loads, "
+            f"{core.stores:g} in stores; an FMA takes {core.latency} cycles ({core.origin})",
+        ),
+        (
+            "",
+            f"its own caches: {core.sets * core.ways / 16:,.0f} KiB and "
+            f"{core.own_cache / 2**10:,.0f} KiB",
         ),
     ]
 

@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from isoconv.compile.calls import Call
-from isoconv.compile.contraction.tiles import OWN_CACHE, SHARED_RATE
+from isoconv.compile.contraction.tiles import SHARED_RATE
 from isoconv.compile.target import Target
 from isoconv.run.ceilings import Ceilings
 
@@ -71,12 +71,13 @@ def demand_of(call: Call, images: int, rows: Mapping[str, int], target: Target) 
     meanwhile = {name: flops * share for name, share in limits.items()} if flops else {}
     if flops:
         meanwhile.setdefault(_FMAS, float(flops))
-    if OWN_CACHE < moved <= target.cache_share:
-        per_cycle = 2 * target.lanes("float32") * target.fma_per_cycle
+    own = target.core.own_cache
+    if own < moved <= target.cache_share:
+        per_cycle = 2 * target.lanes("float32") * target.core.fmas
         meanwhile[_SHARED] = max(meanwhile.get(_SHARED, 0.0), moved / SHARED_RATE * per_cycle)
         moved = 0
     meanwhile = {name: flop for name, flop in meanwhile.items() if flop}
-    return Demand(meanwhile, {_OWN if moved <= OWN_CACHE else _MEMORY: moved} if moved else {})
+    return Demand(meanwhile, {_OWN if moved <= own else _MEMORY: moved} if moved else {})
 
 
 def _sum(one: Mapping[str, float], two: Mapping[str, float]) -> dict[str, float]:

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from itertools import product
 from math import prod
 
-from isoconv.compile.contraction.tiles import OWN_CACHE, vector_lanes, weights_pass_once
+from isoconv.compile.contraction.tiles import vector_lanes, weights_pass_once
 from isoconv.compile.target import Target
 from isoconv.graph.ir import Graph, Node, TensorSpec
 from isoconv.graph.operation import operation
@@ -51,7 +51,7 @@ def shard_size_for(graph: Graph, target: Target) -> int:
         once += _bytes(
             spec for spec in specs if not spec.batched and _read_once(node, source, spec, target)
         )
-    caches = ((OWN_CACHE, 1.0), (target.cache_share, _SHARED))
+    caches = ((target.core.own_cache, 1.0), (target.cache_share, _SHARED))
 
     def traffic(size: int) -> float:
         far = _WEIGHTS * once / size
@@ -69,7 +69,7 @@ def _read_once(node: Node, source: TensorSpec, weight: TensorSpec, target: Targe
         return True
     filters = node.spec.shape[-1]
     blocks = -(-filters // (_BLOCK * vector_lanes(target, node.spec.dtype, filters)))
-    return weights_pass_once(weight.size, source.size, blocks, weight.itemsize)
+    return weights_pass_once(target, weight.size, source.size, blocks, weight.itemsize)
 
 
 def _bytes(specs: Iterable[TensorSpec]) -> int:

@@ -19,11 +19,11 @@ from tests.run.graphs import check, numbers, random_arrays
 import isoconv.ops as ops
 from isoconv import nn
 from isoconv.compile.calls import Call
-from isoconv.compile.contraction.tiles import NEAR
+from isoconv.compile.cpus import USUAL
 from isoconv.compile.layout import Buffer, Placement, dense_strides
 from isoconv.compile.lower.driver import lower
 from isoconv.compile.lower.plan import Plan, make_plan
-from isoconv.compile.target import Target, host_target
+from isoconv.compile.target import Target, host_target, target_named
 from isoconv.compile.winograd.chunks import WinogradConvSpec, WinogradConvWeightSpec
 from isoconv.compile.winograd.placement import chunk_rows
 from isoconv.graph.ir import DType, Graph, TensorSpec
@@ -36,6 +36,7 @@ from isoconv.train.losses import Loss
 from isoconv.train.optim import SGD
 
 SHAPE = (11, 9, 3)
+MACHINE = replace(target_named("generic"), core=USUAL)
 
 
 @pytest.fixture
@@ -44,7 +45,13 @@ def rows(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
 
     def set_rows(count: int) -> None:
         def chosen(
-            components: TensorSpec, channels: int, filters: int, capacity: int, *, sums: bool
+            _: Target,
+            components: TensorSpec,
+            channels: int,
+            filters: int,
+            capacity: int,
+            *,
+            sums: bool,
         ) -> int:
             return min(count, components.shape[1] * max(1, capacity))
 
@@ -221,15 +228,15 @@ def components_of(side: int, channels: int) -> TensorSpec:
 def test_chunk_rows(side: int, channels: int, capacity: int, wanted: int) -> None:
     """Components of a chunk stay in the cache; none where weights would come too often."""
     components = components_of(side, channels)
-    assert chunk_rows(components, channels, channels, capacity) == wanted
+    assert chunk_rows(MACHINE, components, channels, channels, capacity) == wanted
     row = 16 * 2 * channels * components.shape[2] * 4
-    assert wanted <= 1 or wanted * row <= NEAR
+    assert wanted <= 1 or wanted * row <= MACHINE.core.near
 
 
 def test_sums_in_chunks() -> None:
     """Sums over positions are read and written with each chunk, which pays up to fewer channels."""
     components = components_of(16, 256)
-    assert chunk_rows(components, 256, 256, 32) == 2
-    assert chunk_rows(components, 256, 256, 32, sums=True) == 0
+    assert chunk_rows(MACHINE, components, 256, 256, 32) == 2
+    assert chunk_rows(MACHINE, components, 256, 256, 32, sums=True) == 0
     components = components_of(32, 128)
-    assert chunk_rows(components, 128, 128, 32, sums=True) == 2
+    assert chunk_rows(MACHINE, components, 128, 128, 32, sums=True) == 2

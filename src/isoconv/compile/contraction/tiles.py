@@ -3,14 +3,17 @@
 One step of a chain, for a tile of T positions × V vectors of filters, takes the longest of
 
 - T · V / (FMAs per cycle): the arithmetic,
-- (T + V) / (loads per cycle): V vectors of weights, T scalars of the input,
+- (T + V) / (loads per cycle): V vectors of weights, T scalars of the input, which an FMA that takes
+  its scalar from memory loads, too,
 - the FMA's latency, when there are too few chains to hide it,
 - the way of the V vectors from the shared cache, when the weights of a whole chain do not stay in a
   core's own from one tile to the next,
 
-and a cycle on top, which favours large tiles among equals. The T scalars lie on up to T cache
-lines, which stay in use for several steps: a tile of which too many share one set of the first
-cache (as with strides of 4 KiB) would fetch them again and again, and is no candidate.
+and a cycle on top, which favours large tiles among equals. What a core begins in a cycle, its
+latency and its caches stand in ``cpus``; no front end there is narrow enough to be a bound. The T
+scalars lie on up to T cache lines, which stay in use for several steps: a tile of which too many
+share one set of the first cache (as with strides of 4 KiB) would fetch them again and again, and is
+no candidate.
 
 What does not fill a tile (the last positions of a row, the last vectors of filters) is counted at
 what it really costs. 1 FMA = 2 FLOP everywhere in the project.
@@ -25,13 +28,12 @@ from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
 
+from isoconv.compile.cpus import Core
 from isoconv.compile.native.specification import Schedule, Specification
 from isoconv.compile.target import Target
 from isoconv.graph.ir import DTYPES
 
 __all__ = [
-    "NEAR",
-    "OWN_CACHE",
     "SHARED_RATE",
     "StepCycles",
     "Tile",
@@ -46,15 +48,11 @@ __all__ = [
     "weights_pass_once",
 ]
 
-OWN_CACHE = 1024 * 1024  # bytes of a core's own cache
-NEAR = OWN_CACHE // 2  # bytes that stay there from one use to the next
 _CHOICES = 4096  # that are remembered: those of some dozens of networks
 
-_LATENCY = 4.0  # cycles from an FMA to the next one of its chain, on every target so far
-_LINE, _SETS = 64, 64  # bytes, and lines after which sets repeat, in every first cache but few
-_WAYS = 6  # lines of a set that a tile may take; weights and results need some as well
+_LINE = 64  # bytes, in every first cache but few
+_WAYS = 3 / 4  # of the lines of a set that a tile may take; weights and results need some as well
 _CHUNK = 128  # positions of a flat source that pass through all filters before the next ones
-_STAYING = 640 * 1024  # bytes of weights that stay in a core's own cache while tiles pass
 SHARED_RATE = 8.0  # bytes a cycle that one core gets from the cache behind it
 _FLOAT32 = 4  # bytes
 _OVERHEAD = 1.0  # cycles a step costs beside: loop counters, addresses, cache hiccups
@@ -85,7 +83,7 @@ class Tile(Schedule):
         """What could bound a step of the chain, in the cycles of its FMAs on full vectors."""
         whole = target.vector_bytes // _FLOAT32
         size = self.vectors * self.lanes * _FLOAT32
-        far = size if size * spec.chain_length > _STAYING else 0
+        far = size if size * spec.chain_length > target.core.staying else 0
         step = step_limits(target, self.rows * self.columns, self.vectors, far)
         full = step.arithmetic * self.lanes / whole
         return {
@@ -130,9 +128,9 @@ def step_limits(target: Target, positions: int, vectors: int, far: int = 0) -> S
         far: bytes that come from the shared cache.
     """
     return StepCycles(
-        positions * vectors / target.fma_per_cycle,
-        (positions + vectors) / target.loads_per_cycle,
-        _LATENCY,
+        positions * vectors / target.core.fmas,
+        (positions + vectors) / target.core.loads,
+        target.core.latency,
         far / SHARED_RATE,
     )
 
@@ -158,11 +156,11 @@ def fits(target: Target, positions: int, vectors: int) -> bool:
 
 
 @functools.lru_cache(maxsize=_CHOICES)
-def crowded(rows: int, columns: int, steps: tuple[int, int]) -> bool:
+def crowded(core: Core, rows: int, columns: int, steps: tuple[int, int]) -> bool:
     """Whether too many of a tile's cache lines share one set of the first cache."""
     lines = {(r * steps[0] + c * steps[1]) // _LINE for r in range(rows) for c in range(columns)}
-    sets = Counter(line % _SETS for line in lines)
-    return max(sets.values()) > _WAYS
+    sets = Counter(line % core.sets for line in lines)
+    return max(sets.values()) > _WAYS * core.ways
 
 
 @functools.lru_cache(maxsize=_CHOICES)
@@ -190,18 +188,20 @@ def choose_tile(
         flat: the width is one long axis, whose rest is done in ever smaller tiles.
     """
     lanes = vector_lanes(target, dtype, filters)
-    blocks = -(-filters // lanes)
+    blocks, size = -(-filters // lanes), lanes * DTYPES[dtype]
     best: tuple[float, Tile] | None = None
     tiles = product(range(1, min(blocks, 6) + 1), range(1, min(height, 4) + 1))
     for vectors, rows, columns in _that_fit(target, tiles, min(width, 30)):
         cost = 0.0
-        for v, v_count, far in _blocks(blocks, vectors, lanes * DTYPES[dtype], chain):
+        for v, v_count, far in _blocks(target, blocks, vectors, size, chain):
             for r, r_count in runs(height, rows):
                 for c, c_count in (halving_runs if flat else equal_runs)(width, columns):
                     cost += step_cycles(target, r * c, v, far) * v_count * r_count * c_count
         # Rows beyond the first reach further apart in memory; take them only for a real gain.
         cost *= 1.0 + 0.01 * (rows - 1)
-        if (best is None or cost < best[0] * 0.999) and not crowded(rows, columns, steps):
+        if (best is None or cost < best[0] * 0.999) and not crowded(
+            target.core, rows, columns, steps
+        ):
             best = (cost, Tile(rows, columns, vectors, lanes))
     if best is None:
         return Tile(1, 1, 1, lanes)
@@ -231,13 +231,13 @@ def choose_inside_tile(
         chain: steps of a chain.
     """
     lanes = vector_lanes(target, dtype, filters)
-    blocks = -(-filters // lanes)
+    blocks, size = -(-filters // lanes), lanes * DTYPES[dtype]
     best: tuple[float, Tile] | None = None
     for vectors, rows in product(range(1, min(blocks, 6) + 1), range(1, min(images, 16) + 1)):
-        if not fits(target, rows * width, vectors) or crowded(rows, width, steps):
+        if not fits(target, rows * width, vectors) or crowded(target.core, rows, width, steps):
             continue
         cost = 0.0
-        for v, count, far in _blocks(blocks, vectors, lanes * DTYPES[dtype], chain):
+        for v, count, far in _blocks(target, blocks, vectors, size, chain):
             groups, rest = divmod(images, rows)
             together = step_cycles(target, rows * width, v, far)
             alone = step_cycles(target, width, v, far)
@@ -247,19 +247,20 @@ def choose_inside_tile(
     return None if best is None else best[1]
 
 
-def weights_pass_once(weights: int, image: int, blocks: int, itemsize: int) -> bool:
+def weights_pass_once(target: Target, weights: int, image: int, blocks: int, itemsize: int) -> bool:
     """Whether a block of filters meets all images of a shard before the next block's turn.
 
     Either all weights come again for each image, one behind the other, or all images for each
     block, from many places: that has to save some of the way.
 
     Args:
+        target: the machine.
         weights: elements of all filters.
         image: elements of the source in an image.
         blocks: of filters.
         itemsize: bytes of an element.
     """
-    return weights * itemsize > OWN_CACHE and weights > 2 * image * blocks
+    return weights * itemsize > target.core.own_cache and weights > 2 * image * blocks
 
 
 def _that_fit(
@@ -273,10 +274,12 @@ def _that_fit(
             yield vectors, rows, columns
 
 
-def _blocks(vectors: int, most: int, size: int, chain: int) -> Iterator[tuple[int, int, int]]:
+def _blocks(
+    target: Target, vectors: int, most: int, size: int, chain: int
+) -> Iterator[tuple[int, int, int]]:
     """Blocks of vectors of this many bytes: (vectors, how many, bytes of a step from afar)."""
     for v, count in runs(vectors, most):
-        yield v, count, v * size if v * size * chain > _STAYING else 0
+        yield v, count, v * size if v * size * chain > target.core.staying else 0
 
 
 def runs(total: int, part: int) -> list[tuple[int, int]]:

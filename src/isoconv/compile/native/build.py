@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import platform
+from typing import TYPE_CHECKING
 
 import llvmlite
 import llvmlite.binding as llvm
@@ -12,10 +13,13 @@ import numpy as np
 
 from isoconv.compile.native.collector import collector_paused
 from isoconv.compile.native.emitters import effort_of, emit
-from isoconv.compile.native.jit import compile_object
+from isoconv.compile.native.jit import compile_object, compile_text
 from isoconv.compile.native.sources import state
 from isoconv.compile.native.specification import Specification
 from isoconv.compile.target import Target
+
+if TYPE_CHECKING:
+    import llvmlite.ir as ir
 
 
 @functools.cache
@@ -48,10 +52,23 @@ def emit_object(spec: Specification, target: Target, name: str) -> bytes:
     Raises:
         CompileError: nothing emits it for this target, or LLVM rejects it.
     """
+    with collector_paused():
+        return compile_object(_module(spec, target, name), target, effort=effort_of(spec, target))
+
+
+def emit_text(spec: Specification, target: Target, name: str) -> str:
+    """The same kernel in assembly language; the target may be another machine's.
+
+    Raises:
+        CompileError: nothing emits it for this target, or LLVM rejects it.
+    """
+    return compile_text(_module(spec, target, name), target, effort=effort_of(spec, target))
+
+
+def _module(spec: Specification, target: Target, name: str) -> ir.Module:
     # Where all kernels are at hand nothing of LLVM's language is needed.
     from isoconv.compile.native.loops import Kernel
 
-    with collector_paused():
-        kernel = Kernel(name, target, spec.buffers)
-        emit(kernel, spec)
-        return compile_object(kernel.build(), target, effort=effort_of(spec, target))
+    kernel = Kernel(name, target, spec.buffers)
+    emit(kernel, spec)
+    return kernel.build()

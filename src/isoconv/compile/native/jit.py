@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 import llvmlite.binding as llvm
 
@@ -60,6 +60,26 @@ def compile_object(module: ir.Module, target: Target, *, effort: Effort = "plain
     Raises:
         CompileError: LLVM rejects the module.
     """
+    code: bytes = _compiled(module, target, effort, llvm.TargetMachine.emit_object)
+    return code
+
+
+def compile_text(module: ir.Module, target: Target, *, effort: Effort = "plain") -> str:
+    """The same as assembly language, to be looked at.
+
+    Args:
+        module: the kernel.
+        target: the machine it is for.
+        effort: which of LLVM's passes.
+
+    Raises:
+        CompileError: LLVM rejects the module.
+    """
+    text: str = _compiled(module, target, effort, llvm.TargetMachine.emit_assembly)
+    return text
+
+
+def _compiled(module: ir.Module, target: Target, effort: Effort, emit: Callable[..., Any]) -> Any:
     text = str(module)
     with undivided:
         try:
@@ -76,8 +96,7 @@ def compile_object(module: ir.Module, target: Target, *, effort: Effort = "plain
                 for name in _PASSES[effort]:
                     getattr(passes, f"add_{name}_pass")()
             passes.run(parsed, builder)
-            code: bytes = machine.emit_object(parsed)
-    return code
+            return emit(machine, parsed)
 
 
 class LoadedLibrary:

@@ -28,7 +28,7 @@ from isoconv.compile.native.build import emit_object, toolchain
 from isoconv.compile.native.fork import renew_in_child
 from isoconv.compile.native.interpreter import Interpreter
 from isoconv.compile.native.specification import Specification, meaning
-from isoconv.compile.target import Target, target_named
+from isoconv.compile.target import Target, initialize
 from isoconv.cores import cores
 
 Job = tuple[str, Specification]
@@ -50,8 +50,8 @@ def serve() -> None:
     with os.fdopen(os.dup(1), "wb") as answers:
         os.dup2(2, 1)
         target: Target = pickle.load(source)  # noqa: S301  # only our parent holds the pipe
-        greeting = _greeting(target_named(target.name))
-        _answer(answers, _GREETING, greeting)
+        initialize()
+        _answer(answers, _GREETING, _greeting(target))
         with contextlib.suppress(EOFError, BrokenPipeError):
             while True:
                 number, (name, spec) = pickle.load(source)  # noqa: S301

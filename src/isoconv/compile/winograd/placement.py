@@ -11,9 +11,9 @@ the components save, a shard goes whole.
 
 from __future__ import annotations
 
-from isoconv.compile.contraction.tiles import NEAR
 from isoconv.compile.layout import ALIGNMENT, Buffer, Placement
 from isoconv.compile.pointwise.expression import Operand
+from isoconv.compile.target import Target
 from isoconv.graph.ir import TensorSpec
 from isoconv.ops.winograd_product import PLACES
 
@@ -81,11 +81,18 @@ def row_of(place: Placement, number: int) -> Operand:
 
 
 def chunk_rows(
-    components: TensorSpec, channels: int, filters: int, capacity: int, *, sums: bool = False
+    target: Target,
+    components: TensorSpec,
+    channels: int,
+    filters: int,
+    capacity: int,
+    *,
+    sums: bool = False,
 ) -> int:
     """Rows of tiles in a chunk; 0 if a shard's components go whole.
 
     Args:
+        target: the machine.
         components: of an image.
         channels: of the source's components.
         filters: of the result's.
@@ -94,6 +101,6 @@ def chunk_rows(
     """
     _, rows, columns, _ = components.shape
     row = PLACES * (channels + filters) * columns * components.itemsize
-    chunk = min(max(1, NEAR // row), rows * max(1, capacity))
+    chunk = min(max(1, target.core.near // row), rows * max(1, capacity))
     weights = (2 if sums else 1) * PLACES * channels * filters * components.itemsize
     return chunk if weights <= _ON_THE_WAY * _CROSSINGS * chunk * row else 0

@@ -201,8 +201,9 @@ def _chunk(lowering: Lowering, product: Node) -> int:
     sums = not product.spec.batched
     last = second if sums else product.spec
     return chunk_rows(
-        components, components.shape[-1], last.shape[-1], lowering.capacity, sums=sums
-    )
+        lowering.target, components, components.shape[-1], last.shape[-1], lowering.capacity,
+        sums=sums,
+    )  # fmt: skip
 
 
 def _components(lowering: Lowering, index: int) -> Placement:

@@ -30,7 +30,6 @@ from isoconv.compile.contraction.cpu.effort import effort_of_tile
 from isoconv.compile.contraction.cpu.partition import Partition
 from isoconv.compile.contraction.cpu.result import Positions, unrolls, vector_of
 from isoconv.compile.contraction.tiles import (
-    NEAR,
     Tile,
     chunk_size,
     equal_parts,
@@ -116,7 +115,7 @@ class Emission:
         self.blocks = -(-self.vectors // tile.vectors)
         self.packed_size = spec.groups * spec.filters * spec.taps * spec.channels
         self.blocks_outermost = weights_pass_once(
-            self.packed_size, spec.source.image, self.blocks, DTYPES[spec.dtype]
+            k.target, self.packed_size, spec.source.image, self.blocks, DTYPES[spec.dtype]
         )
 
     # The nest over results ----------------------------------------------------------------------
@@ -325,7 +324,7 @@ class Emission:
             )
             base = k.at(base, k.builder.select(last, shift, k.const(0)), spec.dtype)
             return base, at.columns * spec.source.image * size
-        near = spec.source.image * size <= NEAR and not self.blocks_outermost
+        near = spec.source.image * size <= k.target.core.near and not self.blocks_outermost
         if near or spec.groups > 1 or len(spec.axes) < 2:
             return None, 0
         (height, width), (down, across) = spec.axes[-2:], spec.source.strides[-3:-1]

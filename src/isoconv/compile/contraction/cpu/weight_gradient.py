@@ -31,7 +31,7 @@ from isoconv.compile.contraction.cpu.padding import (
 )
 from isoconv.compile.contraction.cpu.weight_tiles import Elements, each_tile
 from isoconv.compile.contraction.padding import met
-from isoconv.compile.contraction.tiles import NEAR, runs
+from isoconv.compile.contraction.tiles import runs
 from isoconv.compile.contraction.weight_gradient import ContractWeightSpec, WeightSchedule
 from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import I1, Kernel, Value, Variable
@@ -120,7 +120,7 @@ class WeightSum:
         self.source = k.at(k.buffers[spec.source.buffer], spec.source.offset, spec.dtype)
         self.gradient = k.at(k.buffers[spec.gradient.buffer], spec.gradient.offset, spec.dtype)
         positions = schedule.images * schedule.rows * prod(axis.positions for axis in spec.axes[1:])
-        self.gradient_is_far = positions * self.outputs * DTYPES[spec.dtype] > NEAR
+        self.gradient_is_far = positions * self.outputs * DTYPES[spec.dtype] > k.target.core.near
         self.speculative = any(spec.sides[-1:])
         if self.speculative:
             last, side = spec.axes[-1], spec.sides[-1]
