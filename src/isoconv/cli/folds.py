@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from isoconv.cli.errors import note
@@ -14,7 +14,7 @@ from isoconv.wording import called
 if TYPE_CHECKING:
     from isoconv.cluster.settings import Cluster
     from isoconv.data import Splits
-    from isoconv.train import CrossValidation, EarlyStopping, Trainer
+    from isoconv.train import CrossValidation, Trainer
 
 __all__ = ["check_folds", "plain_folds", "tell_of_parts", "train_folds"]
 
@@ -61,54 +61,23 @@ def tell_of_parts(splits: Splits, what: str) -> None:
 
 
 def train_folds(
-    trainer: Trainer,
-    data: str,
-    splits: Splits,
-    folder: Path,
-    *,
-    folds: int,
-    seed: int,
-    validation: float,
-    epochs: int | None,
-    stopping: EarlyStopping | None,
-    workers: int,
-    cluster: Cluster | None,
-    as_json: bool,
+    trainer: Trainer, splits: Splits, folds: int, how: Mapping[str, Any], *, as_json: bool
 ) -> None:
     """Train a run for each fold and show what came of them.
 
     Args:
         trainer: how to train.
-        data: as a person names it.
         splits: its own parts, of which the training part is dealt out.
-        folder: for the runs.
         folds: how many.
-        seed: by which samples are dealt out.
-        validation: fraction to hold out of each training part.
-        epochs: of each run, or None.
-        stopping: when a run is to end before, or None.
-        workers: how many processes.
-        cluster: whose workers train in their place, or None.
+        how: the rest of what `isoconv.cross_validate` and `isoconv.grid_search` take alike.
         as_json: whether the result is printed as JSON.
     """
-    from isoconv.cli.runs import run_facts
     from isoconv.train import cross_validate
 
+    folder = how["out"]
     tell_of_parts(splits, f"{folds} folds; runs {printable(folder / 'fold-1')} …")
     with json_alone(), called(seed="--split-seed"):
-        found = cross_validate(
-            trainer,
-            splits,
-            folds,
-            seed=seed,
-            validation=validation if splits.validation is None else 0.0,
-            epochs=epochs,
-            early_stopping=stopping,
-            out=folder,
-            workers=workers,
-            cluster=cluster,
-            facts=run_facts(data),
-        )
+        found = cross_validate(trainer, splits, folds, **how)
     titles, rows = found.table()
     print_table(titles, rows, range(1, len(titles)))
     say(f"runs {printable(folder / 'fold-1')} … {printable(folder / f'fold-{folds}')}")

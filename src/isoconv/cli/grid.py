@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isoconv.cli.folds import plain_folds, tell_of_parts
@@ -15,9 +14,8 @@ from isoconv.train.settings import ALL, BESIDE, STORED, Option
 from isoconv.wording import called, spelled_near
 
 if TYPE_CHECKING:
-    from isoconv.cluster.settings import Cluster
     from isoconv.data import Splits
-    from isoconv.train import EarlyStopping, Trainer
+    from isoconv.train import Trainer
 
 __all__ = ["FOLDS", "over_of", "search"]
 
@@ -113,60 +111,33 @@ def _value(option: Option, text: str) -> Any:
 
 def search(
     trainer: Trainer,
-    data: str,
     splits: Splits,
-    folder: Path,
     over: Mapping[str, Sequence[Any]],
-    *,
     folds: int,
-    seed: int,
-    validation: float,
-    epochs: int | None,
-    stopping: EarlyStopping | None,
-    workers: int,
-    cluster: Cluster | None,
+    how: Mapping[str, Any],
+    *,
     as_json: bool,
 ) -> None:
     """Cross-validate each combination and show what came of them.
 
     Args:
         trainer: what is the same in all.
-        data: as a person names it.
         splits: its own parts, of which the training part is dealt out.
-        folder: for the cross-validations.
         over: values by the setting.
         folds: how many.
-        seed: by which samples are dealt out.
-        validation: fraction to hold out of each training part.
-        epochs: of each run, or None.
-        stopping: when a run is to end before, or None.
-        workers: how many processes.
-        cluster: whose workers train in their place, or None.
+        how: the rest of what `isoconv.cross_validate` and `isoconv.grid_search` take alike.
         as_json: whether the result is printed as JSON.
     """
-    from isoconv.cli.runs import run_facts
     from isoconv.train import grid_search
 
+    folder = how["out"]
     count = 1
     for values in over.values():
         count *= len(values)
     first, last = (printable(folder / f"combination-{number}") for number in (1, count))
     tell_of_parts(splits, f"{count} combinations of {folds} folds; cross-validations {first} …")
     with json_alone(), called(seed="--split-seed", over="--grid"):
-        found = grid_search(
-            trainer,
-            splits,
-            over,
-            folds,
-            seed=seed,
-            validation=validation if splits.validation is None else 0.0,
-            epochs=epochs,
-            early_stopping=stopping,
-            out=folder,
-            workers=workers,
-            cluster=cluster,
-            facts=run_facts(data),
-        )
+        found = grid_search(trainer, splits, over, folds, **how)
     titles, rows = found.table()
     print_table(titles, rows, range(1 + len(over), len(titles)))
     say(found.told)

@@ -171,16 +171,22 @@ def train(
             splits = load_parts(data, validation=0, test=0, **how)
             first = place / "combination-1" if over else place
             tell_skipped(splits.skipped, first / "fold-1" / "skipped.csv")
-            chosen = validation > 0 or splits.validation is not None
+            held_out = validation if splits.validation is None else 0.0
+            chosen = held_out > 0 or splits.validation is not None
             options: dict[str, Any] = {
-                "folds": folds, "seed": split_seed, "validation": validation, "epochs": epochs,
-                "stopping": _stopping(patience, splits, chosen, given["loss"]),
-                "workers": workers or 1, "cluster": cluster, "as_json": as_json,
-            }  # fmt: skip
+                "seed": split_seed,
+                "validation": held_out,
+                "epochs": epochs,
+                "early_stopping": _stopping(patience, splits, chosen, given["loss"]),
+                "out": place,
+                "workers": workers or 1,
+                "cluster": cluster,
+                "facts": run_facts(data),
+            }
             if over:
-                search(trainer, data, splits, place, over, **options)
+                search(trainer, splits, over, folds, options, as_json=as_json)
             else:
-                train_folds(trainer, data, splits, place, **options)
+                train_folds(trainer, splits, folds, options, as_json=as_json)
         return
 
     class Announcement(Callback):

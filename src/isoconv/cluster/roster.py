@@ -9,7 +9,7 @@ from typing import Any
 
 from isoconv.cluster.connection import OUT_OF_MEMORY, Connection, LostError, Node
 from isoconv.cluster.material import Material
-from isoconv.cluster.signs import Signs
+from isoconv.cluster.signs import Signs, Watch
 from isoconv.cluster.worker import Worker, flat_digest
 from isoconv.errors import IsoconvError, NotEnoughMemoryError, TrainingError
 from isoconv.memory import readable
@@ -130,11 +130,9 @@ class Roster:
     _looked: float = -LOOK_SECONDS
     _aside: dict[str, str] = field(default_factory=dict)
     _refusals: list[IsoconvError] = field(default_factory=list)
-    _watching: bool = False
-    _watched: float = -LOOK_SECONDS
 
     def __post_init__(self) -> None:
-        self.connection.meanwhile = self.watch
+        self._watch = Watch(self.connection, self.patience, lambda: self.members, self.drop)
 
     @property
     def ready(self) -> list[Member]:
@@ -187,26 +185,13 @@ class Roster:
         member.answer = actor.about.remote(self.material.packs)
         self.members.append(member)
 
-    def watch(self) -> None:
-        """See that all who have said a word give signs of life."""
-        now = time.monotonic()
-        if self._watching or now - self._watched < LOOK_SECONDS:
-            return
-        self._watching, self._watched = True, now
-        try:
-            for member in [*self.members]:
-                if member.signs is not None and member.signs.silence() > self.patience:
-                    self.drop(member, f"gives no sign of life for {self.patience:g} s")
-        finally:
-            self._watching = False
-
     def advance(self, seconds: float = 0.0) -> None:
         """Take the answers of those who are about to join, and give them the next thing to do.
 
         Args:
             seconds: to wait for answers, at most.
         """
-        self.watch()
+        self._watch()
         waiting = {m.answer: m for m in self.members if m.stage != "ready" and m.answer is not None}
         for answer in self.connection.ready([*waiting], seconds):
             member = waiting[answer]
