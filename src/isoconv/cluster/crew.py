@@ -10,13 +10,22 @@ from typing import Any
 
 from isoconv.cluster.connection import OUT_OF_MEMORY, Connection, LostError, Node
 from isoconv.cluster.piece_worker import PieceWorker
-from isoconv.cluster.roster import DEATHS, LOOK_SECONDS, other_versions
+from isoconv.cluster.roster import (
+    DEATHS,
+    LOOK_SECONDS,
+    nobody_came,
+    not_begun,
+    other_versions,
+)
 from isoconv.cluster.signs import Signs, Watch
 from isoconv.errors import IsoconvError, TrainingError
 from isoconv.printable import printable
 from isoconv.run.piece_worker import Surroundings
 
 __all__ = ["Crew", "Hand", "Task"]
+
+_SILENT = 10.0
+"""Seconds without a word of any worker after which it is told that they are waited for."""
 
 
 @dataclass(eq=False)
@@ -82,6 +91,7 @@ class Crew:
     _refusals: list[IsoconvError] = field(default_factory=list)
     _looked: float = -LOOK_SECONDS
     _some: float = field(default_factory=time.monotonic)
+    _told: bool = False
     _ended: TrainingError | None = None
 
     def __post_init__(self) -> None:
@@ -99,7 +109,7 @@ class Crew:
         now = time.monotonic()
         if any(hand.signs is not None for hand in self.hands):
             # The work may be large, and takes its time to come.
-            self._some = now
+            self._some, self._told = now, False
         if now - self._looked < LOOK_SECONDS:
             return
         self._looked = now
@@ -119,11 +129,12 @@ class Crew:
                 self.hands.append(Hand(node, actor, cpus, about))
         if self._refusals and not self.hands:
             raise self._refusals[0]
+        asked = [f"a worker on {hand.node.name}" for hand in self.hands]
         if now - self._some > self.patience:
-            raise TrainingError(
-                "a node of the cluster must have a processor to give within "
-                f"{self.patience:.0f} s; none has"
-            )
+            raise nobody_came(self.patience, asked)
+        if asked and not self._told and now - self._some > _SILENT:
+            self._told = True
+            self.tell(not_begun(asked))
 
     def _give_up(self, hand: Hand, why: str) -> None:
         try:
