@@ -20,6 +20,10 @@ def main() -> None:
         with contextlib.suppress(OSError, AttributeError):
             sys.stderr.write(f"{str(error) or 'interrupted'}\n")
         sys.exit(128 + number_of(error))
+    finally:
+        # Where Ctrl-C came into code that was made of text, as that of a dataclass is, Python ends
+        # ``python -m`` by the signal, whatever the exit code is: until other such code has run.
+        exec("")  # noqa: S102
 
 
 if __name__ == "__main__":

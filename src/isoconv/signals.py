@@ -132,8 +132,11 @@ class Uninterrupted:
 def number_of(error: KeyboardInterrupt) -> int:
     """The number of the signal by which something was interrupted.
 
+    A library may make a plain one of `Ended`, as Ray does wherever it waits.
+
     Example:
         >>> int(number_of(KeyboardInterrupt())) == int(signal.SIGINT)
         True
     """
-    return int(getattr(error, "signal", signal.SIGINT))
+    asked = [ending.raised for ending in _ACTIVE if ending.raised]
+    return int(getattr(error, "signal", asked[0] if asked else signal.SIGINT))

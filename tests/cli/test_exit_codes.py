@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import os
 import resource
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -25,6 +27,7 @@ from isoconv.cli.errors import (
     UNREAD,
     WRONG,
 )
+from isoconv.signals import ended_by_exception
 
 COMMANDS = Path(isoconv.__file__).parent / "cli"
 PROGRAM = [sys.executable, "-c", "from isoconv.cli import main; main()"]
@@ -109,6 +112,33 @@ def test_an_early_interrupt_ends_with_130(
         entry.main()
     assert caught.value.code == INTERRUPTED
     assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_an_interrupt_in_code_made_of_text_ends_with_130(tmp_path: Path) -> None:
+    """As while a dataclass is made: Python would end a module by the signal itself."""
+    (tmp_path / "pressed.py").write_text(
+        "import isoconv.__main__ as entry, isoconv.cli as cli\n"
+        "cli.main = lambda: exec('raise KeyboardInterrupt')\n"
+        "entry.main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "pressed"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (INTERRUPTED, "interrupted\n")
+
+
+def test_what_a_library_makes_of_being_asked_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plain interrupt, as Ray does: the code and the word are those of the signal."""
+
+    def asked(*_: object) -> None:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("isoconv.cli.models.shape_of", asked)
+    with ended_by_exception():
+        result = call("models")
+    assert (result.exit_code, result.stderr) == (TERMINATED, "asked to end (SIGTERM)\n")
 
 
 def test_an_interrupt_ends_with_130(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,7 +34,9 @@ KINDS = {"worker": 9, "two workers": 2, "node": 4, "driver": 3, "stopped": 3, "j
 KILLS = ("worker", "two workers", "node", "driver")
 OFTEN = 2
 """A node loses no more workers to one driver: after three it would be put aside."""
-ENDS = re.compile("all workers have died|workers died on|must have a processor to give within")
+ENDS = re.compile(
+    "all workers have died|workers died on|must have a processor to give within|must begin within"
+)
 """Errors with which a training may end where many die at once; it is resumed then."""
 AGAIN = re.compile(r"note: (\d+) of \d+ shards of (step \d+ of epoch \d+) are run again")
 NO_ANSWER = " gives no "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping
 from functools import partial
 from io import StringIO
@@ -323,3 +324,19 @@ def test_a_cluster_without_nodes() -> None:
     """It is waited for, and then it is told."""
     with pytest.raises(TrainingError, match="must have a processor to give within"):
         on(Pretended(never, nodes=0))
+
+
+def test_workers_that_do_not_begin() -> None:
+    """Where others have the processors, or processes take long: that is told, and of whom."""
+
+    class Slow(Pretended):
+        def ready(self, references: list[Any], seconds: float) -> list[Any]:  # noqa: ARG002
+            time.sleep(seconds)
+            return []
+
+    told = (
+        r"a worker must begin within 1 s; worker 1 on here \(00000000\), worker 2 on here "
+        r"\(00000001\) were asked for and have not begun: the processors there are given to other "
+    )
+    with pytest.raises(TrainingError, match=told):
+        on(Slow(never, nodes=2), patience=1)

@@ -22,7 +22,7 @@ from isoconv.cli.typed import typed
 from isoconv.cli.usage import refused_value
 from isoconv.errors import DataWarning, IsoconvError
 from isoconv.printable import printable_lines
-from isoconv.signals import number_of
+from isoconv.signals import ENDING, Ended, number_of
 from isoconv.train.settings import ALL
 from isoconv.wording import spoken_on_the_command_line
 
@@ -129,8 +129,9 @@ class Commands(TyperGroup):
 
 def _interrupted(error: KeyboardInterrupt) -> int:
     """Say that the command was interrupted; gives back the exit code."""
-    complain(str(error) or "interrupted", kind="")
-    return 128 + number_of(error)
+    number = number_of(error)
+    complain(str(error) or (str(Ended(number)) if number in ENDING else "interrupted"), kind="")
+    return 128 + number
 
 
 def _told(error: Exception, debug: bool) -> int:

@@ -10,13 +10,22 @@ from typing import Any
 
 from isoconv.cluster.connection import OUT_OF_MEMORY, Connection, LostError, Node
 from isoconv.cluster.piece_worker import PieceWorker
-from isoconv.cluster.roster import DEATHS, LOOK_SECONDS, other_versions
-from isoconv.cluster.signs import Signs
+from isoconv.cluster.roster import (
+    DEATHS,
+    LOOK_SECONDS,
+    nobody_came,
+    not_begun,
+    other_versions,
+)
+from isoconv.cluster.signs import Signs, Watch
 from isoconv.errors import IsoconvError, TrainingError
 from isoconv.printable import printable
 from isoconv.run.piece_worker import Surroundings
 
 __all__ = ["Crew", "Hand", "Task"]
+
+_SILENT = 10.0
+"""Seconds without a word of any worker after which it is told that they are waited for."""
 
 
 @dataclass(eq=False)
@@ -82,12 +91,11 @@ class Crew:
     _refusals: list[IsoconvError] = field(default_factory=list)
     _looked: float = -LOOK_SECONDS
     _some: float = field(default_factory=time.monotonic)
-    _watching: bool = False
-    _watched: float = -LOOK_SECONDS
+    _told: bool = False
     _ended: TrainingError | None = None
 
     def __post_init__(self) -> None:
-        self.connection.meanwhile = self.watch
+        self._watch = Watch(self.connection, self.patience, lambda: self.hands, self._give_up)
 
     def look(self) -> None:
         """Ask for nodes, and for workers on those that have room.
@@ -101,7 +109,7 @@ class Crew:
         now = time.monotonic()
         if any(hand.signs is not None for hand in self.hands):
             # The work may be large, and takes its time to come.
-            self._some = now
+            self._some, self._told = now, False
         if now - self._looked < LOOK_SECONDS:
             return
         self._looked = now
@@ -121,27 +129,19 @@ class Crew:
                 self.hands.append(Hand(node, actor, cpus, about))
         if self._refusals and not self.hands:
             raise self._refusals[0]
+        asked = [f"a worker on {hand.node.name}" for hand in self.hands]
         if now - self._some > self.patience:
-            raise TrainingError(
-                "a node of the cluster must have a processor to give within "
-                f"{self.patience:.0f} s; none has"
-            )
+            raise nobody_came(self.patience, asked)
+        if asked and not self._told and now - self._some > _SILENT:
+            self._told = True
+            self.tell(not_begun(asked))
 
-    def watch(self) -> None:
-        """See that all who have said a word give signs of life; a piece goes on with another."""
-        now = time.monotonic()
-        if self._watching or now - self._watched < LOOK_SECONDS:
-            return
-        self._watching, self._watched = True, now
+    def _give_up(self, hand: Hand, why: str) -> None:
         try:
-            for hand in [*self.hands]:
-                if hand.signs is not None and hand.signs.silence() > self.patience:
-                    self._drop(hand, f"gives no sign of life for {self.patience:g} s")
+            self._drop(hand, why)
         except TrainingError as error:
             # Whoever is asked for an answer meanwhile is not to blame.
             self._ended = error
-        finally:
-            self._watching = False
 
     def give(self, hand: Hand, task: Task) -> None:
         """Let one of them work on a piece."""
@@ -154,7 +154,7 @@ class Crew:
         Raises:
             TrainingError: a piece that as many workers died with as may.
         """
-        self.watch()
+        self._watch()
         waiting = {hand.answer: hand for hand in self.hands if hand.answer is not None}
         if not waiting:
             time.sleep(seconds)

@@ -9,13 +9,17 @@ from typing import Any
 
 from isoconv.cluster.connection import OUT_OF_MEMORY, Connection, LostError, Node
 from isoconv.cluster.material import Material
-from isoconv.cluster.signs import Signs
+from isoconv.cluster.signs import Signs, Watch
 from isoconv.cluster.worker import Worker, flat_digest
 from isoconv.errors import IsoconvError, NotEnoughMemoryError, TrainingError
 from isoconv.memory import readable
+from isoconv.printable import listed
 from isoconv.train.plain_settings import versions
 
-__all__ = ["DEATHS", "LOOK_SECONDS", "Member", "Proof", "Roster", "other_versions"]
+__all__ = [
+    "DEATHS", "LOOK_SECONDS", "Member", "Proof", "Roster", "nobody_came", "not_begun",
+    "other_versions",
+]  # fmt: skip
 
 DEATHS = 3
 """A node on which so many workers have died gets no further one."""
@@ -34,6 +38,36 @@ def other_versions(node: Node, found: Mapping[str, Any]) -> TrainingError | None
     wanted = " and ".join(f"{name} {own[name]}" for name in SAME)
     return TrainingError(
         f"{node.name} must have {wanted}, as the driver; it has {' and '.join(other)}"
+    )
+
+
+def not_begun(asked: Sequence[str]) -> str:
+    """Why workers that were asked for have not said a word, as far as anybody can tell.
+
+    Ray does not tell a worker that stands in line from one whose process is starting.
+
+    Args:
+        asked: their names.
+    """
+    one = len(asked) == 1
+    return (
+        f"{listed(asked)} {'was' if one else 'were'} asked for and {'has' if one else 'have'} not "
+        f"begun: the processors there are given to other work ('ray status' tells), or "
+        f"{'it is' if one else 'they are'} still starting"
+    )
+
+
+def nobody_came(seconds: float, asked: Sequence[str]) -> TrainingError:
+    """What is said where no worker has said a word for so many seconds.
+
+    Args:
+        seconds: for which they were waited for.
+        asked: names of those who are on their way.
+    """
+    if asked:
+        return TrainingError(f"a worker must begin within {seconds:.0f} s; {not_begun(asked)}")
+    return TrainingError(
+        f"a node of the cluster must have a processor to give within {seconds:.0f} s; none has"
     )
 
 
@@ -130,11 +164,9 @@ class Roster:
     _looked: float = -LOOK_SECONDS
     _aside: dict[str, str] = field(default_factory=dict)
     _refusals: list[IsoconvError] = field(default_factory=list)
-    _watching: bool = False
-    _watched: float = -LOOK_SECONDS
 
     def __post_init__(self) -> None:
-        self.connection.meanwhile = self.watch
+        self._watch = Watch(self.connection, self.patience, lambda: self.members, self.drop)
 
     @property
     def ready(self) -> list[Member]:
@@ -187,26 +219,13 @@ class Roster:
         member.answer = actor.about.remote(self.material.packs)
         self.members.append(member)
 
-    def watch(self) -> None:
-        """See that all who have said a word give signs of life."""
-        now = time.monotonic()
-        if self._watching or now - self._watched < LOOK_SECONDS:
-            return
-        self._watching, self._watched = True, now
-        try:
-            for member in [*self.members]:
-                if member.signs is not None and member.signs.silence() > self.patience:
-                    self.drop(member, f"gives no sign of life for {self.patience:g} s")
-        finally:
-            self._watching = False
-
     def advance(self, seconds: float = 0.0) -> None:
         """Take the answers of those who are about to join, and give them the next thing to do.
 
         Args:
             seconds: to wait for answers, at most.
         """
-        self.watch()
+        self._watch()
         waiting = {m.answer: m for m in self.members if m.stage != "ready" and m.answer is not None}
         for answer in self.connection.ready([*waiting], seconds):
             member = waiting[answer]
@@ -290,9 +309,7 @@ class Roster:
                 break
         if self._refusals:
             raise self._refusals[0]
-        raise TrainingError(
-            f"a node of the cluster must have a processor to give within {seconds:.0f} s; none has"
-        )
+        raise nobody_came(seconds, [member.name for member in self.members])
 
     # Who goes -----------------------------------------------------------------------------------
 

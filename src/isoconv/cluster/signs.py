@@ -8,15 +8,17 @@ yields again and again; for a call made later would stand behind those that are 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, Protocol, TypeVar
 
 from isoconv.cluster.connection import Connection
 
-__all__ = ["Living", "Signs"]
+__all__ = ["Living", "Signs", "Watch"]
 
 _EACH = 2.0
 """Seconds between two signs."""
+_LOOK_SECONDS = 1.0
+"""How often they are looked for."""
 
 
 class Living:
@@ -68,3 +70,49 @@ class Signs:
                 break
             heard = True
         return heard
+
+
+class Heard(Protocol):
+    """One whose signs are looked for."""
+
+    @property
+    def signs(self) -> Signs | None:
+        """Of its life; None before it has said a word."""
+
+
+One = TypeVar("One", bound=Heard)
+
+
+class Watch(Generic[One]):
+    """Sees, whoever is waited for, that all who have said a word give signs of life.
+
+    Args:
+        connection: to the cluster, which calls this while it waits.
+        patience: seconds for which one may give none.
+        there: all who are to be heard.
+        give_up: takes one who gives none, and why it is given up.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        patience: float,
+        there: Callable[[], Iterable[One]],
+        give_up: Callable[[One, str], None],
+    ) -> None:
+        self._patience, self._there, self._give_up = patience, there, give_up
+        self._watching, self._watched = False, -_LOOK_SECONDS
+        connection.meanwhile = self
+
+    def __call__(self) -> None:
+        """Look, once a second at most."""
+        now = time.monotonic()
+        if self._watching or now - self._watched < _LOOK_SECONDS:
+            return
+        self._watching, self._watched = True, now
+        try:
+            for one in [*self._there()]:
+                if one.signs is not None and one.signs.silence() > self._patience:
+                    self._give_up(one, f"gives no sign of life for {self._patience:g} s")
+        finally:
+            self._watching = False
