@@ -8,8 +8,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOWEST ?= .venv-lowest
 PEERS := bench/.peers
 # A file's tests stay together, as they share what is made once; files with slow tests come first.
-# One process more than there are cores (tests/conftest.py). The last lines name the slowest.
-CORES := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder --durations 20
+# One process more than there are cores (tests/conftest.py). One that dies ends the run at once: what
+# was to follow it would be waited for without end. The last lines name the slowest.
+CORES := --numprocesses auto --maxprocesses 4 --max-worker-restart 0 --dist loadfile \
+	--no-loadscope-reorder --durations 20
 
 # Tests start hundreds of processes, and each would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE

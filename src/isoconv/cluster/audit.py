@@ -15,8 +15,6 @@ from isoconv.errors import IsoconvError, TrainingError
 from isoconv.graph.operation import Array
 from isoconv.run.tree import add_pair
 
-__all__ = ["Auditor"]
-
 _SURE = 2**30
 
 

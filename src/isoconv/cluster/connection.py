@@ -19,8 +19,6 @@ from isoconv.compile.native.fork import renew_in_child
 from isoconv.errors import IsoconvError, MissingExtraError, NotEnoughMemoryError, TrainingError
 from isoconv.printable import printable
 
-__all__ = ["AUTO", "OUT_OF_MEMORY", "Connection", "LostError", "Node", "first_line"]
-
 OUT_OF_MEMORY = "its node ran out of memory"
 """Why a worker died that Ray has killed for the memory that it took."""
 

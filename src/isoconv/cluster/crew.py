@@ -22,8 +22,6 @@ from isoconv.errors import IsoconvError, TrainingError
 from isoconv.printable import printable
 from isoconv.run.piece_worker import Surroundings
 
-__all__ = ["Crew", "Hand", "Task"]
-
 _SILENT = 10.0
 """Seconds without a word of any worker after which it is told that they are waited for."""
 

@@ -8,8 +8,6 @@ from math import ceil, floor
 
 from isoconv.run.tree import TreeNode, walk
 
-__all__ = ["deal", "nodes_of"]
-
 _SLACK = 8
 """A cut moves by this part of the shorter run beside it, at most, to lie where a subtree begins."""
 

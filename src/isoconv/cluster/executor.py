@@ -29,8 +29,6 @@ from isoconv.run.step import StepGraph
 from isoconv.run.training import TrainingEngine
 from isoconv.wording import either
 
-__all__ = ["ClusterExecutor"]
-
 _TRIES = 8
 """So often a step is begun anew where sums are lost and nobody has died."""
 

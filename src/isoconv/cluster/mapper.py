@@ -20,8 +20,6 @@ from isoconv.run.pieces import Work
 from isoconv.train.files import cannot_be_written
 from isoconv.wording import spoken_options
 
-__all__ = ["ClusterMapper", "Mark"]
-
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 

@@ -16,8 +16,6 @@ from isoconv.graph.operation import Array
 from isoconv.nn import storage
 from isoconv.rows import rows_behind
 
-__all__ = ["Material", "PackPlace", "SharedRows", "opened", "unseen"]
-
 
 @dataclass(frozen=True, slots=True)
 class PackPlace:

@@ -20,8 +20,6 @@ from isoconv.run.piece_worker import Surroundings, answer
 from isoconv.train.plain_settings import versions
 from isoconv.wording import spoken_on_the_command_line
 
-__all__ = ["PieceWorker", "digest_of"]
-
 _HEAD = 1 << 16
 
 

@@ -16,11 +16,6 @@ from isoconv.memory import readable
 from isoconv.printable import listed
 from isoconv.train.plain_settings import versions
 
-__all__ = [
-    "DEATHS", "LOOK_SECONDS", "Member", "Proof", "Roster", "nobody_came", "not_begun",
-    "other_versions",
-]  # fmt: skip
-
 DEATHS = 3
 """A node on which so many workers have died gets no further one."""
 LOOK_SECONDS = 1.0

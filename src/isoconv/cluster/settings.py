@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from isoconv.run.executor import Executor
     from isoconv.run.step import StepGraph
 
-__all__ = ["Cluster"]
 __public__ = {"isoconv": ["Cluster"]}
 
 

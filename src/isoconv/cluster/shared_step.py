@@ -15,8 +15,6 @@ from isoconv.errors import IsoconvError, TrainingError
 from isoconv.graph.operation import Array
 from isoconv.run.tree import Pair, TreeNode, walk
 
-__all__ = ["Added", "Part", "SharedStep", "Tally"]
-
 _FRESH = 0.5
 """Weight of a step's speed in what a worker is taken to be able to."""
 _LATE = 20

@@ -13,8 +13,6 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from isoconv.cluster.connection import Connection
 
-__all__ = ["Living", "Signs", "Watch"]
-
 _EACH = 2.0
 """Seconds between two signs."""
 _LOOK_SECONDS = 1.0

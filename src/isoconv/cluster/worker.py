@@ -19,8 +19,6 @@ from isoconv.run.training import TrainingEngine
 from isoconv.run.tree import add_pair
 from isoconv.train.plain_settings import versions
 
-__all__ = ["State", "Worker", "flat_digest", "state_digest"]
-
 State = tuple[dict[str, Array], dict[str, Array], dict[str, dict[str, Array]]]
 """Parameters, states, and the optimizer's vectors by slot."""
 

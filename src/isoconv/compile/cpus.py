@@ -18,8 +18,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-__all__ = ["FAMILIES", "USUAL", "Core", "Family", "core_of", "units_vary"]
-
 
 @dataclass(frozen=True, slots=True)
 class Core:

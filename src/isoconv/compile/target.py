@@ -17,8 +17,6 @@ from isoconv.checks import refusal
 from isoconv.compile.cpus import USUAL, Core, core_of, units_vary
 from isoconv.errors import ArgumentError
 
-__all__ = ["TARGETS", "Target", "host_target", "initialize", "target_elsewhere", "target_named"]
-
 TARGETS = ("avx512", "avx2", "sse", "generic", "neon")
 
 _USUAL_SHARE = 8 << 20  # bytes of the last cache for a core, where a system does not tell

@@ -23,8 +23,6 @@ from isoconv.compile.contraction.tiles import SHARED_RATE
 from isoconv.compile.target import Target
 from isoconv.run.ceilings import Ceilings
 
-__all__ = ["Demand", "demand_of"]
-
 _FMAS, _SHARED = "FMAs", "shared cache"
 _OWN, _MEMORY = "own cache", "memory"
 

@@ -23,8 +23,6 @@ from isoconv.run.memory import aligned_bytes
 from isoconv.run.script import Context, Script
 from isoconv.run.team import Team, default_threads, library_for
 
-__all__ = ["Ceilings", "PeakSpec", "measure_barrier", "measure_ceilings"]
-
 _BARRIERS = 2000  # in one call
 _PEAK_TURNS = 4096  # of the loop of fused multiply-adds in one call
 _STREAM_BYTES = 64 * 2**20  # of each of three vectors: far beyond most caches

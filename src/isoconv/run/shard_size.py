@@ -24,8 +24,6 @@ from isoconv.compile.target import Target
 from isoconv.graph.ir import Graph, Node, TensorSpec
 from isoconv.graph.operation import operation
 
-__all__ = ["shard_size_for"]
-
 _SIZES = (32, 16, 8, 4, 2, 1)
 _WEIGHTS = 2.0  # what a byte of weights costs, in bytes of values beyond a core's own cache
 _SHARED = 2.0  # and what a byte costs beyond the share of the common one

@@ -20,8 +20,6 @@ from isoconv.compile.contraction.index_maps import Axis
 from isoconv.compile.native.specification import Specification
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand
 
-__all__ = ["ContractSpec"]
-
 
 @dataclass(frozen=True, slots=True)
 class ContractSpec(Specification):

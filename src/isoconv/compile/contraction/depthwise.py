@@ -26,8 +26,6 @@ from isoconv.compile.contraction.index_maps import Axis, Taps, products
 from isoconv.compile.native.specification import Specification
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand
 
-__all__ = ["DepthwiseSpec", "DepthwiseWeightSpec"]
-
 
 @dataclass(frozen=True, slots=True)
 class DepthwiseSpec(Specification):

@@ -16,9 +16,6 @@ from math import prod
 from isoconv.errors import CompileError
 from isoconv.ops.geometry import ConvGeometry
 
-__all__ = ["MOST_PHASES", "Axis", "Phase", "Taps", "forward_axes", "gradient_phases", "halo",
-           "products", "tap_count"]  # fmt: skip
-
 MOST_PHASES = 2**16
 """Each is a kernel of its own, which takes milliseconds to compile."""
 _MOST_EMPTY = 64  # of phases without kernel positions, beyond which one stands for all

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from isoconv.compile.contraction.contract import ContractSpec
 from isoconv.compile.contraction.padding import inside_terms
 
-__all__ = ["InsideContractSpec"]
-
 
 @dataclass(frozen=True, slots=True)
 class InsideContractSpec(ContractSpec):

@@ -17,8 +17,6 @@ from typing import ClassVar
 from isoconv.compile.native.specification import Specification
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand
 
-__all__ = ["MatrixSpec"]
-
 
 @dataclass(frozen=True, slots=True)
 class MatrixSpec(Specification):

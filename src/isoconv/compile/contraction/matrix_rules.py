@@ -11,8 +11,6 @@ from isoconv.compile.lowering import Lowering, lowers
 from isoconv.compile.pointwise.expression import Domain, Operand
 from isoconv.graph.groups import Group
 
-__all__ = ["lower_matmul"]
-
 
 @lowers("matmul")
 def lower_matmul(lowering: Lowering, group: Group) -> None:

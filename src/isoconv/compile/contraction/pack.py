@@ -17,8 +17,6 @@ from dataclasses import dataclass
 from isoconv.compile.contraction.index_maps import Taps, tap_count
 from isoconv.compile.contraction.packing import Packing
 
-__all__ = ["PackSpec"]
-
 
 @dataclass(frozen=True, slots=True)
 class PackSpec(Packing):

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 from isoconv.compile.native.specification import Specification
 
-__all__ = ["Packing"]
-
 
 @dataclass(frozen=True, slots=True)
 class Packing(Specification):

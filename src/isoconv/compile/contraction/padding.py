@@ -26,8 +26,6 @@ from math import prod
 
 from isoconv.compile.contraction.index_maps import Axis, products
 
-__all__ = ["inside_share", "inside_terms", "met"]
-
 
 def met(axis: Axis, tap: int, side: int) -> list[int]:
     """The positions along an axis at which a tap meets the source, which has this size.

@@ -20,7 +20,6 @@ from isoconv.compile.contraction.index_maps import (
     tap_count,
 )
 from isoconv.compile.contraction.inside import InsideContractSpec
-from isoconv.compile.contraction.matrix_rules import lower_matmul
 from isoconv.compile.contraction.pack import PackSpec
 from isoconv.compile.contraction.padding import inside_share
 from isoconv.compile.contraction.tiles import Tile, choose_inside_tile, choose_tile, row_cycles
@@ -36,14 +35,6 @@ from isoconv.compile.pointwise.expression import Domain, Expression, Operand
 from isoconv.compile.target import Target
 from isoconv.graph.groups import Group
 from isoconv.graph.ir import DTYPES, Graph, Node, TensorSpec
-
-__all__ = [
-    "lower_conv",
-    "lower_conv_grad_input",
-    "lower_conv_grad_weight",
-    "lower_matmul",
-    "weight_contraction",
-]
 
 _BLOCK_POSITIONS = 256  # positions per block of the weight gradient, so that spilling stays cheap
 _BLOCK_BYTES = 256 * 1024  # of source and gradient in such a block: a part of the second cache

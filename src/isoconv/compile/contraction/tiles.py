@@ -33,21 +33,6 @@ from isoconv.compile.native.specification import Schedule, Specification
 from isoconv.compile.target import Target
 from isoconv.graph.ir import DTYPES
 
-__all__ = [
-    "SHARED_RATE",
-    "StepCycles",
-    "Tile",
-    "choose_inside_tile",
-    "choose_tile",
-    "chunk_size",
-    "equal_parts",
-    "runs",
-    "step_cycles",
-    "step_limits",
-    "vector_lanes",
-    "weights_pass_once",
-]
-
 _CHOICES = 4096  # that are remembered: those of some dozens of networks
 
 _LINE = 64  # bytes, in every first cache but few

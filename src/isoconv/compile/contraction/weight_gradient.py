@@ -22,8 +22,6 @@ from isoconv.compile.native.specification import Schedule, Specification
 from isoconv.compile.pointwise.expression import Operand
 from isoconv.compile.target import Target
 
-__all__ = ["UNROLLED_ELEMENTS", "ContractWeightSpec", "WeightSchedule", "runs_on"]
-
 UNROLLED_ELEMENTS = 64  # kernel elements per filter up to which every tile's offsets are unrolled
 
 

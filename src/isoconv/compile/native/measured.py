@@ -24,8 +24,6 @@ from isoconv.compile.native.jit import LoadedLibrary, compile_object
 from isoconv.compile.target import Target
 from isoconv.private import cache_folder
 
-__all__ = ["Units", "default_folder", "forget", "measure_units", "measured_units"]
-
 _FORMAT = 1
 _FMAS, _LOADS, _LATENCIES = (1, 2, 4), (1, 2, 3, 4), range(2, 13)
 _TURNS = 4000  # of each loop in one call: some twenty microseconds

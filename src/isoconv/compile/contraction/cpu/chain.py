@@ -12,8 +12,6 @@ from math import prod
 
 from isoconv.compile.native.loops import Kernel, Value, Variable
 
-__all__ = ["Chain", "Heads"]
-
 _UNROLL = 32  # FMAs that one turn of the channel loop holds, if a step has fewer
 _UNROLL_MOST = 8  # steps of it; with fewer FMAs each, they wait for one another anyway
 _UNROLL_ROW = 24  # steps of a whole kernel row unrolled, when it has few channels

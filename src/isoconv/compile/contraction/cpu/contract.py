@@ -41,8 +41,6 @@ from isoconv.compile.native.loops import Kernel, Value, Variable
 from isoconv.compile.pointwise.cpu.expression import Index, emit_expression, prefetch
 from isoconv.graph.ir import DTYPES
 
-__all__ = ["At", "Block", "Emission", "contraction"]
-
 
 @emits(ContractSpec, effort=effort_of_tile)
 def contraction(k: Kernel, spec: ContractSpec, tile: Tile) -> None:

@@ -25,8 +25,6 @@ from isoconv.compile.native.nest import Offset, dot, over_channels, row_major
 from isoconv.compile.pointwise.cpu.expression import Index, emit_expression, prefetch, row_of
 from isoconv.compile.pointwise.expression import Operand
 
-__all__ = ["depthwise", "depthwise_weight"]
-
 _UNROLLED = 25  # kernel positions up to which all are unrolled
 _AS_IT_IS = Axis(positions=0, taps=1, out_first=0, out_step=1, in_first=0, in_step=1, in_tap=0)
 """An index map by which a position reads the element of its own coordinate."""

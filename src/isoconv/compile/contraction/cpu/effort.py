@@ -8,8 +8,6 @@ from isoconv.compile.contraction.tiles import Tile
 from isoconv.compile.native.emitters import Effort
 from isoconv.compile.target import Target
 
-__all__ = ["effort_of_tile"]
-
 
 class _Tiled(Protocol):
     """A schedule with a register tile."""

@@ -26,8 +26,6 @@ from isoconv.compile.contraction.tiles import Tile
 from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import Kernel, Value, Variable
 
-__all__ = ["inside_contraction"]
-
 
 @emits(InsideContractSpec, effort=effort_of_tile)
 def inside_contraction(k: Kernel, spec: InsideContractSpec, tile: Tile) -> None:

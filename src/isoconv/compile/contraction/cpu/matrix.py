@@ -19,8 +19,6 @@ from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import Kernel, Value, Variable
 from isoconv.compile.pointwise.cpu.expression import Index, address, emit_expression
 
-__all__ = ["matrix_product"]
-
 _UNROLL = 32  # FMAs that one turn of the chain's loop holds, if a step has fewer
 
 

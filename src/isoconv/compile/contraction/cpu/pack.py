@@ -14,8 +14,6 @@ from isoconv.compile.contraction.pack import PackSpec
 from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import Kernel, Value
 
-__all__ = ["pack"]
-
 
 class _Tap(NamedTuple):
     """A kernel position of a phase.

@@ -9,8 +9,6 @@ import llvmlite.ir as ir
 from isoconv.compile.contraction.packing import Packing
 from isoconv.compile.native.loops import I32, Kernel, Value
 
-__all__ = ["last_apart", "packed_place", "turned"]
-
 
 def packed_place(k: Kernel, spec: Packing, number: Value, link: Value, links: Value) -> Value:
     """Elements before vector `number` of a link in a packed matrix of so many links."""

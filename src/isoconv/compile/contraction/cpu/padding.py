@@ -9,8 +9,6 @@ import llvmlite.ir as ir
 from isoconv.compile.contraction.index_maps import Axis
 from isoconv.compile.native.loops import F64, I1, Kernel, Value, Variable
 
-__all__ = ["has_negative_zero", "meet_padding", "meets_source", "no_products"]
-
 
 def meets_source(k: Kernel, axis: Axis, position: Value, tap: Value, side: int) -> Value:
     """Whether a position and a tap that the running kernel has come to meet no padding."""

@@ -7,8 +7,6 @@ from contextlib import contextmanager
 
 from isoconv.compile.native.loops import Kernel, Value
 
-__all__ = ["Partition"]
-
 
 class Partition:
     """A partition in which each part of a team does neighbouring pieces.

@@ -10,8 +10,6 @@ from isoconv.compile.pointwise.cpu.expression import Index
 from isoconv.compile.pointwise.cpu.operations import is_quick
 from isoconv.compile.pointwise.expression import Expression
 
-__all__ = ["Positions", "unrolls", "vector_of"]
-
 _SHORT_CHAIN = 160  # steps; what comes after so few of them is a good part of a kernel's time
 _SHORT_EPILOGUE = 8  # operations that may be unrolled for every position
 

@@ -37,8 +37,6 @@ from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import I1, Kernel, Value, Variable
 from isoconv.graph.ir import DTYPES
 
-__all__ = ["WeightSum", "weight_gradient"]
-
 _Bounds = tuple[Value | int, Value | int]
 """The first position along an axis, and the one behind the last."""
 Widths = tuple[list[int], list[int], Value]

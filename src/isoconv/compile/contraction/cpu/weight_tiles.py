@@ -20,8 +20,6 @@ from isoconv.compile.contraction.weight_gradient import (
 )
 from isoconv.compile.native.loops import Kernel, Value
 
-__all__ = ["Elements", "each_tile"]
-
 
 class Elements(NamedTuple):
     """A tile of kernel elements.
