@@ -28,7 +28,9 @@ from isoconv.graph.passes import check_passes
 __all__ = ["browser", "kept", "new_page", "page"]
 
 TESTS = Path(__file__).parent
-QUICKLY_COMPILED = {"cluster", "explain", "graph", "nn", "report", "run", "serve", "train", "wrong"}
+QUICKLY_COMPILED = {
+    "", "batch", "cluster", "explain", "graph", "nn", "report", "run", "serve", "train", "wrong",
+}  # fmt: skip
 """Rooms whose tests compile many kernels and run each for a moment; `shipped` ones are left out."""
 
 
@@ -80,7 +82,7 @@ def quick_compiler(target: Target) -> tuple[llvm.TargetMachine, llvm.PassBuilder
 def quick_kernels(request: pytest.FixtureRequest) -> Iterator[None]:
     """Most of a test's time is LLVM's; processes that tests start compile as everybody's do."""
     with pytest.MonkeyPatch.context() as patch:
-        room = request.path.relative_to(TESTS).parts[0]
+        room, *_ = (*request.path.relative_to(TESTS).parent.parts, "")
         if room in QUICKLY_COMPILED and request.node.get_closest_marker("shipped") is None:
             patch.setattr(jit, "_compiler", quick_compiler)
             # Under keys of their own, so that no other test comes to use them.

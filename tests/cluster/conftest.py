@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import faulthandler
 from pathlib import Path
 
 import pytest
+from _pytest.faulthandler import fault_handler_stderr_fd_key
 from tests.cluster.machines import STORE, Machines
 
 from isoconv.cluster.signs import Signs
@@ -23,10 +25,14 @@ def machines() -> Machines:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """They end with the last test of the room: idle, they would take time from all others."""
     if nextitem is None or nextitem.path.parent != HERE:
         pytest_sessionfinish()
+    if fault_handler_stderr_fd_key in item.config.stash:
+        # Ray takes the signals of a crash for itself, and at its end leaves nobody to tell of one.
+        faulthandler.disable()
+        faulthandler.enable(item.config.stash[fault_handler_stderr_fd_key])
 
 
 def pytest_sessionfinish() -> None:

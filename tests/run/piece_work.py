@@ -56,7 +56,7 @@ class Trouble:
         if piece == "stays":
             return self._stay(tell)
         tell(os.getpid())
-        while piece in ("fails", "breaks", "dies") and not (self.folder / "stays").exists():
+        while piece in ("fails", "breaks", "dies") and not (self.folder / "all told").exists():
             time.sleep(0.01)
         if piece == "fails":
             raise ArgumentError("rate must be below 1; got 2", argument="rate", value=2)
@@ -69,7 +69,6 @@ class Trouble:
     def _stay(self, tell: Tell) -> str:
         try:
             tell(os.getpid())
-            (self.folder / "stays").touch()
             time.sleep(60)
         except KeyboardInterrupt:
             (self.folder / f"saved-{os.getpid()}").touch()

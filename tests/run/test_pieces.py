@@ -87,9 +87,14 @@ def test_what_goes_wrong_is_raised_here(
 ) -> None:
     """An error, a fault with its traceback, or a death; the others are asked to end, and do."""
     processes: list[Any] = []
-    work = Processes(2).map(
-        Trouble(tmp_path), ["stays", piece, "after"], lambda _, number: processes.append(number)
-    )
+
+    def told(_: str, number: int) -> None:
+        processes.append(number)
+        if len(processes) == 2:
+            # What one says may be heard after what another said later.
+            (tmp_path / "all told").touch()
+
+    work = Processes(2).map(Trouble(tmp_path), ["stays", piece, "after"], told)
     with pytest.raises(kind, match=said) as caught:
         list(work)
     if piece == "breaks":
