@@ -17,6 +17,7 @@ _SECTIONS = ("Args", "Input shape", "Output shape", "Returns", "Source", "Raises
 """In the order in which they stand."""
 _SECTION = re.compile(rf"^({'|'.join(_SECTIONS)}):\n((?:    .*(?:\n|\Z)|\n)+)", re.MULTILINE)
 _ARGUMENT = re.compile(r"^(\w+): .*\n(?:    .*(?:\n|\Z))*", re.MULTILINE)
+_CALLED = re.compile(r"\b\w+(?=\()")
 _QUOTED = re.compile(r"``.*?``")
 _RANKED = re.compile(r"(`\w+)2d`")
 _AXES = {
@@ -142,7 +143,7 @@ def _told_of(value: Callable[..., Any], section: str, text: str, name: str, rank
             own = "".join(entry[0] for entry in entries if entry[1] in known)
             text = indent(own.rstrip(), "    ")
     if section == "Example":
-        return re.sub(rf"\b{name}\(", f"{value.__name__}(", text)
+        return _CALLED.sub(lambda at: value.__name__ if at[0] == name else at[0], text)
     if rank == 2:
         return text
     words, pattern = _AXES[rank], _WORDS[rank]
