@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Effort", "effort_of", "emit", "emits"]
 
-Effort = Literal["plain", "loops", "whole"]
+Effort = Literal["plain", "loops"]
 """Which of LLVM's passes a kernel gains by; most by none, as their loops are emitted as they are to
-run. ``loops`` also turns loops so that they end with their condition; ``whole`` is LLVM's whole
-pipeline, which takes longer than everything else together."""
+run. ``loops`` also turns loops so that they end with their condition. LLVM's whole pipeline would
+take longer than everything else together."""
 
 Function = TypeVar("Function", bound=Callable[..., None])
 EffortOf = Callable[[Any, "Target"], Effort]
