@@ -275,11 +275,12 @@ def _row(layer: Layer, direction: str, target: Target, units: str, halves: int, 
     positions = tile.rows * tile.columns
     limits = step_limits(target, positions, tile.vectors)._asdict()
     bound = max(limits, key=limits.__getitem__)
+    place = f"  {layer.name}, {direction}: {tile.rows}×{tile.columns} positions × {tile.vectors}"
     loop = inner_loop(emit_text(call.kernel, target, "kernel"), positions * tile.vectors)
     found = analyse(loop, target.triple, units, tool)
     cycles = halves * positions * tile.vectors / loop.fmas  # of a step, for one of a turn
     return (
-        f"  {layer.name}, {direction}: {tile.rows}×{tile.columns} positions × {tile.vectors}: "
-        f"model {limits[bound]:.1f} ({bound}); llvm-mca {cycles * found.least:.1f} at least, "
+        f"{place}: model {limits[bound]:.1f} ({bound}); "
+        f"llvm-mca {cycles * found.least:.1f} at least, "
         f"{cycles * found.simulated:.1f} simulated ({found.unit.strip(' .')})"
     )

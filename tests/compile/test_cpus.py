@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise, product
 
 import llvmlite.binding as llvm
 import pytest
 
-from isoconv.compile.cpus import FAMILIES, USUAL, Family, core_of, units_vary
+from isoconv.compile.cpus import FAMILIES, USUAL, Core, Family, core_of, units_vary
 
 CPUS = [cpu for row in FAMILIES for cpu in row.cpus.split()]
 
@@ -76,6 +77,15 @@ def test_a_core_is_its_row() -> None:
     narrow = core_of("sapphirerapids", 32)
     assert narrow is not None
     assert narrow.loads == 3
+
+
+def test_zen_4_has_the_figures_that_tiles_were_measured_with() -> None:
+    """What lies within a core's own cache was measured there, and with it all else was tuned."""
+    core = core_of("znver4", 64)
+    assert core is not None
+    assert core == Core(1, 1, 0.5, latency=4, width=6, sets=64, ways=8, own_cache=1 << 20)
+    assert (core.near, core.staying) == (512 << 10, 640 << 10)
+    assert core_of("znver4", 32) == replace(core, fmas=2, loads=2, stores=1)
 
 
 def test_where_it_is_from_is_no_part_of_a_core() -> None:

@@ -93,6 +93,14 @@ def test_the_cost_model() -> None:
     assert not fits(target, 40, 1)
 
 
+def test_a_register_is_spared() -> None:
+    """Beside accumulators, weights and a broadcast, where that does not come from memory."""
+    for target in targets():
+        most = target.registers - (2 if target.memory_broadcast else 3)
+        assert fits(target, most, 1)
+        assert not fits(target, most + 1, 1)
+
+
 TILES = [
     Tile(1, 1, 1, 4),
     Tile(2, 3, 2, 4),

@@ -67,12 +67,12 @@ def test_large_kernels(settings_: dict[str, int]) -> None:
     check(conv_graph(case, WEIGHT), conv_arrays(case), 2)
 
 
-@pytest.mark.parametrize("block", [(1, 1), (7, 1), (60, 10**9), (10**9, 10**9)])
-def test_blocks(monkeypatch: pytest.MonkeyPatch, block: tuple[int, ...]) -> None:
+@pytest.mark.parametrize("block", [(1, 0.0), (7, 0.0), (60, 1e9), (10**9, 1e9)])
+def test_blocks(monkeypatch: pytest.MonkeyPatch, block: tuple[int, float]) -> None:
     """However images and rows are cut into blocks, the chain goes on where it was parked."""
-    positions, size = block
+    positions, share = block
     monkeypatch.setattr(lower_contract, "_BLOCK_POSITIONS", positions)
-    monkeypatch.setattr(lower_contract, "_BLOCK_BYTES", size)
+    monkeypatch.setattr(lower_contract, "_BLOCK_SHARE", share)
     case = contraction((3, 2), (8, 5), 3, 9, padding=1, images=5)
     check(conv_graph(case, WEIGHT), conv_arrays(case), 5)
 

@@ -37,8 +37,8 @@ from isoconv.graph.groups import Group
 from isoconv.graph.ir import DTYPES, Graph, Node, TensorSpec
 
 _BLOCK_POSITIONS = 256  # positions per block of the weight gradient, so that spilling stays cheap
-_BLOCK_BYTES = 256 * 1024  # of source and gradient in such a block: a part of the second cache
-_IMAGES_BYTES = 800 * 1024  # the same where a block is several whole images
+_BLOCK_SHARE = 1 / 4  # of the second cache that source and gradient of such a block may take
+_IMAGES_SHARE = 25 / 32  # the same where a block is several whole images
 _INSIDE_SHARE = 0.92  # of products that meet no padding, at most, for the others to be left out
 _INSIDE_ROWS = 0.96  # the same of rows that meet none, for the gradient by weight
 _INSIDE_COLUMNS = 0.95  # the same of columns, with what smaller tiles cost
@@ -368,11 +368,12 @@ def weight_contraction(
             tile, left_out[-1] = apart, sides[-1]
     positions = prod(outputs)
     image_bytes = DTYPES[dy.dtype] * (prod(sides) * channels * geometry.groups + positions * total)
-    images = min(-(-_BLOCK_POSITIONS // positions), _IMAGES_BYTES // image_bytes)
+    own = target.core.own_cache
+    images = min(-(-_BLOCK_POSITIONS // positions), int(own * _IMAGES_SHARE) // image_bytes)
     images = max(1, min(images, capacity))
     rows = outputs[0] if outputs else 1
-    if image_bytes > _BLOCK_BYTES and positions > _BLOCK_POSITIONS:
-        share = max(_BLOCK_BYTES / image_bytes, _BLOCK_POSITIONS / positions)
+    if image_bytes > own * _BLOCK_SHARE and positions > _BLOCK_POSITIONS:
+        share = max(own * _BLOCK_SHARE / image_bytes, _BLOCK_POSITIONS / positions)
         rows = max(1, min(rows, round(rows * share)))
     ahead = 0
     if prod(geometry.kernel) == 1:

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from isoconv.compile.native.loops import Kernel
     from isoconv.compile.target import Target
 
-Effort = Literal["plain", "loops", "whole"]
+Effort = Literal["plain", "loops"]
 """Which of LLVM's passes a kernel gains by; most by none, as their loops are emitted as they are to
-run. ``loops`` also turns loops so that they end with their condition; ``whole`` is LLVM's whole
-pipeline, which takes longer than everything else together."""
+run. ``loops`` also turns loops so that they end with their condition. LLVM's whole pipeline would
+take longer than everything else together."""
 
 Function = TypeVar("Function", bound=Callable[..., None])
 EffortOf = Callable[[Any, "Target"], Effort]

@@ -89,12 +89,9 @@ def _compiled(module: ir.Module, target: Target, effort: Effort, emit: Callable[
             raise CompileError(f"kernel {module.name}: LLVM rejects it: {error}") from error
         with parsed:
             machine, builder = _compiler(target)
-            if effort == "whole":
-                passes = builder.getModulePassManager()
-            else:
-                passes = llvm.create_new_module_pass_manager()
-                for name in _PASSES[effort]:
-                    getattr(passes, f"add_{name}_pass")()
+            passes = llvm.create_new_module_pass_manager()
+            for name in _PASSES[effort]:
+                getattr(passes, f"add_{name}_pass")()
             passes.run(parsed, builder)
             return emit(machine, parsed)
 

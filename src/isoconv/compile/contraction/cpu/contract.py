@@ -26,7 +26,6 @@ from typing import NamedTuple
 
 from isoconv.compile.contraction.contract import ContractSpec
 from isoconv.compile.contraction.cpu.chain import Chain, Heads
-from isoconv.compile.contraction.cpu.effort import effort_of_tile
 from isoconv.compile.contraction.cpu.partition import Partition
 from isoconv.compile.contraction.cpu.result import Positions, unrolls, vector_of
 from isoconv.compile.contraction.tiles import (
@@ -42,7 +41,7 @@ from isoconv.compile.pointwise.cpu.expression import Index, emit_expression, pre
 from isoconv.graph.ir import DTYPES
 
 
-@emits(ContractSpec, effort=effort_of_tile)
+@emits(ContractSpec)
 def contraction(k: Kernel, spec: ContractSpec, tile: Tile) -> None:
     """A contraction over positions, in planes or flat."""
     Emission(k, spec, tile).run()

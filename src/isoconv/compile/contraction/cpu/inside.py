@@ -18,7 +18,6 @@ from typing import NamedTuple
 
 from isoconv.compile.contraction.cpu.chain import Chain, Heads
 from isoconv.compile.contraction.cpu.contract import At, Block, Emission
-from isoconv.compile.contraction.cpu.effort import effort_of_tile
 from isoconv.compile.contraction.cpu.padding import meets_source
 from isoconv.compile.contraction.inside import InsideContractSpec
 from isoconv.compile.contraction.padding import met
@@ -27,7 +26,7 @@ from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import Kernel, Value, Variable
 
 
-@emits(InsideContractSpec, effort=effort_of_tile)
+@emits(InsideContractSpec)
 def inside_contraction(k: Kernel, spec: InsideContractSpec, tile: Tile) -> None:
     """A contraction over planes, without the products with padding."""
     _InsideEmission(k, spec, tile).run()

@@ -11,7 +11,6 @@ from __future__ import annotations
 from math import prod
 from typing import NamedTuple
 
-from isoconv.compile.contraction.cpu.effort import effort_of_tile
 from isoconv.compile.contraction.cpu.result import Positions, unrolls, vector_of
 from isoconv.compile.contraction.matrix import MatrixSpec
 from isoconv.compile.contraction.tiles import Tile, equal_parts, runs
@@ -52,7 +51,7 @@ class _Part(NamedTuple):
     block: _Block
 
 
-@emits(MatrixSpec, effort=effort_of_tile)
+@emits(MatrixSpec)
 def matrix_product(k: Kernel, spec: MatrixSpec, tile: Tile) -> None:
     """Tiles of one size after those of another; of each size threads share them."""
     *lead, rows, columns = spec.domain.axes

@@ -22,7 +22,6 @@ from collections.abc import Callable
 from math import prod
 from typing import NamedTuple
 
-from isoconv.compile.contraction.cpu.effort import effort_of_tile
 from isoconv.compile.contraction.cpu.padding import (
     has_negative_zero,
     meet_padding,
@@ -43,7 +42,7 @@ Widths = tuple[list[int], list[int], Value]
 """Lanes to store per vector: of a block of filters, of the last one; whether this is the last."""
 
 
-@emits(ContractWeightSpec, effort=effort_of_tile)
+@emits(ContractWeightSpec)
 def weight_gradient(k: Kernel, spec: ContractWeightSpec, schedule: WeightSchedule) -> None:
     """A gradient by weights, of all images of the shard."""
     WeightSum(k, spec, schedule, None).run()

@@ -12,7 +12,6 @@ tiles. The last row of a chunk's components is then moved to the front, for the 
 
 from __future__ import annotations
 
-from isoconv.compile.contraction.cpu.effort import effort_of_tile
 from isoconv.compile.contraction.tiles import Tile
 from isoconv.compile.contraction.weight_gradient import WeightSchedule
 from isoconv.compile.native.emitters import emits
@@ -27,7 +26,7 @@ from isoconv.compile.winograd.cpu.components import (
 from isoconv.compile.winograd.cpu.maps import components_of_rows, map_of_rows
 
 
-@emits(WinogradConvSpec, effort=effort_of_tile)
+@emits(WinogradConvSpec)
 def convolution(k: Kernel, spec: WinogradConvSpec, chunks: Chunks[Tile]) -> None:
     """A convolution or its gradient by the input; a team shares the rows of blocks."""
     total = k.builder.mul(k.field("images"), k.const(spec.result.blocks))
@@ -118,7 +117,7 @@ class _Convolution:
             over_channels(k, elements, lanes, 1, block)
 
 
-@emits(WinogradConvWeightSpec, effort=effort_of_tile)
+@emits(WinogradConvWeightSpec)
 def convolution_by_weight(
     k: Kernel, spec: WinogradConvWeightSpec, chunks: Chunks[WeightSchedule]
 ) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from isoconv.compile.contraction.cpu.contract import Emission
-from isoconv.compile.contraction.cpu.effort import effort_of_tile
 from isoconv.compile.contraction.cpu.weight_gradient import WeightSum
 from isoconv.compile.contraction.tiles import Tile
 from isoconv.compile.contraction.weight_gradient import WeightSchedule
@@ -16,7 +15,7 @@ from isoconv.compile.native.loops import Kernel, Value
 from isoconv.compile.winograd.components import Components, ComponentsSpec, ComponentsWeightSpec
 
 
-@emits(ComponentsSpec, effort=effort_of_tile)
+@emits(ComponentsSpec)
 def components(k: Kernel, spec: ComponentsSpec, tile: Tile) -> None:
     """The contractions of all images; a team shares each of them."""
     positions = k.builder.mul(k.field("images"), k.const(spec.positions))
@@ -30,7 +29,7 @@ def contract_components(k: Kernel, spec: ComponentsSpec, tile: Tile, positions: 
         Emission(k, spec.inner, tile).run()
 
 
-@emits(ComponentsWeightSpec, effort=effort_of_tile)
+@emits(ComponentsWeightSpec)
 def components_by_weight(k: Kernel, spec: ComponentsWeightSpec, schedule: WeightSchedule) -> None:
     """The sums over all images; each part of a team has components of its own."""
     positions = k.builder.mul(k.field("images"), k.const(spec.positions))
