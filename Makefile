@@ -9,7 +9,8 @@ LOWEST ?= .venv-lowest
 PEERS := bench/.peers
 # A file's tests stay together, as they share what is made once; files with slow tests come first.
 # One process more than there are cores (tests/conftest.py). One that dies ends the run at once: what
-# was to follow it would be waited for without end. The last lines name the slowest.
+# was to follow it would be waited for without end. The last lines name the slowest. Tests of clusters
+# have processes of their own: Ray leaves threads and handlers of signals in those that it was in.
 CORES := --numprocesses auto --maxprocesses 4 --max-worker-restart 0 --dist loadfile \
 	--no-loadscope-reorder --durations 20
 
@@ -50,10 +51,12 @@ test: $(VENV)/.for-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --num-workers 2
-	$(BIN)/python -m pytest -q -m "not exhaustive" $(CORES)
+	$(BIN)/python -m pytest -q -m "not exhaustive" $(CORES) --ignore tests/cluster
+	$(BIN)/python -m pytest -q -m "not exhaustive" $(CORES) tests/cluster
 
 test-lowest: $(LOWEST)/.installed
-	$(LOWEST)/bin/python -m pytest -q -m "not exhaustive" $(CORES)
+	$(LOWEST)/bin/python -m pytest -q -m "not exhaustive" $(CORES) --ignore tests/cluster
+	$(LOWEST)/bin/python -m pytest -q -m "not exhaustive" $(CORES) tests/cluster
 
 test-exhaustive: $(VENV)/.for-tests
 	$(BIN)/python -m pytest -q -m exhaustive
