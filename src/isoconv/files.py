@@ -69,10 +69,10 @@ def open_file(path: Path | str) -> BinaryIO:
     try:
         # Another one may have taken its place.
         _check_regular(path, os.fstat(handle))
-        return _File(io.FileIO(handle, "rb"))
     except BaseException:
         os.close(handle)
         raise
+    return _File(io.FileIO(handle, "rb"))
 
 
 def open_to_write(path: Path | str) -> BinaryIO:
@@ -84,10 +84,10 @@ def open_to_write(path: Path | str) -> BinaryIO:
     handle = os.open(path, _WRITING, 0o666)
     try:
         _check_regular(path, os.fstat(handle))
-        return io.BufferedRandom(io.FileIO(handle, "r+b"))
     except BaseException:
         os.close(handle)
         raise
+    return io.BufferedRandom(io.FileIO(handle, "r+b"))
 
 
 def put_new(temporary: Path, path: Path) -> None:
