@@ -137,6 +137,8 @@ def variants(value: Any) -> Iterator[Any]:
     """The same value with one thing changed, for every thing in it: each field of each record."""
     if dataclasses.is_dataclass(value):
         for field in dataclasses.fields(value):
+            if not field.compare:
+                continue  # for people alone: records that differ in it are equal
             for other in variants(getattr(value, field.name)):
                 changed = copy.copy(value)
                 # Records are frozen, and some refuse what fits nowhere.
