@@ -42,7 +42,10 @@ class Nodes:
         Path(self._folder, "ray").mkdir()
         # Ray takes it for itself, and would end this process and others by it.
         self._handler = signal.getsignal(signal.SIGTERM)
-        head = {"num_cpus": 0, "include_dashboard": False, "object_store_memory": store}
+        # Lines of workers go to no driver, and no cloud is asked for machines: so Ray needs neither
+        # of two processes that would start first.
+        without = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
+        head = {"num_cpus": 0, "object_store_memory": store, **without}
         self._cluster = Cluster(initialize_head=True, head_node_args=head)
         self._restore()
         self.address: str = self._cluster.address

@@ -11,12 +11,9 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from rich.console import Console
-from tests.cluster.machines import SHARDS, STORE, Machines, fit, large
+from tests.cluster.machines import SCARCE, SHARDS, Machines, fit, full_store, large
 from tests.cluster.workers import dying
 from tests.train.small import make, noise, without_times
 
@@ -158,8 +155,7 @@ def test_a_node_that_is_lost_and_one_that_joins(machines: Machines, alone: Run) 
 def test_a_node_without_memory(machines: Machines, alone: Run) -> None:
     """Whose workers Ray kills for it: it is put aside, and the others go on."""
     machines.have(1)
-    scarce = {"RAY_memory_usage_threshold": "0.001", "RAY_memory_monitor_refresh_ms": "50"}
-    machines.have(2, env_vars=scarce)
+    machines.have(2, env_vars=SCARCE)
     said = StringIO()
     executor = Cluster(machines.address)
     other = fit(model=large(), executor=executor, progress=Console(file=said, width=400))
@@ -172,27 +168,10 @@ def test_a_node_without_memory(machines: Machines, alone: Run) -> None:
 
 def test_a_node_whose_store_is_full(machines: Machines, alone: Run) -> None:
     """And the disk behind it: it is put aside with the reason, and the others go on."""
-
-    class Hog:
-        """Takes memory of an object store, and keeps it."""
-
-        def take(self, count: int) -> int:
-            self.kept = [ray.get(ray.put(np.ones(2**20, np.uint8))) for _ in range(count)]
-            return len(self.kept)
-
-    machines.have(1)
-    machines.have(2, env_vars={"RAY_local_fs_capacity_threshold": "0.00001"})
     said = StringIO()
-    ray.init(address=machines.address, log_to_driver=False, configure_logging=False)
-    try:
-        place = NodeAffinitySchedulingStrategy(machines.nodes[-1].node_id, soft=False)
-        hog = ray.remote(Hog).options(num_cpus=0, scheduling_strategy=place).remote()
-        assert ray.get(hog.take.remote(STORE // 2**20 - 2)) == STORE // 2**20 - 2
+    with full_store(machines):
         executor = Cluster(machines.address, patience=300)
         other = fit(model=large(), executor=executor, progress=Console(file=said, width=400))
-    finally:
-        ray.shutdown()
-        machines.have(1)
     assert other.digest == alone.digest
     (aside,) = facts_of(other)["aside"]
     assert re.search("object store of its node must have room for .*; both are full", aside)

@@ -18,7 +18,7 @@ from isoconv.cluster.roster import (
     other_versions,
 )
 from isoconv.cluster.signs import Signs, Watch
-from isoconv.errors import IsoconvError, TrainingError
+from isoconv.errors import IsoconvError, NotEnoughMemoryError, TrainingError
 from isoconv.printable import printable
 from isoconv.run.piece_worker import Surroundings
 
@@ -169,11 +169,9 @@ class Crew:
                 else:
                     self._admit(hand, self.connection.get(answer))
             except (LostError, StopIteration) as error:
-                why = str(error) or "it said no more"
-                self._drop(hand, f"died: {why}", OUT_OF_MEMORY in why)
+                self._drop(hand, f"died: {str(error) or 'it said no more'}")
             except IsoconvError as error:
-                if hand.ready:
-                    raise
+                # What the work itself raises, it has said.
                 self._refuse(hand, error)
         return said
 
@@ -198,14 +196,21 @@ class Crew:
         return [hand for hand in self.hands if hand.ready and hand.task is None]
 
     def _refuse(self, hand: Hand, error: IsoconvError) -> None:
+        """Give up one that cannot work where it is, and its node; its piece goes to another."""
         self.hands.remove(hand)
         self.connection.kill(hand.actor)
-        if hand.node.id not in self._aside:
-            self._aside.add(hand.node.id)
-            self._refusals.append(error)
-            self.tell(f"{hand.node.name} is put aside: {error}")
+        if hand.task is not None:
+            self.lost.append(hand.task)
+        self._put_aside(hand.node, error)
 
-    def _drop(self, hand: Hand, why: str, memory: bool = False) -> None:
+    def _put_aside(self, node: Node, error: IsoconvError) -> None:
+        """Give a node nothing more to do."""
+        if node.id not in self._aside:
+            self._aside.add(node.id)
+            self._refusals.append(error)
+            self.tell(f"{node.name} is put aside: {error}")
+
+    def _drop(self, hand: Hand, why: str) -> None:
         if hand not in self.hands:
             return
         self.hands.remove(hand)
@@ -224,11 +229,10 @@ class Crew:
             self.tell(f"{what}; it is done again")
             self.lost.append(task)
         count = self._deaths[hand.node.id] = self._deaths.get(hand.node.id, 0) + 1
-        if count >= DEATHS or memory:
-            reason = "a worker ran out of memory" if memory else f"{count} workers died"
-            self._aside.add(hand.node.id)
-            self._refusals.append(TrainingError(f"{reason} on {name}"))
-            self.tell(f"{name} is put aside: {reason} on it")
+        if OUT_OF_MEMORY in why:
+            self._put_aside(hand.node, NotEnoughMemoryError(f"{name} ran out of memory"))
+        elif count >= DEATHS:
+            self._put_aside(hand.node, TrainingError(f"{count} workers died on {name}"))
 
     def close(self) -> None:
         """End all of them."""
