@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -79,8 +80,8 @@ class Cables:
         try:
             self._lay()
             self.start(1)
-            for machine in range(2, self._count + 1):
-                self.start(machine)
+            with ThreadPoolExecutor() as together:
+                [*together.map(self.start, range(2, self._count + 1))]
         except BaseException:
             self.close()
             raise

@@ -77,7 +77,9 @@ def _images(work: Work, seed: int) -> Dataset:
     return Dataset.from_arrays(pixels, np.arange(count) % 4, name=f"noise {seed}")
 
 
-def train(name: str, out: Path, address: str | None, patience: float, audit: float) -> Any:
+def train(
+    name: str, out: Path, address: str | None, patience: float, audit: float, epochs: int | None
+) -> Any:
     """Train to the end, from the last checkpoint where there is one; gives what came of it."""
     work = WORKS[name]
     executor: dict[str, Any] = {}
@@ -93,7 +95,7 @@ def train(name: str, out: Path, address: str | None, patience: float, audit: flo
     else:
         # Whoever was killed before the first checkpoint has left nothing to go on from.
         shutil.rmtree(out, ignore_errors=True)
-        run = trainer.fit(*data, epochs=work.epochs, out=out)
+        run = trainer.fit(*data, epochs=epochs or work.epochs, out=out)
     receipt = json.loads((out / "receipt.json").read_text("utf-8"))
     return {
         "digest": run.digest,
@@ -110,9 +112,12 @@ def main() -> int:
     parser.add_argument("--address", help="of the cluster; this machine alone without it")
     parser.add_argument("--patience", type=float, default=60.0)
     parser.add_argument("--audit", type=float, default=0.0)
+    parser.add_argument("--epochs", type=int, help="in place of the work's own")
     asked = parser.parse_args()
     try:
-        found = train(asked.name, asked.out, asked.address, asked.patience, asked.audit)
+        found = train(
+            asked.name, asked.out, asked.address, asked.patience, asked.audit, asked.epochs
+        )
     except IsoconvError as error:
         print(json.dumps({"error": str(error)}))  # noqa: T201
         return REFUSED
