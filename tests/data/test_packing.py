@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
+from io import StringIO
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 from tests.data.photographs import write_photographs
 from tests.data.spoiled import fill, picture, spoil
 
-from isoconv.data import batches, load_splits, pack, pack_writer, picture_batches
+from isoconv.data import batches, counting, load_splits, pack, pack_writer, picture_batches
 from isoconv.data.batches import Batch
 from isoconv.data.pack_layout import PAGE
 from isoconv.data.picture_batches import PictureBatches
@@ -248,3 +250,21 @@ def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError, match=r"images must have .* in all parts; got \(8, 8, 1\) in"):
         pack(mixed, tmp_path / "b.pack", progress=False)
     assert batches.BATCH > 10**6
+
+
+def test_pictures_are_counted_as_they_are_packed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each once, in all batches; what is read back is counted by batches."""
+    monkeypatch.setattr(counting, "_LONG", 0)
+    monkeypatch.setattr(counting, "_PATIENCE", 0)
+    write_photographs(tmp_path / "source", 9, (SIZE, SIZE))
+    shown = StringIO()
+    found = pack(tmp_path / "source", tmp_path / "out.pack", progress=Console(file=shown))
+    count = sum(found.samples.values())
+    batches_ = -(-count // 4)
+    assert shown.getvalue().splitlines() == [
+        f"looking at {count} pictures took 0 s",
+        f"packing {count} pictures took 0 s",
+        f"checking {batches_} batches took 0 s",
+    ]

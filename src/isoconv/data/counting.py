@@ -35,17 +35,18 @@ class Counting:
         self._progress = progress
 
     @contextmanager
-    def of(self, what: str, total: int) -> Iterator[Callable[[], None]]:
+    def of(self, what: str, total: int, things: str = "pictures") -> Iterator[Callable[[], None]]:
         """What is to be called after each of so many files.
 
         Args:
             what: is done, for the bar: "reading".
             total: of the files.
+            things: what they are, where they are no files.
         """
         if self._progress is False:
             yield _nothing
             return
-        work = _Work(self._progress, what, total)
+        work = _Work(self._progress, what, total, things)
         try:
             yield work.step
         finally:
@@ -60,8 +61,9 @@ class Within(Counting):
         self._step = step
 
     @contextmanager
-    def of(self, what: str, total: int) -> Iterator[Callable[[], None]]:  # noqa: ARG002
+    def of(self, what: str, total: int, things: str = "pictures") -> Iterator[Callable[[], None]]:
         """The same for each of the files."""
+        del what, total, things  # They are part of something larger.
         yield self._step
 
 
@@ -72,9 +74,10 @@ def _nothing() -> None:
 class _Work:
     """One stretch of work on so many files."""
 
-    def __init__(self, progress: bool | Console, what: str, total: int) -> None:
+    def __init__(self, progress: bool | Console, what: str, total: int, things: str) -> None:
         self._progress = progress
         self._what = what
+        self._things = things
         self._total = total
         self._done = 0
         self._start = time.monotonic()
@@ -100,7 +103,7 @@ class _Work:
             if self._bar is not None:
                 self._bar.close()
             elif seconds > _LONG and self._done == self._total:
-                line = f"{self._what} {self._total:,} pictures took {seconds:.0f} s"
+                line = f"{self._what} {self._total:,} {self._things} took {seconds:.0f} s"
                 self._console().print(line, markup=False, highlight=False, soft_wrap=True)
 
     def _console(self) -> Console:
@@ -115,7 +118,7 @@ class _Work:
                 self._next = float("inf")
                 return
             self._bar = Bar(console, redrawn=False)
-            self._bar.begin(f"{self._what} pictures", self._total)
+            self._bar.begin(f"{self._what} {self._things}", self._total)
         rate = self._done / seconds
         left = int((self._total - self._done) / rate)
         facts = f"{self._done:,}/{self._total:,}  {rate:,.0f}/s  {left // 60}:{left % 60:02d} left"

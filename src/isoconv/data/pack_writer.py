@@ -382,7 +382,7 @@ class Writer:
             part: hashlib.sha256(head_of("images", data.images)) for part, data in parts.items()
         }
         place = 0
-        with counting.of("checking", len(entries)) as step:
+        with counting.of("checking", len(entries), "batches") as step:
             for entry in entries:
                 each = next(iter(parts.values())).images[:1].nbytes
                 content = self._read(entry.row * each, entry.rows * each)

@@ -156,7 +156,7 @@ def check(path: Path | str, progress: bool | Console = False) -> list[str]:
     file = open_pack(check_path("path", path).expanduser())
     file.check_unchanged()
     found = []
-    with Counting(check_progress(progress)).of("checking", file.blocks) as step:
+    with Counting(check_progress(progress)).of("checking", file.blocks, "blocks") as step:
         for number in range(file.blocks):
             if fault := file.fault(number):
                 found.append(fault)

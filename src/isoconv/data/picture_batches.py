@@ -84,8 +84,7 @@ class FileBatches:
             self._reading, wanted, self._notes = found.reading, found.wanted, found.notes
         self._reading = replace(self._reading, dtype=self._reading.dtype or "uint8")
         self._step: Callable[[], None] = lambda: None
-        counted = Within(self._step)
-        self._reader = Reader(self._reading, wanted, counting=counted)
+        self._reader = Reader(self._reading, wanted, counting=Within(self._count_one))
         self.shape, self.dtype = self._reader.shape, self._reader.dtype
         self._failed = self._failures.count
         self._count = max(LEAST, BATCH // (prod(self.shape) * self.dtype.itemsize))
@@ -127,6 +126,10 @@ class FileBatches:
         for _ in range(len(files) - tried):
             step()
         return without_holes(images, there), {str(place): text for place, text in told.items()}
+
+    def _count_one(self) -> None:
+        # The step is that of the batch at hand.
+        self._step()
 
     def recall(self, batch: Batch, told: Any) -> None:
         """As the protocol says."""
