@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["BROWSER", "NETWORKS", "left_out"]
+__all__ = ["ANALYSER", "BROWSER", "NETWORKS", "left_out"]
 
 BROWSER = "no browser to look with: "
 NETWORKS = "no networks to cut: "
-_NEEDED = {BROWSER: "a browser", NETWORKS: "network namespaces"}
+ANALYSER = "no machine code is analysed: "
+_NEEDED = {BROWSER: "a browser", NETWORKS: "network namespaces", ANALYSER: "llvm-mca"}
 """How the reason begins for which a test is skipped, and what it needs."""
 
 

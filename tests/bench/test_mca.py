@@ -9,12 +9,17 @@ from pathlib import Path
 import llvmlite.binding as llvm
 import pytest
 from bench.workloads import DIRECTIONS
+from tests.left_out import ANALYSER
 
 from bench import __main__ as command
 from bench import mca
 from isoconv.compile.contraction.tiles import Tile
 from isoconv.compile.native.build import emit_text
 from isoconv.compile.target import target_elsewhere
+
+needs_mca = pytest.mark.skipif(
+    shutil.which("llvm-mca") is None, reason=f"{ANALYSER}there is no llvm-mca"
+)
 
 X86 = """
 kernel:
@@ -82,7 +87,7 @@ def test_inner_loops_hold_whole_steps(cpu: str, size: str, direction: str) -> No
     assert len(spilled) <= (2 if target.name == "neon" else 0)
 
 
-@pytest.mark.skipif(shutil.which("llvm-mca") is None, reason="no llvm-mca is installed")
+@needs_mca
 def test_two_units_and_two_loads(capfd: pytest.CaptureFixture[str]) -> None:
     """The analyser's least is the model's bound, on a server with two units of 512 bits."""
     words = ["mca", "--cpus", "sapphirerapids", "--only", "ResNet-20 3×3, 16 → 16"]  # noqa: RUF001
@@ -107,7 +112,7 @@ def test_what_is_missing_is_named(
     assert "no layer is called AlexNet" in capsys.readouterr().err
 
 
-@pytest.mark.skipif(shutil.which("llvm-mca") is None, reason="no llvm-mca is installed")
+@needs_mca
 def test_a_cpu_that_the_analyser_does_not_know() -> None:
     """An older one, say."""
     loop = mca.inner_loop(X86, 2)

@@ -10,14 +10,8 @@ from typing import Any
 
 from isoconv.cluster.connection import OUT_OF_MEMORY, Connection, LostError, Node
 from isoconv.cluster.piece_worker import PieceWorker
-from isoconv.cluster.roster import (
-    DEATHS,
-    LOOK_SECONDS,
-    nobody_came,
-    not_begun,
-    other_versions,
-)
-from isoconv.cluster.signs import Signs, Watch
+from isoconv.cluster.roster import DEATHS, nobody_came, not_begun, other_versions
+from isoconv.cluster.signs import LOOK_SECONDS, Signs, Watch
 from isoconv.errors import IsoconvError, NotEnoughMemoryError, TrainingError
 from isoconv.printable import printable
 from isoconv.run.piece_worker import Surroundings

@@ -9,7 +9,7 @@ from typing import Any
 
 from isoconv.cluster.connection import OUT_OF_MEMORY, Connection, LostError, Node
 from isoconv.cluster.material import Material
-from isoconv.cluster.signs import Signs, Watch
+from isoconv.cluster.signs import LOOK_SECONDS, Signs, Watch
 from isoconv.cluster.worker import Worker, flat_digest
 from isoconv.errors import IsoconvError, NotEnoughMemoryError, TrainingError
 from isoconv.memory import readable
@@ -18,8 +18,6 @@ from isoconv.train.plain_settings import versions
 
 DEATHS = 3
 """A node on which so many workers have died gets no further one."""
-LOOK_SECONDS = 1.0
-"""How often the cluster is asked which nodes it has."""
 SAME = ("isoconv", "arithmetic")
 """Of which software a worker must have the driver's own version."""
 

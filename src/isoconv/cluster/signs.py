@@ -15,8 +15,8 @@ from isoconv.cluster.connection import Connection
 
 _EACH = 2.0
 """Seconds between two signs."""
-_LOOK_SECONDS = 1.0
-"""How often they are looked for."""
+LOOK_SECONDS = 1.0
+"""How often signs, and nodes, are looked for."""
 
 
 class Living:
@@ -99,13 +99,13 @@ class Watch(Generic[One]):
         give_up: Callable[[One, str], None],
     ) -> None:
         self._patience, self._there, self._give_up = patience, there, give_up
-        self._watching, self._watched = False, -_LOOK_SECONDS
+        self._watching, self._watched = False, -LOOK_SECONDS
         connection.meanwhile = self
 
     def __call__(self) -> None:
         """Look, once a second at most."""
         now = time.monotonic()
-        if self._watching or now - self._watched < _LOOK_SECONDS:
+        if self._watching or now - self._watched < LOOK_SECONDS:
             return
         self._watching, self._watched = True, now
         try:
