@@ -25,6 +25,7 @@ from typing import Any
 
 from tests.cluster.killed import REFUSED, WORKS
 from tests.cluster.machines import STORE, Machines
+from tests.processes import children, command_line
 
 __all__ = ["Found", "Story", "kills", "main"]
 
@@ -80,21 +81,6 @@ class Found:
         return self.done["worker"] + 2 * self.done["two workers"] + self.done["node"] + (
             self.done["driver"]
         )  # fmt: skip
-
-
-def _children(pid: int) -> list[int]:
-    """Of a process, those that live."""
-    with suppress(OSError):
-        text = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii")
-        return [int(child) for child in text.split()]
-    return []
-
-
-def _is_worker(pid: int) -> bool:
-    """Whether a process is an actor of ours; Ray names it for what it does."""
-    with suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::Worker")
-    return False
 
 
 def _send(pid: int, number: int) -> bool:
@@ -218,8 +204,8 @@ class Story:
         return [
             (pid, raylet)
             for raylet in self.machines.raylets
-            for pid in _children(raylet)
-            if _is_worker(pid)
+            for pid in children(raylet)
+            if command_line(pid).startswith("ray::Worker")
         ]
 
     def _do(self, driver: _Driver) -> None:

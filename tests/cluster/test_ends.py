@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from tests.cluster.machines import Machines
+from tests.processes import children, command_line
 from tests.train.small import noise
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
@@ -70,12 +70,9 @@ def workers(machines: Machines) -> list[str]:
 
 def _named(raylets: Sequence[int]) -> Iterator[str]:
     for raylet in raylets:
-        children = Path(f"/proc/{raylet}/task/{raylet}/children").read_text("ascii").split()
-        for child in children:
-            with suppress(OSError):
-                name = Path(f"/proc/{child}/cmdline").read_text("utf-8")
-                if name.startswith(("ray::Worker", "ray::PieceWorker")):
-                    yield name
+        for name in map(command_line, children(raylet)):
+            if name.startswith(("ray::Worker", "ray::PieceWorker")):
+                yield name
 
 
 def broken_off(

@@ -15,6 +15,7 @@ import pytest
 from rich.console import Console
 from tests.cluster.machines import SCARCE, SHARDS, Machines, fit, full_store, large
 from tests.cluster.workers import dying
+from tests.processes import lives
 from tests.train.small import make, noise, without_times
 
 from isoconv import Cluster
@@ -198,9 +199,9 @@ def test_nothing_stays(machines: Machines, tmp_path: Path, alone: Run) -> None:
         fit(out, model=large(), executor=partial(Pressed, address=machines.address))
     assert len(pids) == 2
     end = time.monotonic() + 20
-    while any(Path(f"/proc/{pid}").exists() for pid in pids) and time.monotonic() < end:
+    while any(map(lives, pids)) and time.monotonic() < end:
         time.sleep(0.1)
-    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    assert not [pid for pid in pids if lives(pid)]
     data = noise(44), noise(20, 1)
     resumed = make(large(), **SHARDS, executor=Cluster(machines.address)).resume(out, *data)
     assert resumed.digest == alone.digest

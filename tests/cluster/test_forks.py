@@ -12,13 +12,9 @@ from pathlib import Path
 
 import pytest
 from tests.cluster.machines import Machines
+from tests.processes import lives
 
 pytestmark = pytest.mark.slow
-
-
-def lives(process: int) -> bool:
-    """Whether a process runs."""
-    return Path(f"/proc/{process}").exists()
 
 
 def test_workers_of_a_killed_driver_end(machines: Machines, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.processes import gone
 from tests.run.piece_work import Sums, Trouble
 
 from isoconv import memory
@@ -22,20 +23,6 @@ from isoconv.errors import ArgumentError, TrainingError
 from isoconv.run import piece_worker, pieces
 from isoconv.run.pieces import InTurn, Processes, mapper_for, threads_for
 from isoconv.wording import spoken_on_the_command_line
-
-
-def gone(process: int) -> bool:
-    """Whether a process has ended, within some seconds."""
-    for _ in range(200):
-        try:
-            os.kill(process, 0)
-        except ProcessLookupError:
-            return True
-        state = Path(f"/proc/{process}/stat")
-        if state.exists() and state.read_text().rpartition(")")[2].split()[0] == "Z":
-            return True
-        time.sleep(0.05)
-    return False
 
 
 @pytest.mark.parametrize("shared", [True, False], ids=["in a file", "through pipes"])

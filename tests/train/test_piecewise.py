@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from rich.console import Console
+from tests.processes import children
 from tests.train.small import difference, make, noise
 
 from isoconv.data import Splits
@@ -232,11 +233,3 @@ def test_a_process_that_dies_is_told(true: Path) -> None:
     with pytest.raises(TrainingError, match=r"worked on epochs? \d.* was ended by SIGKILL"):
         verify(true, None, SPLITS, workers=2, progress=Deadly(file=StringIO()))
     assert not children() - before
-
-
-def children() -> set[int]:
-    """Processes that this one started and that have not ended."""
-    own = Path(f"/proc/{os.getpid()}/task")
-    return {
-        int(child) for task in own.iterdir() for child in (task / "children").read_text().split()
-    }

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.processes import gone
 
 from isoconv.compile.native import interpreter, worker
 from isoconv.compile.native.build import emit_object
@@ -366,21 +367,4 @@ def test_helpers_end_with_their_parent(tmp_path: Path) -> None:
         assert parent.stdout is not None
         helper = int(parent.stdout.readline())
         parent.kill()
-    for _ in range(200):
-        try:
-            os.kill(helper, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.05)
-        if _is_zombie(helper):
-            return
-    pytest.fail("the helper is still there")
-
-
-def _is_zombie(process: int) -> bool:
-    """Whether a process has ended and only its parent's parent has not noticed."""
-    try:
-        status = Path(f"/proc/{process}/stat").read_text()
-        return status.rpartition(")")[2].split()[0] == "Z"
-    except OSError:
-        return False
+    assert gone(helper)
