@@ -1,23 +1,27 @@
-# `make demo` trains a network on real images; `make test` runs every test, the linter and the types,
-# with the newest versions of all dependencies; `make test-lowest` runs the tests with the lowest;
-# `make fuzz` reads a million spoiled files.
+# `make demo` trains a network on real images; `make test` runs the linter, the types and the tests of
+# up to a second each, `make test-slow` the longer ones, both with the newest versions of all
+# dependencies; `make test-lowest` runs all of them with the lowest; `make fuzz` reads a million spoiled
+# files.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 LOWEST ?= .venv-lowest
 PEERS := bench/.peers
-# A file's tests stay together, as they share what is made once; files with slow tests come first.
-# One process more than there are cores (tests/conftest.py). One that dies ends the run at once: what
-# was to follow it would be waited for without end. The last lines name the slowest. Tests of clusters
-# have processes of their own: Ray leaves threads and handlers of signals in those that it was in.
+# A file's tests stay together, as they share what is made once. One process more than there are cores
+# (tests/conftest.py). One that dies ends the run at once: what was to follow it would be waited for
+# without end. The last lines name the slowest. Tests of clusters have processes of their own: Ray
+# leaves threads and handlers of signals in those that it was in.
 CORES := --numprocesses auto --maxprocesses 4 --max-worker-restart 0 --dist loadfile \
 	--no-loadscope-reorder --durations 20
+# $(call tests,an environment's programs,which tests)
+tests = $(1)/python -m pytest -q -m "$(2)" $(CORES) --ignore tests/cluster \
+	&& $(1)/python -m pytest -q -m "$(2)" $(CORES) tests/cluster
 
 # Tests start hundreds of processes, and each would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-lowest test-exhaustive fuzz portability bench clean
+.PHONY: demo test test-slow test-lowest test-exhaustive fuzz portability bench clean
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -51,12 +55,13 @@ test: $(VENV)/.for-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --num-workers 2
-	$(BIN)/python -m pytest -q -m "not exhaustive" $(CORES) --ignore tests/cluster
-	$(BIN)/python -m pytest -q -m "not exhaustive" $(CORES) tests/cluster
+	$(call tests,$(BIN),not slow and not exhaustive)
+
+test-slow: $(VENV)/.for-tests
+	$(call tests,$(BIN),slow and not exhaustive)
 
 test-lowest: $(LOWEST)/.installed
-	$(LOWEST)/bin/python -m pytest -q -m "not exhaustive" $(CORES) --ignore tests/cluster
-	$(LOWEST)/bin/python -m pytest -q -m "not exhaustive" $(CORES) tests/cluster
+	$(call tests,$(LOWEST)/bin,not exhaustive)
 
 test-exhaustive: $(VENV)/.for-tests
 	$(BIN)/python -m pytest -q -m exhaustive

@@ -178,6 +178,7 @@ def run(copy: Path, *words: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_a_layer_is_one_file(copy: Path, tmp_path: Path) -> None:
     """A layer of a new file is public, saved, read back and in the tables of the documents."""
     found: dict[str, Any] = json.loads(run(copy, "-c", USE, str(tmp_path / "model.safetensors")))
@@ -207,6 +208,7 @@ def test_a_layer_is_there_for_type_checkers(copy: Path) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_layer_is_tried_by_all_tests_of_layers(copy: Path) -> None:
     """Records, shapes and wrong values of the new layer are tested without a line about it."""
     said = run(
@@ -288,6 +290,7 @@ print(json.dumps(same))
 """
 
 
+@pytest.mark.slow
 def test_a_pointwise_operation_is_an_entry_and_an_emitter(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

@@ -7,12 +7,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from tests.left_out import left_out
 
 ROOT = Path(__file__).parents[1]
 FILES = ("tests/explain/test_web_float32.py", "tests/explain/test_web_windows.py")
 
 
+@pytest.mark.slow
 def test_tests_without_a_browser_are_told_in_one_line(tmp_path: Path) -> None:
     """Which ones, how many and why; the session passes, with workers too."""
     environment = {**os.environ, "PATH": str(tmp_path)}

@@ -80,6 +80,7 @@ class Stopping:
         raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_rows_are_those_of_the_files(
     model: Module, source: Path, packed: Path, tmp_path: Path
 ) -> None:
@@ -175,6 +176,7 @@ def test_damaged_blocks(packed: Path, tmp_path: Path) -> None:
     assert errors[16:] == [None] * 4
 
 
+@pytest.mark.slow
 def test_what_is_refused(model: Module, packed: Path, source: Path, tmp_path: Path) -> None:
     """Images of another shape before anything is written; a pack that is another one by now."""
     out = tmp_path / "out.jsonl"

@@ -113,6 +113,7 @@ def test_which_column(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_large_pages_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Before any memory is taken; rows of rather large ones come one by one."""
     path = tmp_path / "a.parquet"

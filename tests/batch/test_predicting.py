@@ -92,6 +92,7 @@ def rows_of(path: Path) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_rows_are_those_of_each_alone(model: Module, words: list[str], tmp_path: Path) -> None:
     """In the order of the input, in each kind of table, by one process and by several."""
     out = tmp_path / "out.parquet"
@@ -197,6 +198,7 @@ def killed_at(moment: int, out: Path, model: Module, words: list[str]) -> bool:
     return os.WIFSIGNALED(status)
 
 
+@pytest.mark.slow
 def test_kills(model: Module, words: list[str], tmp_path: Path) -> None:
     """Killed before each change of a file: the table is the same, or it was whole already."""
     whole = tmp_path / "whole.jsonl"

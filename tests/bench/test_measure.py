@@ -115,6 +115,7 @@ def test_named_shapes() -> None:
     assert len({simple.name for simple in SIMPLE}) == len(SIMPLE)
 
 
+@pytest.mark.slow
 def test_imported_networks(tmp_path: Path) -> None:
     """A file of a network gives every library the scores of the network."""
     onnx_model = pytest.importorskip("bench.libraries.onnx_model")
@@ -165,6 +166,7 @@ def test_descriptions_carry_all_weights(name: str) -> None:
     assert sizes == weights
 
 
+@pytest.mark.slow
 def test_tuned_begins_from_what_was_published() -> None:
     """All but the head is as published, and a step changes every weight but no statistics."""
     shape = (32, 32, 3)
@@ -295,6 +297,7 @@ def test_slow_libraries_take_fewer_turns() -> None:
     assert [len(timing.seconds) for timing in found.values()] == [7 * 20, 6, 3]
 
 
+@pytest.mark.slow
 def test_who_is_too_slow_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A library that gives no answer in time does not hold up the rows that follow."""
     asked = []
@@ -327,6 +330,7 @@ def test_who_is_too_slow_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(crew.notes) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in NETWORKS if name.endswith("_winograd")])
 def test_algorithms_share_description_and_weights(name: str) -> None:
     """Other libraries, and the arrays of a measurement, serve a network with both algorithms."""

@@ -88,6 +88,7 @@ def test_members_of_a_debian_package(tmp_path: Path) -> None:
     assert members(tmp_path / "a.deb", "*/share/*.png") == {"./usr/share/one.png": b"1"}
 
 
+@pytest.mark.slow
 def test_package_is_fetched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What lies in the folder is taken; what no client finds says so, and leaves nothing."""
     monkeypatch.setenv("PIP_NO_INDEX", "1")
@@ -390,6 +391,7 @@ def test_torch_that_fails_is_left_out(faces: Path, monkeypatch: pytest.MonkeyPat
     assert own.notes == ["torch is left out of faces: its training failed"]
 
 
+@pytest.mark.slow
 def test_training_with_nothing_chosen(faces: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process of isoconv says what it chose, and from which pictures it learned."""
     run_alone, learned = measure._run, []

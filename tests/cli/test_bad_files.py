@@ -156,6 +156,7 @@ def test_mended_files_change_nothing(
         assert content["skipped"] == bad
 
 
+@pytest.mark.slow
 def test_a_file_of_the_run_that_is_bad_now_is_an_error(
     trained: tuple[Path, list[str], Path, str], messy: Path
 ) -> None:
@@ -217,6 +218,7 @@ def test_a_list_that_was_taken_out_is_not_vouched_for(
     assert "receipt.json (isoconv, machine, model.name, skipped)" in said
 
 
+@pytest.mark.slow
 def test_a_class_that_came_later_is_left_alone(tmp_path: Path) -> None:
     """With pictures, without any, with none that can be read, or shut: the run is the same."""
     folder = tmp_path / "pets"
@@ -277,6 +279,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_of_many_a_terminal_shows_fifty(many: Path) -> None:
     """On a terminal 50 and how to get all; elsewhere all."""
     for columns in (80, 40):

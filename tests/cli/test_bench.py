@@ -33,6 +33,7 @@ def bench(*words: str) -> str:
     return result.stdout
 
 
+@pytest.mark.slow
 def test_training_step(tmp_path: Path) -> None:
     """Every kind of kernel has its row, and the picture is drawn."""
     picture = tmp_path / "roof.png"
@@ -48,6 +49,7 @@ def test_training_step(tmp_path: Path) -> None:
         assert min(image.size) > 500
 
 
+@pytest.mark.slow
 def test_step_of_a_map(tmp_path: Path) -> None:
     """A network with a result for each pixel learns a label for each."""
     path = tmp_path / "map.safetensors"
@@ -58,6 +60,7 @@ def test_step_of_a_map(tmp_path: Path) -> None:
     assert "gradient by weight" in result.stdout
 
 
+@pytest.mark.slow
 def test_inference() -> None:
     """A prediction has no gradients; rows beyond the most are summed up."""
     text = bench("--inference", "--rows", "2")

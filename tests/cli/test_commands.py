@@ -179,6 +179,7 @@ def test_report_needs_no_matplotlib(
     assert DIGEST.search(result.stdout)
 
 
+@pytest.mark.slow
 def test_interrupt_and_resume(place: Path, tmp_path: Path) -> None:
     """Ctrl-C ends with 130 and the way on; the resumed run ends at the same bits."""
     command = ("train", place / "bars.npz", "--model", "lenet5", "--batch-size", 16,
@@ -387,6 +388,7 @@ def test_demo_learns(tmp_path: Path) -> None:
     assert (tmp_path / "demo" / "own.txt").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_summary_of_a_published_name_says_that_it_is_untrained(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -215,6 +215,7 @@ def test_incomplete_description(place: Path, copy: Path, missing: str) -> None:
         assert f"run.json cannot be read: {missing} must be there; got nothing" in said
 
 
+@pytest.mark.slow
 def test_run_of_a_program(place: Path, tmp_path: Path) -> None:
     """A run that was made in Python is measured; where its data are needs to be said."""
     data, run = place / "data.npz", tmp_path / "run"
@@ -312,6 +313,7 @@ def test_corrupt_image(place: Path, tmp_path: Path, content: bytes) -> None:
 # How errors are shown
 
 
+@pytest.mark.slow
 def test_errors_of_a_process(tmp_path: Path) -> None:
     """The real entry point: one line on standard error, nothing else, no colours in a pipe."""
     program = "from isoconv.cli import main; main()"

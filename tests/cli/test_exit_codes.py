@@ -160,6 +160,7 @@ def test_output_that_nobody_takes_ends_with_2(words: list[str]) -> None:
     assert (process.wait(), said) == (WRONG, "")
 
 
+@pytest.mark.slow
 def test_output_that_cannot_be_written_ends_with_2() -> None:
     """A full disk is told, and standard error that is closed takes no code away."""
     with Path("/dev/full").open("w") as full:

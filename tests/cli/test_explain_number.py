@@ -30,6 +30,7 @@ def file(place: Path) -> Path:
     return sorted((place / "pets").rglob("*.png"))[0]
 
 
+@pytest.mark.slow
 def test_it_is_the_number_of_the_prediction(place: Path, file: Path) -> None:
     """Without a place the result of the predicted class; by name any other, exactly in JSON."""
     model = ic.load(place / "run")
@@ -47,6 +48,7 @@ def test_it_is_the_number_of_the_prediction(place: Path, file: Path) -> None:
     assert succeed(*words, "--format", "markdown").startswith("### 'probabilities'")
 
 
+@pytest.mark.slow
 def test_a_weight_goes_on_to_its_next_value(place: Path, file: Path) -> None:
     """Several pictures, labels by name, all terms where they are wanted."""
     model = ic.load(place / "run")

@@ -37,6 +37,7 @@ def pictures(tmp_path: Path) -> Path:
     return tmp_path / "pictures"
 
 
+@pytest.mark.slow
 def test_a_model_goes_on_with_a_folder(start: Path, pictures: Path, tmp_path: Path) -> None:
     """Read in its size and gray; the run says where it is from, is verified and is gone on with."""
     out = tmp_path / "run"

@@ -72,6 +72,7 @@ def test_what_cannot_be_varied_is_refused(grid: list[str], given: Any, said: str
         over_of(grid, told(**given), settings_of)
 
 
+@pytest.mark.slow
 def test_a_grid_is_trained_shown_and_gone_on_with(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -207,6 +207,7 @@ SETTINGS = "scale|size|depth|best|clip_norm|validation|test|skip_bad|momentum"
 SPELLED = re.compile(rf"(?<![-\w])({SETTINGS})=(…|True|\d|\(|$)|isoconv\.data\.fetch")
 
 
+@pytest.mark.slow
 def test_no_message_spells_a_setting() -> None:
     """What is an option somewhere is written by `wording.setting`, never out of hand."""
     found = []

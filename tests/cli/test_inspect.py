@@ -30,6 +30,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.mark.slow
 def test_layers_of_a_run_on_its_own_images(place: Path) -> None:
     """Without a word more: the images that the run was measured on, with gradients."""
     said = succeed("inspect", place / "run")
@@ -77,6 +78,7 @@ def test_what_does_not_fit_together_is_told(place: Path) -> None:
     succeed("evaluate", run, place / "data.npz")
 
 
+@pytest.mark.slow
 def test_the_report_of_a_training_shows_the_inside(place: Path) -> None:
     """Where it looked, maps and receptive fields; --layers shows others, and names near ones."""
     page = (place / "run" / "report" / "index.html").read_text("utf-8")

@@ -175,6 +175,7 @@ def test_a_training(place: Path) -> None:
         assert again[name] == values[name]
 
 
+@pytest.mark.slow
 def test_without_it_nothing_changes(place: Path) -> None:
     """The next command in the same process prints on standard output again."""
     assert call("models", "--json").stdout.startswith("{")
@@ -217,6 +218,7 @@ def test_skipped_files(place: Path) -> None:
     assert any("bad.png" in note for note in values["notes"])
 
 
+@pytest.mark.slow
 def test_in_a_process_of_its_own(place: Path) -> None:
     """Through pipes, as programs read it; an error is text on standard error, and no document."""
     process = start("evaluate", place / "run", place / "data.npz", "--json")

@@ -136,6 +136,7 @@ def test_what_is_no_folder_for_masks(model: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [80, 40])
 def test_long_names_on_a_terminal(columns: int, model: Path, tmp_path: Path) -> None:
     """They lose their middle, of masks and of classes, and no row takes two lines."""

@@ -69,6 +69,7 @@ def test_a_small_unet_learns_the_shapes(place: Path) -> None:
     assert f"test mean IoU {test:.2%}, pixel accuracy" in said
 
 
+@pytest.mark.slow
 def test_an_accuracy_of_pixels_is_called_so(place: Path, tmp_path: Path) -> None:
     """In lines of epochs, summaries, reports, tables of folds, and what is shown at a prompt."""
     data, run = place / "shapes", place / "run"
@@ -124,6 +125,7 @@ def test_scores_are_those_of_the_pixels(place: Path) -> None:
     assert (place / "a.csv").read_text().startswith("path,mean_iou,pixels,hits,part\n")
 
 
+@pytest.mark.slow
 def test_the_run_is_verified_and_gone_on_with(place: Path) -> None:
     """Training again gives the same bits; a mask that was changed is other data."""
     short = ("train", place / "shapes", "--loss", "dice", "--no-report", "--out")
@@ -141,6 +143,7 @@ def test_the_run_is_verified_and_gone_on_with(place: Path) -> None:
         mask.write_bytes(before)
 
 
+@pytest.mark.slow
 def test_masks_are_written_in_the_picture_s_own_size(place: Path) -> None:
     """A palette of the usual colours, the nearest pixel's class, no class beside what is seen."""
     photo = place / "photo.png"
@@ -200,6 +203,7 @@ def test_the_report_shows_masks(place: Path) -> None:
     assert (place / "run" / "report" / "index.html").read_text() == page
 
 
+@pytest.mark.slow
 def test_the_server_answers_with_masks(place: Path) -> None:
     """Shares and a mask as `predict` gives them, as its description says; or the mask alone."""
     photo = place / "tall.png"
@@ -239,6 +243,7 @@ def test_the_server_answers_with_masks(place: Path) -> None:
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
 def test_the_explorer_knows_places(place: Path, new_page: Callable[..., Any]) -> None:
     """The shares of the classes, and one place's softmax; no label for all of the picture."""
     file = place / "page.html"

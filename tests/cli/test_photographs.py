@@ -141,6 +141,7 @@ def test_all_gives_both_figures(trained: tuple[Path, Path, str]) -> None:
     check(said, "not trained on:", run, rest)
 
 
+@pytest.mark.slow
 def test_files_added(trained: tuple[Path, Path, str], folder: Path) -> None:
     """With new files all are measured, and the held-out ones can still be asked for."""
     own, run, _ = trained
@@ -207,6 +208,7 @@ def test_fewer_classes(trained: tuple[Path, Path, str], tmp_path: Path) -> None:
         assert re.search(rf"^{name} +{images} +\S+ +{hits / images:.1%} ", said, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_classes_in_another_order(trained: tuple[Path, Path, str], tmp_path: Path) -> None:
     """A file that numbers the classes in another order gives the same figures."""
     _, run, _ = trained
@@ -230,6 +232,7 @@ def test_classes_in_another_order(trained: tuple[Path, Path, str], tmp_path: Pat
     )
 
 
+@pytest.mark.slow
 def test_resume_and_verify_after_files_were_added(
     trained: tuple[Path, Path, str], folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -258,6 +261,7 @@ def test_resume_and_verify_after_files_were_added(
     assert f"identical: {run}, epochs 1 to 3 of 3" in verified
 
 
+@pytest.mark.slow
 def test_pictures_that_were_moved(
     trained: tuple[Path, Path, str], folder: Path, tmp_path: Path
 ) -> None:
@@ -282,6 +286,7 @@ def test_a_lost_or_changed_file_is_named(trained: tuple[Path, Path, str], folder
     assert learned[1] in said
 
 
+@pytest.mark.slow
 def test_folders_of_parts(tmp_path: Path) -> None:
     """train, val and test folders are all used as they are, whatever the fractions."""
     for part, first, last in (("train", 0, 40), ("val", 40, 50), ("test", 50, 65)):
@@ -350,6 +355,7 @@ def test_the_same_picture_in_two_parts(folder: Path, tmp_path: Path) -> None:
     check(said, "not trained on:", run, new)
 
 
+@pytest.mark.slow
 def test_names_that_are_no_text(folder: Path, tmp_path: Path) -> None:
     """Folders and files whose names no terminal shows are trained on, measured and reported."""
     name = os.fsdecode(b"b\xff\x1b[2J\n")

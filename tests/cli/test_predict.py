@@ -111,6 +111,7 @@ def test_a_table(run: Path, photos: tuple[Path, list[Path], list[Path]]) -> None
         assert f"{path.name} " not in result.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("top", "columns"), [(1, 3), (2, 5), (9, 5)])
 def test_csv(
     run: Path, photos: tuple[Path, list[Path], list[Path]], top: int, columns: int
@@ -158,6 +159,7 @@ def test_csv_comes_as_it_goes(run: Path, tmp_path: Path, monkeypatch: pytest.Mon
     assert seen == [3, 3, 1]
 
 
+@pytest.mark.slow
 def test_standard_input(run: Path, tmp_path: Path) -> None:
     """A picture from a pipe is that of its file, beside other files too."""
     file = picture(tmp_path / "x.png")
@@ -203,6 +205,7 @@ def test_standard_input_that_is_no_picture(
     assert "1 of 2 files cannot be read; the others were answered for:\n  -: " in result.stderr
 
 
+@pytest.mark.slow
 def test_a_terminal_is_no_picture(run: Path) -> None:
     """Nobody waits for a person to type a picture."""
     import pty
@@ -237,6 +240,7 @@ def test_nothing_that_can_be_read(run: Path, tmp_path: Path) -> None:
     assert "File name too long" in fail("predict", run, "a" * 5000)
 
 
+@pytest.mark.slow
 def test_on_a_terminal(run: Path, photos: tuple[Path, list[Path], list[Path]]) -> None:
     """Nothing of a name moves a cursor, at 80 and at 40 columns, in CSV neither."""
     folder, *_ = photos
@@ -275,6 +279,7 @@ def test_a_bar_counts_them(
     assert drawn[-1] == (9, 9)
 
 
+@pytest.mark.slow
 def test_of_many_bad_ones_all_are_told(run: Path, tmp_path: Path) -> None:
     """On a terminal the first 50 and how to get the others, elsewhere all."""
     for number in range(60):

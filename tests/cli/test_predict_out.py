@@ -30,6 +30,7 @@ def words(tmp_path: Path) -> tuple[str, ...]:
     return str(model_file(tmp_path)), str(folder), "--scale", "1/255"
 
 
+@pytest.mark.slow
 def test_what_is_said(words: tuple[str, ...], tmp_path: Path) -> None:
     """Rows, pictures that cannot be read with their reasons, and the exit code that tells so."""
     out = tmp_path / "out.csv"
@@ -90,6 +91,7 @@ def test_odd_names(tmp_path: Path) -> None:
         assert f"{table}: it has no rows" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_process_that_is_ended(number: int, words: tuple[str, ...], tmp_path: Path) -> None:
     """With two workers, while they are at it: the same command ends in the same table."""

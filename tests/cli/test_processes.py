@@ -72,6 +72,7 @@ def whole(data: Path, tmp_path_factory: pytest.TempPathFactory) -> str | None:
     return digest_of(succeed(*words(data, 20), "--out", tmp_path_factory.mktemp("whole") / "run"))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("whole")
 def test_trainings_at_once_get_folders_of_their_own(data: Path, tmp_path: Path) -> None:
     """Without --out no run is lost: each says another folder, and the run is there."""
@@ -88,6 +89,7 @@ def test_trainings_at_once_get_folders_of_their_own(data: Path, tmp_path: Path) 
     assert len(digests) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("whole")
 def test_of_trainings_into_one_folder_the_others_are_told(data: Path, tmp_path: Path) -> None:
     """With the same --out one succeeds; who comes second is told who holds the folder."""
@@ -111,6 +113,7 @@ ENDS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code", "said"), ENDS)
 def test_a_training_that_is_asked_to_end_before_its_first_step(
     tmp_path: Path, number: Signals, code: int, said: str, photographs: Path
@@ -128,6 +131,7 @@ def test_a_training_that_is_asked_to_end_before_its_first_step(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code", "said"), ENDS)
 def test_what_waits_for_standard_input_is_asked_to_end(
     model: Path, tmp_path: Path, number: Signals, code: int, said: str
@@ -202,6 +206,7 @@ def test_a_training_that_is_asked_to_end_saves(
     assert digest_of(said) == whole
 
 
+@pytest.mark.slow
 def test_the_demo_begins_where_a_start_was_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

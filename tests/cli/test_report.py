@@ -77,6 +77,7 @@ def test_report_as_json(place: Path) -> None:
     assert found["accuracy_interval_95"][0] <= found["accuracy"] <= 1
 
 
+@pytest.mark.slow
 def test_report_of_the_best_epoch(place: Path, tmp_path: Path) -> None:
     """With --best the page says whose weights were measured, where they are not those kept."""
     run = tmp_path / "run"
@@ -93,6 +94,7 @@ def test_report_of_the_best_epoch(place: Path, tmp_path: Path) -> None:
     assert f"weights of epoch 3; lowest validation loss: epoch {best}" in text_of(run)
 
 
+@pytest.mark.slow
 def test_report_is_that_of_the_training(place: Path, tmp_path: Path) -> None:
     """A report made later is the same, byte by byte, as the one that the training made."""
     run = tmp_path / "run"
@@ -105,6 +107,7 @@ def test_report_is_that_of_the_training(place: Path, tmp_path: Path) -> None:
     assert page.read_bytes() == first
 
 
+@pytest.mark.slow
 def test_report_without_data(place: Path, tmp_path: Path) -> None:
     """Where the data are gone, the error says what to give."""
     run = tmp_path / "run"
@@ -157,6 +160,7 @@ def test_no_report_is_made_of_other_data(place: Path, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_page_links_to_the_explorer(place: Path, tmp_path: Path) -> None:
     """With --explore, by a path from the report's folder to the file that lies in the run's."""
     run = tmp_path / "run"

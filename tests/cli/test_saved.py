@@ -298,6 +298,7 @@ def test_summary_of_a_trained_model(place: Path, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_bench_of_a_trained_model(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

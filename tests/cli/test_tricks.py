@@ -61,6 +61,7 @@ def test_training(place: tuple[Path, Path, Path, Result]) -> None:
     assert "lost\\x1b[2J.png" in said.output
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own(place: tuple[Path, Path, Path, Result]) -> None:
     """The same on real streams, whatever rich makes of them."""
     _, data, run, _ = place
@@ -140,6 +141,7 @@ def test_all_that_is_printed_goes_through_one_door() -> None:
     assert sorted(set(found)) == ["table.py: typer.echo", "table.py: typer.secho"]
 
 
+@pytest.mark.slow
 def test_memory_that_may_be_taken(place: tuple[Path, Path, Path, Result], tmp_path: Path) -> None:
     """--max-memory, wherever it stands, refuses what needs more, and is gone afterwards."""
     file = tmp_path / "x.npz"

@@ -134,6 +134,7 @@ def test_different_is_1(run: Path, place: Path) -> None:
     assert "first difference: epoch 1, step 3\n  step 3: loss receipt 0x" in said
 
 
+@pytest.mark.slow
 def test_workers_change_no_word_of_the_answer(run: Path, place: Path) -> None:
     """True and untrue: the same on standard output; how it is divided on standard error."""
     forge(run, lambda receipt: receipt["settings"]["optimizer"].update(beta1=0.8))

@@ -13,7 +13,7 @@ import pytest
 from tests.cluster.machines import Machines
 from tests.train.small import noise
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 def isoconv(*words: str) -> subprocess.CompletedProcess[str]:

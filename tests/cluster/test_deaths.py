@@ -77,6 +77,7 @@ def test_a_death_at_any_moment(alone: Run, nodes: int) -> None:
     assert died > 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("nodes", "before", "who"), [(1, 0, "all"), (3, 0, "all"), (3, 60, "all"), (3, 60, "older")]
 )

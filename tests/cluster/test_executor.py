@@ -23,11 +23,8 @@ from isoconv.cluster.executor import ClusterExecutor
 from isoconv.graph.operation import Array
 from isoconv.train import Interrupted, Run, verify
 
-pytestmark = [
-    pytest.mark.slow,
-    # Ray's own, of its processes and files.
-    pytest.mark.filterwarnings("ignore"),
-]
+# Ray's own, of its processes and files.
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +70,7 @@ def test_a_worker_that_is_killed(
     assert (facts["shards_run_again"] > 0) == again
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
 def test_a_worker_that_hangs(machines: Machines, alone: Run) -> None:
     """It is waited for, not for ever; the step goes on without it."""
@@ -95,6 +93,7 @@ def stopped() -> list[str]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("who", "call", "at"),
     [
@@ -126,6 +125,7 @@ def test_a_worker_that_hangs_outside_of_a_step(
     assert not left
 
 
+@pytest.mark.slow
 def test_a_node_that_is_lost_and_one_that_joins(machines: Machines, alone: Run) -> None:
     """A machine goes in the first epoch, another one comes in the second and takes part."""
     machines.have(2)
@@ -153,6 +153,7 @@ def test_a_node_that_is_lost_and_one_that_joins(machines: Machines, alone: Run) 
     assert facts["workers"][2]["steps"] > 0
 
 
+@pytest.mark.slow
 def test_a_node_without_memory(machines: Machines, alone: Run) -> None:
     """Whose workers Ray kills for it: it is put aside, and the others go on."""
     machines.have(1)
@@ -167,6 +168,7 @@ def test_a_node_without_memory(machines: Machines, alone: Run) -> None:
     assert "its node ran out of memory" in said.getvalue()
 
 
+@pytest.mark.slow
 def test_a_node_whose_store_is_full(machines: Machines, alone: Run) -> None:
     """And the disk behind it: it is put aside with the reason, and the others go on."""
     said = StringIO()
@@ -179,6 +181,7 @@ def test_a_node_whose_store_is_full(machines: Machines, alone: Run) -> None:
     assert re.search(r"worker . on .* was refused: the object store", said.getvalue())
 
 
+@pytest.mark.slow
 def test_nothing_stays(machines: Machines, tmp_path: Path, alone: Run) -> None:
     """Ctrl-C ends all workers; the run goes on elsewhere from its folder, to the same bits."""
     machines.have(2)

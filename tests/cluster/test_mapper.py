@@ -31,7 +31,7 @@ from isoconv.graph.operation import Array
 from isoconv.train import verify
 from isoconv.train.context import TrainingContext
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 def squares(table: Any, folder: Path, deadly: dict[int, int]) -> Callable[..., Any]:
@@ -56,6 +56,7 @@ def apart(said: list[str]) -> list[str]:
     return [line for line in said if " not begun: " not in line]
 
 
+@pytest.mark.slow
 def test_pieces_whose_workers_die(machines: Machines, tmp_path: Path) -> None:
     """All are done, one of them at the third attempt; arrays are read where they lie."""
     machines.have(2)
@@ -84,6 +85,7 @@ def test_pieces_whose_workers_die(machines: Machines, tmp_path: Path) -> None:
             dict(mapper.map(squares(table, tmp_path, {7: 9}), [7]))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("impatient")
 def test_a_piece_that_hangs(machines: Machines, tmp_path: Path) -> None:
     """It is done by another once its worker gives no sign of life; one that works on is left."""
@@ -106,6 +108,7 @@ def test_a_piece_that_hangs(machines: Machines, tmp_path: Path) -> None:
     assert len(apart(said)) == 1
 
 
+@pytest.mark.slow
 def test_nodes_without_memory(machines: Machines) -> None:
     """In all, or in the object store and on the disk behind it: put aside by name."""
 
@@ -185,6 +188,7 @@ def test_a_verification(
         verify(*given, cluster=Cluster(machines.address, audit=0.5))
 
 
+@pytest.mark.slow
 def test_folds_and_a_table(
     machines: Machines, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -143,6 +143,7 @@ def graphs() -> list[tuple[str, Graph, dict[str, Array], int]]:
     return [*found, ("winograd", winograd, random_arrays(winograd, 3), 3)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", targets()[:2], ids=lambda target: target.name)
 @pytest.mark.parametrize(
     ("graph", "arrays", "images"),

@@ -182,6 +182,7 @@ print(load("mnist", folder=place).digest())
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damaged", [False, True])
 def test_processes_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damaged: bool) -> None:
     """Whoever fetches beside others has whole files, also where damaged ones are replaced."""

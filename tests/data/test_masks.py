@@ -340,6 +340,7 @@ def test_masks_that_are_not_found(tmp_path: Path) -> None:
     assert "test is left out: it has no pictures with masks" in parts.notes
 
 
+@pytest.mark.slow
 def test_a_folder_is_packed_some_masks_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -215,6 +215,7 @@ def test_names_that_are_no_text_are_refused(tmp_path: Path) -> None:
         load(path)
 
 
+@pytest.mark.slow
 def test_very_many_members_take_little(tmp_path: Path) -> None:
     """A directory of a million entries is refused before it is taken apart."""
     path = with_images(tmp_path / "x.npz", npy(IMAGES))
@@ -231,6 +232,7 @@ def test_very_many_members_take_little(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_thousandfold_expansion_is_held_to_the_memory(tmp_path: Path) -> None:
     """Zeros shrink a thousandfold: such an array is read where there is room, and else refused."""
     path = tmp_path / "x.npz"

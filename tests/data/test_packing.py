@@ -90,6 +90,7 @@ def killed(source: Path, out: Path, write: int) -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 9
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_kill_at_any_write_loses_what_it_wrote_alone(tmp_path: Path, made: list[int]) -> None:
     """Each pack that is gone on with decodes nothing twice, and its bytes are those of another."""

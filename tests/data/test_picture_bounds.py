@@ -34,6 +34,7 @@ def test_numbers_in_digits_come_in_pieces(
     assert (found == (wanted * 510 + 4095) // (2 * 4095)).all()
 
 
+@pytest.mark.slow
 def test_endless_digits_take_little(tmp_path: Path) -> None:
     """A number, a space or a comment of many megabytes is not kept whole."""
     for filling in (b" ", b"#"):

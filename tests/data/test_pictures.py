@@ -158,6 +158,7 @@ def test_damaged_pictures_are_named(tmp_path: Path, ending: str) -> None:
             load(tmp_path)
 
 
+@pytest.mark.slow
 def test_picture_bombs_are_refused(tmp_path: Path) -> None:
     """An image that declares too many pixels is refused by its header, without a warning."""
     for width, height in ((9000, 9000), (10000, 10000), (20000, 20000)):
@@ -321,6 +322,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, data.images.n
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deep", [False, True])
 def test_a_folder_takes_the_room_of_its_result(tmp_path: Path, deep: bool) -> None:
     """Reading a folder takes the memory of the result and of a few pictures."""

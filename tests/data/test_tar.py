@@ -138,6 +138,7 @@ def compressed(path: Path, *parts: bytes) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [b"x", b"g", b"L", b"K"])
 def test_endless_headers_take_little(tmp_path: Path, kind: bytes) -> None:
     """A header that says it is four gigabytes long is refused, not read."""
@@ -146,6 +147,7 @@ def test_endless_headers_take_little(tmp_path: Path, kind: bytes) -> None:
     assert "headers of at most 65536 bytes; found one of 4294967296" in read_within(path)
 
 
+@pytest.mark.slow
 def test_endless_records_take_little(tmp_path: Path) -> None:
     """Headers full of short records, each of a length that is allowed, are bounded together."""
     record = b"9 a=b c\n" + b"\n"

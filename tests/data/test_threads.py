@@ -127,6 +127,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it(tmp_path: Path) -> None:
     """It does not wait for what has not begun."""
     write_photographs(tmp_path, 2, (1200, 1600))

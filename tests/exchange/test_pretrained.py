@@ -48,6 +48,7 @@ def test_efficientnet_lite0_says_what_is_in_photographs() -> None:
     assert bits == "ef0e9c0ec97e0fe14b54fed49e63602ee83cee90126c36f242d66b8062bb7021"
 
 
+@pytest.mark.slow
 def test_it_stands_where_a_run_does(tmp_path: Path) -> None:
     """On the command line, with a hyphen as with an underscore; saved, it is a model of ours."""
     said = succeed("predict", "efficientnet_lite0", str(PHOTOGRAPHS / "coffee.jpg"))
@@ -74,6 +75,7 @@ def offer(monkeypatch: pytest.MonkeyPatch, folder: Path, *servers: str) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_fetching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file is fetched once, from the server that has it; another file is not kept."""
     folder, kept = tmp_path / "served", tmp_path / "kept"
@@ -103,6 +105,7 @@ def test_fetching(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         exchange.pretrained("squeezenet1_1", kept)
 
 
+@pytest.mark.slow
 def test_files_of_equal_names_are_told_apart_by_their_digits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,6 +127,7 @@ def test_files_of_equal_names_are_told_apart_by_their_digits(
         assert sum("padding='same'" in line for line in lines) == 12
 
 
+@pytest.mark.slow
 def test_a_file_tells_which_model_it_is_of(tmp_path: Path) -> None:
     """A published file is known with all else; of another one a warning says what is assumed."""
     file = exchange.fetch_pretrained("efficientnet_lite0")
@@ -145,6 +149,7 @@ def test_a_file_tells_which_model_it_is_of(tmp_path: Path) -> None:
         ic.load(tmp_path / "x.pth")
 
 
+@pytest.mark.slow
 def test_a_thousand_classes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of an unknown file it is told that they are taken for ImageNet's; a published one is known.
 

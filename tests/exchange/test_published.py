@@ -35,6 +35,7 @@ def test_names_and_shapes(name: str) -> None:
     assert found == KNOWN[name]["names"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "layout"),
     [
@@ -73,6 +74,7 @@ def test_a_network_of_other_settings_is_told(name: str, layout: str, told: str) 
     exchange.load_into(model, weights, layout, input_shape=SHAPE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mobilenet_v3_small", "efficientnet_lite0"])
 def test_names_that_several_networks_share(name: str) -> None:
     """A file's names do not tell timm's networks of TensorFlow apart: the usual one, and a word."""

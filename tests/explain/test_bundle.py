@@ -110,6 +110,7 @@ def test_a_file_may_load_nothing(tmp_path: Path, browser: Remote) -> None:
     context.close()
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_the_pages(tmp_path: Path) -> None:
     """Built as it is given to others, the package has every module and style sheet."""
     found = pytest.importorskip("setuptools", reason="no wheel is built without setuptools")

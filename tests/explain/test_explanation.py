@@ -236,6 +236,7 @@ def test_cross_entropy_tells_p_minus_y() -> None:
     assert "(exp(logits[1] - max) / sum) - 1 = -0.6666666" in text
 
 
+@pytest.mark.slow
 def test_huge_sums_show_their_ends_until_asked() -> None:
     """Of 25,088 terms the first and last ones, and all of them where they are wanted."""
     model = nn.Sequential(nn.Linear(2)).build((25_088,))

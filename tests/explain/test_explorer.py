@@ -84,6 +84,7 @@ def test_every_layers_values_are_the_engines(shown: Remote, explorer: Explorer) 
     assert same_bits >= 12
 
 
+@pytest.mark.slow
 def test_every_gradient_is_the_engines(shown: Remote, explorer: Explorer) -> None:
     """The same for the gradients that flow back, with every term."""
     network = explorer.scene.network
@@ -154,6 +155,7 @@ def test_a_click_on_a_map_takes_that_cell_apart(shown: Remote, explorer: Explore
     assert re.search(r"#at=0,4,7,1&show=value", shown.url)
 
 
+@pytest.mark.slow
 def test_a_click_brings_what_it_chose_into_sight(
     explorer: Explorer, new_page: Callable[..., Remote]
 ) -> None:
@@ -193,6 +195,7 @@ def test_a_gradient_by_kernel_begins_with_what_is_no_padding(
     assert "padding" in row.inner_text()
 
 
+@pytest.mark.slow
 def test_what_the_page_is_for(shown: Remote) -> None:
     """A sentence says it until it was dismissed."""
     sentence = shown.get_by_text("Choose a layer and click a cell of its map")
@@ -262,6 +265,7 @@ def test_the_end_is_softmax_and_p_minus_y(shown: Remote, explorer: Explorer) -> 
     assert same(number(loss), network.value(network.loss)[0])
 
 
+@pytest.mark.slow
 def test_another_class_is_differentiated(shown: Remote, explorer: Explorer) -> None:
     """Gradients of a class's result in place of the loss; another label."""
     go(shown, "4", (1, 1, 2), "gradient")
@@ -294,6 +298,7 @@ def test_one_step_of_the_optimizer(shown: Remote, explorer: Explorer, run: Path)
     assert shown.locator("section.cell .value-line").last.inner_text().startswith("new weight ")
 
 
+@pytest.mark.slow
 def test_a_step_needs_the_loss(shown: Remote, explorer: Explorer) -> None:
     """Without a class the tab Update asks for it; of a class's result it leads to the loss."""
     go(shown, "0", (5, 5, 1), "update", "1,2,0,1")
@@ -308,6 +313,7 @@ def test_a_step_needs_the_loss(shown: Remote, explorer: Explorer) -> None:
     assert explorer.label == 2
 
 
+@pytest.mark.slow
 def test_a_picture_of_ones_own(shown: Remote, explorer: Explorer, tmp_path: Path) -> None:
     """A chosen file is read as in training; one that is no picture is refused in a line."""
     file = tmp_path / "mine.png"
@@ -322,6 +328,7 @@ def test_a_picture_of_ones_own(shown: Remote, explorer: Explorer, tmp_path: Path
     assert CLASSES[best] in shown.locator(".guesses tbody tr").first.inner_text()
 
 
+@pytest.mark.slow
 def test_the_number_of_the_picture(shown: Remote, explorer: Explorer, tmp_path: Path) -> None:
     """The field has the number of what is shown, is empty for another, and says what there is."""
     field = shown.locator(".ways input[type=number]")
@@ -345,6 +352,7 @@ def test_the_number_of_the_picture(shown: Remote, explorer: Explorer, tmp_path: 
     assert field.input_value() == ""
 
 
+@pytest.mark.slow
 def test_a_file_that_is_no_picture(explorer: Explorer, browser: Remote, tmp_path: Path) -> None:
     """It is refused in a line, and what was shown stays."""
     text = tmp_path / "no-picture.png"
@@ -383,6 +391,7 @@ def test_a_drawing(shown: Remote, explorer: Explorer) -> None:
     assert image[:3].max() == image[-3:].max() == 0
 
 
+@pytest.mark.slow
 def test_checkpoints_show_how_filters_came_to_be(shown: Remote, run: Path) -> None:
     """The slider puts the weights after another epoch into everything on the page."""
     go(shown, "0", (5, 5, 1), "kernel", "0,0,0,1")
@@ -402,6 +411,7 @@ def test_checkpoints_show_how_filters_came_to_be(shown: Remote, run: Path) -> No
         assert same(number(label.rpartition(": ")[2]), expected), epoch
 
 
+@pytest.mark.slow
 def test_learning_curves_and_the_confusion_matrix(shown: Remote, explorer: Explorer) -> None:
     """Each cell's count is the evaluation's; a cell opens its images, and one of them is shown."""
     shown.get_by_role("tab", name="Training").click()
@@ -447,6 +457,7 @@ def test_grad_cam_of_a_layer(shown: Remote, explorer: Explorer) -> None:
         assert "here nothing does" in said.inner_text()
 
 
+@pytest.mark.slow
 def test_saliency_has_the_librarys_bits(shown: Remote, explorer: Explorer) -> None:
     """Grad-CAM of every map and gradient times input are the same float32 as ic.grad_cam's."""
     image = explorer.scene.network.images[0]
@@ -523,6 +534,7 @@ def test_it_can_be_read(
         assert accessibility_faults(page) == []
 
 
+@pytest.mark.slow
 def test_a_file_alone_shows_the_same(
     explorer: Explorer, new_page: Callable[..., Remote], tmp_path: Path
 ) -> None:
@@ -548,6 +560,7 @@ def test_a_file_alone_shows_the_same(
     assert page.locator("figure.curve").count() == 2
 
 
+@pytest.mark.slow
 def test_branches_and_winograd(new_page: Callable[..., Remote]) -> None:
     """A residual network: arcs for what jumps, Winograd's own value beside the plain sum."""
     model = create("small_resnet", 3).build((12, 12, 3))
@@ -585,6 +598,7 @@ def test_branches_and_winograd(new_page: Callable[..., Remote]) -> None:
         assert "--" not in page.locator("section.cell").inner_text()
 
 
+@pytest.mark.slow
 def test_a_file_of_a_winograd_network_has_every_layers_gradient(
     new_page: Callable[..., Remote], tmp_path: Path
 ) -> None:
@@ -626,6 +640,7 @@ def test_an_odd_address_is_no_harm(shown: Remote) -> None:
     assert heading(shown).partition(" at ")[0] == before.partition(" at ")[0]
 
 
+@pytest.mark.slow
 def test_two_pages_of_one_network(browser: Remote) -> None:
     """What one page changes, the other learns when it asks; no number is of another scene."""
     model = nn.Sequential(nn.Conv2d(2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(3))

@@ -77,6 +77,7 @@ def test_a_frame_lies_on_the_edge_of_its_part() -> None:
     assert not orange[20:28, 36:60].any()
 
 
+@pytest.mark.slow
 def test_parts_of_the_report(tmp_path: Path) -> None:
     """Two pictures for each of four mistakes, one for each of four others, and maps by layer."""
     data, model = dataset_of(), model_of()

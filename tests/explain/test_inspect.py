@@ -36,6 +36,7 @@ def images(count: int = 5) -> Any:
     return np.random.default_rng(9).normal(size=(count, *SHAPE)).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_arrays_are_those_of_the_network() -> None:
     """Values, inputs, gradients and weights by layer, as the network on these images has them."""
     model, given = network(), images()
@@ -55,6 +56,7 @@ def test_arrays_are_those_of_the_network() -> None:
     assert inspection.loss == pytest.approx(float(np.mean(inspection.losses)), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_shards_change_no_bit_of_values_and_statistics() -> None:
     """Taken two images at a time: the same arrays, and the same statistics of values."""
     model, given = network(), images()

@@ -26,6 +26,7 @@ SMALL = {"lenet5", "mobilenetv2", "resnet20", "resnet20_winograd", "small_resnet
 """Models with the layers that many of the larger ones are made of."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
     [

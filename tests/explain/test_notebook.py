@@ -103,6 +103,7 @@ def test_an_explanation_is_shown_as_html(executed: Any) -> None:
     assert str(value) in output_of(executed, 3)["text/html"]
 
 
+@pytest.mark.slow
 def test_a_saved_notebook_has_the_whole_page(executed: Any, tmp_path: Path, new_page: Any) -> None:
     """Turned into HTML, with no kernel behind it, the explorer in it works."""
     nbconvert = pytest.importorskip("nbconvert")
@@ -167,6 +168,7 @@ def test_a_frame_needs_no_widgets() -> None:
     assert "<b>" not in shown
 
 
+@pytest.mark.slow
 def test_a_live_widget_in_a_browser(new_page: Any) -> None:
     """The widget's module draws from messages, as in a notebook: numbers, another label, a file."""
     pytest.importorskip("anywidget")

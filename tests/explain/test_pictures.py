@@ -252,6 +252,7 @@ def test_refusals(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_commands(tmp_path: Path) -> None:
     """The commands draw what they are given, and say which file it is."""
     out = tmp_path / "a.svg"
@@ -312,6 +313,7 @@ def test_commands_print(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "isoconv explain conv --input 3x3" in succeed("explain")
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(data=st.data(), rank=st.integers(1, 2), transposed=st.booleans())
 def test_values_are_the_bits_of_the_engine(

@@ -171,6 +171,7 @@ def pair(values: list[Any]) -> str:
     return "x".join(map(str, values))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("op", ["conv", "max", "average", "global"])
 def test_numbers_are_the_engines(page: Remote, op: str) -> None:
     """Random numbers and settings: each result and gradient on the page has the engine's bits."""
@@ -262,6 +263,7 @@ def test_a_number_is_changed_by_clicks(playground: Remote) -> None:
     assert chosen(playground)[1] == "= 1·1 + 5·0 + 9·2.5 + 2·2"
 
 
+@pytest.mark.slow
 def test_little_moves_for_those_who_asked(new_page: Callable[..., Remote]) -> None:
     """With reduced motion the window jumps; otherwise it slides."""
     for wanted, moves in (("reduce", False), ("no-preference", True)):
@@ -326,6 +328,7 @@ def test_the_winners_of_all_windows_are_marked(playground: Remote) -> None:
     assert "4 windows have this cell" in playground.locator(".remark").inner_text()
 
 
+@pytest.mark.slow
 def test_the_window_slides(playground: Remote) -> None:
     """Play goes through the numbers one by one, and pauses; the buttons go step by step."""
     playground.get_by_role("button", name="next step").click()
@@ -394,6 +397,7 @@ def test_operations_are_chosen_by_keyboard(playground: Remote) -> None:
     assert chosen(playground)[0] == "y00 = (x00 + x01 + x10 + x11) / 4"
 
 
+@pytest.mark.slow
 def test_a_link_brings_back_all(new_page: Callable[..., Remote], playground: Remote) -> None:
     """The address after a change, opened elsewhere, shows the same numbers and choice."""
     example(playground, "grouped")
@@ -470,6 +474,7 @@ def test_wrong_settings_can_be_used_by_everybody(playground: Remote) -> None:
     assert accessibility_faults(playground) == []
 
 
+@pytest.mark.slow
 def test_every_control_is_reached_by_tab(playground: Remote) -> None:
     """Tab comes to all settings, tabs, one cell of each grid, the player and the list."""
     seen = set()
@@ -507,6 +512,7 @@ def test_the_playground_is_one_file(
     assert accessibility_faults(other) == []
 
 
+@pytest.mark.slow
 def test_the_link_is_copied(new_page: Callable[..., Remote]) -> None:
     """The button puts the address on the clipboard, or shows it to be copied by hand."""
     page = new_page(permissions=["clipboard-read", "clipboard-write"])

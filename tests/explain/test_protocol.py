@@ -80,6 +80,7 @@ def test_arrays_are_the_networks_values(explorer: Explorer) -> None:
         assert found.reshape(node["shape"]).tobytes() == value.astype("<f4").tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "jumps"), [("resnet20", 9), ("small_resnet", 1), ("mobilenetv2", 10), ("tinyvgg", 0)]
 )

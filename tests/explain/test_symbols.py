@@ -264,6 +264,7 @@ def in_lists(array: np.ndarray, *, kernel: bool = False) -> list[float]:
     return array.transpose(order).reshape(-1).tolist()
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     rank=st.integers(1, 2),

@@ -118,6 +118,7 @@ def test_first_step_is_that_of_the_trainer(name: str, optimizer: str) -> None:
     assert moved
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("optimizer", "tuned"),
     [*((name, {}) for name in sorted(OPTIMIZERS)),
@@ -227,6 +228,7 @@ def test_a_loss_that_contains_the_end_is_of_the_value_before(end: nn.Module, los
         assert any("contains the" in note for note in ic.inspect(model, x, y, loss=given).notes)
 
 
+@pytest.mark.slow
 def test_a_place_has_the_number_of_the_image_among_all_shards() -> None:
     """From the end too; titles and terms say that number, and the shard is said beside it."""
     x, y = photos((4, 4, 1), 5)

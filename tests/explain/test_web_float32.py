@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from tests.browser import Remote
 from tests.explain.patterns import SPECIAL
 
@@ -55,6 +56,7 @@ def same(found: list[int], wanted: np.ndarray) -> np.ndarray:
     return agree
 
 
+@pytest.mark.slow
 def test_fused_multiply_add_rounds_once(page: Remote) -> None:
     """Thousands of triples, halfway cases and special values among them."""
     a, b, c = (numbers(6000, seed) for seed in (1, 2, 3))
@@ -73,6 +75,7 @@ def test_fused_multiply_add_rounds_once(page: Remote) -> None:
     assert wrong.size == 0, [(one[wrong[0]]) for one in every]
 
 
+@pytest.mark.slow
 def test_sums_and_quotients_are_float32(page: Remote) -> None:
     """Additions and divisions of any two numbers."""
     a, b = numbers(4000, 5), numbers(4000, 6)

@@ -201,6 +201,7 @@ def python_terms(case: Case, place: tuple[int, ...]) -> tuple[list[list[Any]], f
     return rows, None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("make", [conv_cases, pool_cases])
 def test_windows_are_those_of_the_engine(page: Remote, make: Any) -> None:
     """Hundreds of random settings of ranks 0 to 2: all elements in every bit, terms one by one."""

@@ -78,6 +78,7 @@ def test_no_file_does_harm(kind: str, found: tuple[int, dict[str, Any], str]) ->
     assert known <= set(faults), "a fault that is known was mended: strike it from known.py"
 
 
+@pytest.mark.slow
 def test_planted_faults_are_found(tmp_path: Path) -> None:
     """Readers that raise, hang, crash, take memory, write or warn are each found; good ones not."""
     options = ("--planted", "--count", str(len(FAULTS)), "--seconds", "0.5")
@@ -88,6 +89,7 @@ def test_planted_faults_are_found(tmp_path: Path) -> None:
     assert sum(result["cases"].values()) == len(FAULTS)
 
 
+@pytest.mark.slow
 def test_a_fault_is_kept_with_its_command(tmp_path: Path) -> None:
     """A mutant with a fault is saved beside the command that reads it again."""
     kept = tmp_path / "kept"
@@ -118,6 +120,7 @@ def test_a_mutant_is_a_function_of_its_numbers() -> None:
     )
 
 
+@pytest.mark.slow
 def test_seeds_are_read_to_their_end(tmp_path: Path) -> None:
     """Each reader reads a seed that is not spoiled, and the runs among them are as they were."""
     unread = {reader for kind in KINDS for reader in readers_of(kind, 0)}

@@ -83,6 +83,7 @@ def test_every_fusion_is_legal(data: st.DataObject) -> None:
     assert all(len(group.nodes) == 1 for group in single)
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None, derandomize=True)
 @given(st.data())
 def test_fusion_changes_no_bit(data: st.DataObject) -> None:

@@ -174,6 +174,7 @@ def test_a_broken_pass_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> N
         run()
 
 
+@pytest.mark.slow
 def test_every_pass_is_broken_here() -> None:
     """No function that is a pass is left out above."""
     passes = {
@@ -187,6 +188,7 @@ def test_every_pass_is_broken_here() -> None:
     assert passes == {name.rpartition(".")[2] for name in BROKEN}
 
 
+@pytest.mark.slow
 def test_graphs_are_made_by_passes_alone() -> None:
     """Outside of passes no file of the library makes a graph or groups."""
     makers = {

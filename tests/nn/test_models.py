@@ -217,6 +217,7 @@ def test_the_small_resnet_is_sized_to_its_images(
         assert (rows[-3].output[0], rows[-3].output[-1]) == (last[0], last[-1])
 
 
+@pytest.mark.slow
 def test_conditions_behind_a_sum_are_no_trouble() -> None:
     """Feature maps of one position: a sum over images that reads conditions is compiled, too."""
     layers: list[Any] = []

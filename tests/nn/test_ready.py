@@ -38,6 +38,7 @@ def alive(monkeypatch: pytest.MonkeyPatch) -> weakref.WeakSet[Predictor]:
     return made
 
 
+@pytest.mark.slow
 def test_a_hundred_settings(alive: weakref.WeakSet[Predictor]) -> None:
     """Threads and predictors stay few, and every result is the same."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(3)).build((4, 4, 1))
@@ -53,6 +54,7 @@ def test_a_hundred_settings(alive: weakref.WeakSet[Predictor]) -> None:
     assert not set(threading.enumerate()) - before
 
 
+@pytest.mark.slow
 def test_the_one_not_used_for_longest_goes(alive: weakref.WeakSet[Predictor]) -> None:
     """Who is used stays, whatever comes and goes beside it."""
     model = network()
@@ -105,6 +107,7 @@ def test_one_in_use_is_left_to_its_user(
     assert kept() is None
 
 
+@pytest.mark.slow
 def test_threads_with_different_settings(alive: weakref.WeakSet[Predictor]) -> None:
     """Each gets its results, though they take the predictors from one another all the time."""
     model = network()

@@ -89,6 +89,7 @@ def cases() -> Iterator[dict[str, Any]]:
         yield {"mode": mode, "policy": policy, "size": (3, 2)}
 
 
+@pytest.mark.slow
 def test_onnx() -> None:
     """As ONNX's reference has it, which computes in float64."""
     x = numbers((1, 5, 4, 2)) / 100

@@ -121,6 +121,7 @@ def test_padding_modes_continue_the_input(mode: Any) -> None:
         np.testing.assert_array_equal(found, far[:, rows, columns])
 
 
+@pytest.mark.slow
 def test_circular_padding_transposes_circular_padding() -> None:
     """Round and round, where the stride divides the sides: the convolution's gradient by input."""
     w, dy = whole(3, 5, 3, 4), whole(2, 4, 3, 4)

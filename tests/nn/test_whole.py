@@ -92,6 +92,7 @@ def hasty() -> Iterator[None]:
     sys.setswitchinterval(usual)
 
 
+@pytest.mark.slow
 def test_predictions_while_weights_are_loaded() -> None:
     """Each is one model's or the other's, bit for bit; so are the weights that are read."""
     model, weights = network(0), [network(seed).weights for seed in (1, 2)]
@@ -131,6 +132,7 @@ def test_a_part_of_a_model_is_loaded() -> None:
     assert users.found[0] <= results
 
 
+@pytest.mark.slow
 def test_built_and_placed_anew() -> None:
     """Weights that a model is built with, or that are put in their place, come all at once."""
     model = network(0)
@@ -157,6 +159,7 @@ def described(seed: int, scale: float, finish: str) -> nn.Sequential:
     return model
 
 
+@pytest.mark.slow
 def test_a_file_is_loaded_whole(tmp_path: Path) -> None:
     """Weights, normalisation and finish of one file never meet those of another."""
     files, results, digests = [], set(), set()

@@ -151,6 +151,7 @@ def test_sums(
         check_operation("sum_axes", ops.SumAxes(axes, batched, source_batched=True), x)
 
 
+@pytest.mark.slow
 @often
 @given(st.integers(1, 40), st.floats(0, 0.9), DTYPES, SEEDS, SHARES)
 def test_rows(classes: int, smoothing: float, dtype: str, seed: int, share: float) -> None:

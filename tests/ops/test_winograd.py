@@ -98,6 +98,7 @@ def test_maps_are_adjoint(patches: ops.WinogradPatches) -> None:
     assert product == dot(u, reference("winograd_product_grad_weight", None, v, cotangent))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channels", [16, 128])
 def test_error(channels: int) -> None:
     """In float32 the error is about as large as the direct algorithm's, as the documents state."""
@@ -179,6 +180,7 @@ def test_is_part_of_the_description() -> None:
     assert plain.summary((8, 8, 3)).rows[0].kind == "Conv2d"
 
 
+@pytest.mark.slow
 def test_is_another_arithmetic(tmp_path: Path) -> None:
     """A run with it differs from one without in its model, and its own receipt holds."""
     images = np.random.default_rng(0).integers(0, 256, (24, 8, 8, 3)).astype(np.uint8)

@@ -44,6 +44,7 @@ def watch(
         return json.loads(printed), time.perf_counter() - begin
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "epochs", "kills"),
     [

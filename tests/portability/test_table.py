@@ -61,6 +61,7 @@ def skip_unless_it_runs(target: str) -> None:
         pytest.skip(str(error))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "target"),
     [
@@ -78,6 +79,7 @@ def test_instruction_sets(worker: Worker, baseline: Baseline, case: str, target:
     assert line["result"] == baseline(case)["result"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("case", "option"),
     [
@@ -109,6 +111,7 @@ def test_cutting_into_calls(worker: Worker, baseline: Baseline, case: str) -> No
         pytest.skip("the machine is so slow that each step has a call of its own anyway")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["small"])
 def test_cache(worker: Worker, baseline: Baseline, tmp_path: Any, case: str) -> None:
     """Kernels just compiled, from the cache, and compiled anew where the cache is damaged."""
@@ -128,6 +131,7 @@ def test_cache(worker: Worker, baseline: Baseline, tmp_path: Any, case: str) -> 
     assert cold["result"] == warm["result"] == damaged["result"] == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", ["small"])
 @pytest.mark.parametrize(
     "env",

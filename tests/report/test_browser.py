@@ -75,6 +75,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", CASES.values(), ids=CASES)
 def test_page_in_a_browser(
     names: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

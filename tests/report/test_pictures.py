@@ -35,6 +35,7 @@ def subject_of(folder: Path, every: int = 4, **run: object) -> Subject:
     return Subject.of(run_folder, history, model_of(), data, measured, "test", ())
 
 
+@pytest.mark.slow
 def test_report_files(tmp_path: Path) -> None:
     """All pictures are there, with content, beside the page."""
     data = dataset_of()
@@ -50,6 +51,7 @@ def test_report_files(tmp_path: Path) -> None:
     assert "beside this page as PNG files" in page.read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_report_again_replaces_it(tmp_path: Path) -> None:
     """A second report takes the place of the first, and what it lacks goes."""
     data, run = dataset_of(), write_run(tmp_path)
@@ -61,6 +63,7 @@ def test_report_again_replaces_it(tmp_path: Path) -> None:
     assert names == {"index.html", *(f"{name}.png" for name in PICTURES if name != "filters")}
 
 
+@pytest.mark.slow
 def test_without_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without matplotlib the page is whole, says what is missing, and earlier files go."""
     data, run = dataset_of(), write_run(tmp_path)
@@ -86,6 +89,7 @@ def test_regression(tmp_path: Path) -> None:
     assert [path.name for path in page.parent.glob("*.png")] == ["curves.png"]
 
 
+@pytest.mark.slow
 def test_report_is_quick(tmp_path: Path) -> None:
     """The report of the embedded photographs takes seconds, not minutes."""
     data = load("fashion-sample", "test")
@@ -111,6 +115,7 @@ def test_corrupt_metrics(tmp_path: Path) -> None:
         history_of(path)
 
 
+@pytest.mark.slow
 def test_no_global_state(tmp_path: Path) -> None:
     """Pictures are drawn without pyplot, whose state belongs to the person's own program."""
     program = (

@@ -90,12 +90,14 @@ def test_predictions(count: int) -> None:
         assert all(model.predict(images, threads=threads).tobytes() == expected for _ in range(5))
 
 
+@pytest.mark.slow
 def test_programs_side_by_side(alone: str) -> None:
     """Programs that each have a thread for every core do not wait for each other for ever."""
     programs = [program(2) for _ in range(3)]
     assert [told(one) for one in programs] == [alone] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no cores to be bound to")
 def test_bound_to_one_core(alone: str) -> None:
     """A team on a single core takes turns."""

@@ -81,6 +81,7 @@ def needs_of(
         return step_demand(engine.plan, data, samples=16, batch_size=batch_size, threads=threads)
 
 
+@pytest.mark.slow
 def test_less_is_needed_with_what_the_message_names() -> None:
     """Each of the things that are said to help makes the sum smaller."""
     step, data = small()
@@ -199,6 +200,7 @@ def test_models_within_a_limit() -> None:
         check_memory(traced.trace, vectors=4, limit=4 * 4 * 111_010 - 1)
 
 
+@pytest.mark.slow
 def test_weights_that_are_kept_need_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """A model that has its weights is built again where there is no room for others."""
     model = nn.Sequential(nn.Flatten(), nn.Linear(4096)).build((64, 64, 1))
@@ -283,6 +285,7 @@ print(*grown(64, 512))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads Linux's own count")
 def test_what_is_added_up_is_what_is_taken() -> None:
     """A step's memory is the sum to within a few per cent, and the sum is not above it."""

@@ -107,6 +107,7 @@ def test_children_of_children(expected: list[bytes]) -> None:
     assert below(3) == [expected] * 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 3])
 def test_children_of_a_parent_that_keeps_predicting(threads: int, expected: list[bytes]) -> None:
     """With one model from two threads and with another one; in children, both answer."""
@@ -146,6 +147,7 @@ def test_threads_of_a_child(expected: list[bytes]) -> None:
         assert in_child(work)
 
 
+@pytest.mark.slow
 def test_many_threads_fork_at_once(expected: list[bytes]) -> None:
     """Every one gets a child that answers."""
     model = network()
@@ -333,6 +335,7 @@ def test_processes_of_multiprocessing(method: str, place: str, expected: list[by
 # Threads ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_in_the_middle_of_a_run() -> None:
     """While the parent's threads are at work a child has threads of its own, and closes them."""
     turns = 9000
@@ -520,6 +523,7 @@ def test_half_a_step_is_not_taken_for_a_whole_one() -> None:
 # The end of a process -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["close", "collect", "leave"])
 def test_a_child_ends_as_ever(way: str, tmp_path: Path) -> None:
     """With what runs at the end of Python: whether all is closed, collected or left as it is."""
@@ -570,6 +574,7 @@ def test_a_child_ends_as_ever(way: str, tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.slow
 def test_python_ends_while_a_thread_predicts(tmp_path: Path) -> None:
     """What a daemon thread is in the middle of is done first, and nothing hangs."""
     script = tmp_path / "script.py"

@@ -77,6 +77,7 @@ def whole(shape: tuple[int, ...], dtype: DType, seed: int) -> Array:
     return np.random.default_rng(seed).integers(-4, 5, shape).astype(dtype)
 
 
+@pytest.mark.slow
 @settings(max_examples=6, deadline=None, derandomize=True)
 @given(contractions())
 def test_convolutions_are_adjoint(case: Contraction) -> None:

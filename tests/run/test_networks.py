@@ -100,6 +100,7 @@ def test_ready_model_equals_reference(make: Callable[[], nn.Sequential]) -> None
         np.testing.assert_array_equal(found[output], array, err_msg=output)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["avx2", "sse", "generic"])
 def test_other_instruction_sets(target: str) -> None:
     """Another vector width, with and without a fused multiply-add, gives the same bits."""

@@ -148,6 +148,7 @@ def test_what_cannot_be_sent_is_refused(tmp_path: Path, monkeypatch: pytest.Monk
         list(Processes(2).map(Trouble(tmp_path), ["a"]))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 def test_ctrl_c_is_not_for_them(capfd: pytest.CaptureFixture[str]) -> None:
     """Whenever it comes, from their first instruction on: they say nothing, and end when asked."""

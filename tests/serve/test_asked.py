@@ -37,6 +37,7 @@ VALUES = st.recursive(
 FIELDS = st.dictionaries(st.sampled_from(["images", "pictures", "dtype", "scale"]), VALUES)
 
 
+@pytest.mark.slow
 @given(FIELDS | VALUES)
 @settings(max_examples=400, deadline=None)
 def test_any_json(found: Any) -> None:

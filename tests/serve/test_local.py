@@ -215,6 +215,7 @@ def png(side: int = 8, mode: str = "L") -> bytes:
     return stream.getvalue()
 
 
+@pytest.mark.slow
 def test_uploads(served: Served) -> None:
     """A picture is shown; what is none, or too large, is refused in a line, and nothing is lost."""
     status, _, content = served.ask("/show?name=five.png", "POST", png())
@@ -285,6 +286,7 @@ def test_bad_questions(served: Served, what: str, body: bytes, text: str) -> Non
     assert "\n" not in error
 
 
+@pytest.mark.slow
 def test_a_port_in_use(model: Path) -> None:
     """Asked for, it is told; not asked for, another is taken and said."""
     with socket.socket() as taken:
@@ -300,6 +302,7 @@ def test_a_port_in_use(model: Path) -> None:
     assert "--port" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_when_asked(model: Path, number: int) -> None:
     """Ctrl-C and SIGTERM end it within seconds, without a traceback."""
@@ -317,6 +320,7 @@ def test_it_ends_when_asked(model: Path, number: int) -> None:
         socket.create_connection(("127.0.0.1", found.port), timeout=5)
 
 
+@pytest.mark.slow
 def test_the_usual_port_in_use(model: Path) -> None:
     """Another one is taken, and that is said."""
     with socket.socket() as taken:
@@ -329,6 +333,7 @@ def test_the_usual_port_in_use(model: Path) -> None:
     assert f"port {PORT} is in use; this is {found.port}" in found.said
 
 
+@pytest.mark.slow
 def test_the_playground_needs_no_model() -> None:
     """Without a run there is the playground, and no network to ask for."""
     found = start()

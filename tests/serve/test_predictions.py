@@ -236,6 +236,7 @@ def test_the_description_is_true(server: Server) -> None:
     assert {"200", "401", "403", "408", "413", "415", "422", "503"} <= responses.keys()
 
 
+@pytest.mark.slow
 def test_limits_of_queue_and_time(model: Path) -> None:
     """One too many is told to come again; what does not arrive, or waits too long, is given up."""
     server = start(model, "--scale", SCALE, "--queue", "1", "--wait-ms", "3000", "--timeout", "1",
@@ -291,6 +292,7 @@ def test_what_was_accepted_is_answered(
         socket.create_connection(("127.0.0.1", server.port), timeout=5)
 
 
+@pytest.mark.slow
 def test_others_need_a_token(model: Path) -> None:
     """Where others can reach it, a token is made and shown; with it they are answered."""
     server = start(model, "--scale", SCALE, "--host", "0.0.0.0")  # noqa: S104
@@ -325,6 +327,7 @@ def test_a_missing_package(missing: str, monkeypatch: pytest.MonkeyPatch) -> Non
     assert "pip install 'isoconv[serve]'" in fail("serve", "nowhere")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "dark"), LOOKS)
 def test_the_page(model: Path, new_page: Any, tmp_path: Path, width: int, dark: bool) -> None:
     """It takes the token from its address, and shows a picture's classes as they are answered."""

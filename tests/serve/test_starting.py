@@ -49,6 +49,7 @@ def explorer() -> Explorer:
     return Explorer(model, np.ones((5, 5, 1), np.float32), 0, title="small")
 
 
+@pytest.mark.slow
 def test_two_browsers_and_a_reload(new_page: Any) -> None:
     """The token leaves the address and stays in a cookie: a reload works, another browser needs it.
 

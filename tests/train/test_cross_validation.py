@@ -56,6 +56,7 @@ def digests(out: Path) -> list[str]:
     return [each["digest"] for each in receipts]
 
 
+@pytest.mark.slow
 def test_processes_change_no_bit(whole: Path, tmp_path: Path) -> None:
     """Receipts of all runs are the same; each is that of its fold, verified by itself."""
     several = validated(tmp_path / "several", workers=2, threads=None)
@@ -123,6 +124,7 @@ def test_what_was_left_is_gone_on_with(
     assert not [path.name for path in out.rglob(".*")]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_is_refused(whole: Path, tmp_path: Path) -> None:
     """Another plan, a run's folder, other images; what never began leaves nothing."""
     before = {path: path.read_bytes() for path in whole.rglob("*") if path.is_file()}
@@ -157,6 +159,7 @@ def test_what_cannot_be_is_refused(whole: Path, tmp_path: Path) -> None:
         cross_validate(network(), DATA)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_what_runs_have_to_say_is_said_once(workers: int) -> None:
     """Lines of all runs with their fold; what is so of all of them is not repeated."""

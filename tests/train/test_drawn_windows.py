@@ -48,6 +48,7 @@ def test_threads_change_no_bit(alone: Run, threads: int) -> None:
     assert without_times(other.history) == without_times(alone.history)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [2, 3])
 def test_processes_change_no_bit(alone: Run, workers: int) -> None:
     """Whoever runs a shard draws for its images what one engine draws."""
@@ -88,6 +89,7 @@ def test_an_answer_does_not_change(alone: Run) -> None:
     assert alone.model.predict(images[3:4]).tobytes() == first[3:4].tobytes()
 
 
+@pytest.mark.slow
 def test_a_shard_of_another_size_draws_the_same() -> None:
     """The first loss of a training, before any weight has changed, is that of other shards."""
     losses = []

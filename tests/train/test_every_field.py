@@ -221,6 +221,7 @@ def test_the_run_as_it_is_is_identical(run: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 @each_leaf
 @pytest.mark.parametrize("file", ["run.json", "checkpoints/last.json"])
 def test_every_field_of_json_is_seen(run: Path, file: str, most: int) -> None:
@@ -239,6 +240,7 @@ def forge(receipt: dict[str, Any]) -> None:
     receipt["digest"] = receipt_digest(receipt)
 
 
+@pytest.mark.slow
 @each_leaf
 def test_every_field_of_a_forged_receipt_is_seen(run: Path, most: int) -> None:
     """A receipt whose digest was made anew, with all files beside it."""
@@ -263,6 +265,7 @@ def test_every_field_of_a_forged_receipt_alone_is_seen(tmp_path: Path, most: int
     assert [one for one in found if one[0][0] != "settings" or one[1] != one[2]] == []
 
 
+@pytest.mark.slow
 @each_leaf
 @pytest.mark.parametrize("file", ["metrics.jsonl", "steps.jsonl"])
 def test_every_field_of_every_line_is_seen(run: Path, file: str, most: int) -> None:
@@ -511,6 +514,7 @@ def longer(original: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 @each_leaf
 @pytest.mark.parametrize("way", ["run.json", "forged receipt.json"])
 def test_every_field_of_a_run_that_was_gone_on_with_is_seen(
@@ -552,6 +556,7 @@ def test_every_field_of_a_run_that_goes_on_is_seen(unfinished: Path, file: str, 
     assert unseen(unfinished, file, most) == []
 
 
+@pytest.mark.slow
 @each_leaf
 def test_every_field_of_a_forged_receipt_of_a_run_that_goes_on_is_seen(
     unfinished: Path, most: int
@@ -578,6 +583,7 @@ def test_every_array_of_a_run_that_goes_on_is_seen(unfinished: Path) -> None:
 # Whole files
 
 
+@pytest.mark.slow
 def test_every_file_that_is_missing_is_told(run: Path) -> None:
     """Each file removed in turn."""
     for path in [path for path in run.rglob("*") if path.is_file()]:

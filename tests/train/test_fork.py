@@ -61,6 +61,7 @@ def other_model() -> tuple[Sequential, tuple[bytes, float | None]]:
 
 
 # More threads than cores wait long for each other, so that fewer images do.
+@pytest.mark.slow
 @pytest.mark.parametrize(("threads", "images"), [(1, 4000), (2, 4000), (3, 100)])
 def test_children_while_another_thread_trains(
     threads: int, images: int, expected: tuple[str, bytes]
@@ -93,6 +94,7 @@ def test_children_while_another_thread_trains(
     assert model.digest() == whole.digest()
 
 
+@pytest.mark.slow
 def test_a_callback_that_forks(expected: tuple[str, bytes]) -> None:
     """Its child predicts and trains; the run goes on to the same bits."""
     whole, model = network(), network()
@@ -128,6 +130,7 @@ def test_a_run_goes_on_in_two_processes() -> None:
     assert exit_code(forked[0]) == 0
 
 
+@pytest.mark.slow
 def test_powers_in_the_middle() -> None:
     """A power that another thread is working out is the right one in a child."""
     power = _Power(0.9)

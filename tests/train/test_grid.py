@@ -53,6 +53,7 @@ class Breaks(Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_each_combination_is_a_cross_validation(tmp_path: Path) -> None:
     """The same bits alone, by two processes, and where the search was interrupted."""
     whole = searched(tmp_path / "whole", workers=2)
@@ -89,6 +90,7 @@ def test_each_combination_is_a_cross_validation(tmp_path: Path) -> None:
     assert crossed["mean"] == record["results"][0]["mean"]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
     """What is no setting, no list, out of range, or was begun otherwise; nothing is left."""
     wrong: tuple[tuple[Any, str], ...] = (

@@ -186,6 +186,7 @@ def test_a_folder_that_another_took_is_left_to_it(
     assert not (tmp_path / HELD).exists()
 
 
+@pytest.mark.slow
 def test_who_is_about_to_end_is_waited_for(tmp_path: Path) -> None:
     """So long at most; a folder that nobody holds, or that is not there, is free at once."""
     begin = time.monotonic()
@@ -204,6 +205,7 @@ def test_who_is_about_to_end_is_waited_for(tmp_path: Path) -> None:
     timer.join()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rounds", [8, pytest.param(40, marks=pytest.mark.exhaustive)])
 def test_one_of_many_gets_a_folder(tmp_path: Path, rounds: int) -> None:
     """Two and four processes at once, again and again: one holds the folder at a time."""
@@ -252,6 +254,7 @@ def replaced(out: Path) -> Hold:
     return Hold(out)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rounds", [5, pytest.param(20, marks=pytest.mark.exhaustive)])
 def test_each_of_many_gets_a_name_of_its_own(tmp_path: Path, rounds: int) -> None:
     """Processes that ask for a free name at the same moment get as many names."""
@@ -433,6 +436,7 @@ except Interrupted as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_being_asked_to_end_saves(tmp_path: Path, number: Signals) -> None:
     """SIGTERM and a closed terminal save as Ctrl-C does, and the run goes on from there."""

@@ -71,6 +71,7 @@ def test_what_is_not_torn_apart_comes_to_its_end() -> None:
     assert signal.getsignal(signal.SIGINT) is before
 
 
+@pytest.mark.slow
 def test_what_was_lost_is_raised_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An exception raised while an object is deleted is lost there: no training begins after it."""
 

@@ -285,6 +285,7 @@ def test_a_kill_before_any_operation_changes_nothing(
         assert [life.answer() == wanted for life in lives] == [True for _ in pair], pair
 
 
+@pytest.mark.slow
 def test_a_full_disk_at_any_write_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -136,6 +136,7 @@ def test_what_is_no_file_is_not_waited_for(run: Path, file: str) -> None:
         assert time.perf_counter() - begin < 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", [*READERS, "metrics.jsonl", "steps.jsonl"])
 def test_no_more_memory_is_taken_than_there_is(
     run: Path, file: str, monkeypatch: pytest.MonkeyPatch

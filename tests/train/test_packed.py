@@ -191,6 +191,7 @@ def test_frozen_layers_go_over_a_pack_once(
     assert " read" not in told.out
 
 
+@pytest.mark.slow
 def test_masks_of_a_pack_are_read_where_they_lie(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -80,6 +80,7 @@ def other_test(run: Path) -> None:
     forge(run, lambda receipt: receipt["final"]["test"].update(loss=(0.5).hex()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "lies", "spoil", "epochs", "where"),
     [
@@ -218,6 +219,7 @@ def test_what_is_done_is_shown(true: Path, monkeypatch: pytest.MonkeyPatch) -> N
             verify(true, None, SPLITS, workers=workers)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_is_told(true: Path) -> None:
     """Nothing is said of the run then."""
     before = children()

@@ -82,6 +82,7 @@ def test_threads_change_nothing(whole: Run, threads: int) -> None:
     assert whole.receipt["machine"]["threads"] == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["avx2", "sse", "generic"])
 def test_targets_change_nothing(whole: Run, target: str) -> None:
     """The receipt is the same for every instruction set that this machine has."""

@@ -86,6 +86,7 @@ def test_a_shard_follows_from_the_batch_that_was_given() -> None:
     assert Recipe.of(data(), batch_size=64).shard_size == 16
 
 
+@pytest.mark.slow
 def test_what_is_taken_is_said_and_kept(tmp_path: Path) -> None:
     """One line names every setting that nobody gave; run.json keeps their names and the line."""
     shown = StringIO()
@@ -132,6 +133,7 @@ def test_what_is_given_is_taken() -> None:
     assert settings["schedule"] == {"type": "Constant"}
 
 
+@pytest.mark.slow
 def test_each_fit_follows_from_its_own_images() -> None:
     """A trainer keeps what it was given: other images get other settings and another model."""
     trainer = Trainer(progress=False)
@@ -143,6 +145,7 @@ def test_each_fit_follows_from_its_own_images() -> None:
     assert trainer.model is None
 
 
+@pytest.mark.slow
 def test_a_run_of_nothing_is_gone_on_with(tmp_path: Path) -> None:
     """Resumed by a trainer of the run's folder, or one that is told nothing, to the same bits."""
     whole = Trainer(progress=False).fit(data(), epochs=3)

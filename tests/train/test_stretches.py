@@ -177,6 +177,7 @@ def test_a_third_stretch_and_one_that_never_begins(longer: Path, tmp_path: Path)
     assert digest(tmp_path / "other") == digest(tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_early_stopping_and_stretches(tmp_path: Path) -> None:
     """A run that early stopping ended goes on; its patience begins anew; the best epoch stays."""
     out = tmp_path / "run"

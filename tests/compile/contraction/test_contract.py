@@ -41,6 +41,7 @@ def _products(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(contractions())
 def test_any_geometry(case: Contraction) -> None:

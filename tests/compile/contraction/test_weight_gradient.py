@@ -28,6 +28,7 @@ from isoconv.graph.ir import DType
 WEIGHT = ("conv_grad_weight",)
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None, derandomize=True)
 @given(contractions())
 def test_any_geometry(case: Contraction) -> None:

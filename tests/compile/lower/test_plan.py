@@ -73,6 +73,7 @@ def programs(draw: st.DrawFn) -> list[Call]:
     return calls
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(programs(), st.integers(1, 9))
 def test_plans(calls: list[Call], capacity: int) -> None:

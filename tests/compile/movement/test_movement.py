@@ -126,6 +126,7 @@ def test_a_gap_behind_the_axis() -> None:
     check(graph, random_arrays(graph, 2), 2)
 
 
+@pytest.mark.slow
 def test_pieces() -> None:
     """Every place is in one piece, and the pieces say what it takes."""
     for places in PLACES:

@@ -242,6 +242,7 @@ for spec in specs:
 """
 
 
+@pytest.mark.slow
 def test_processes_that_compile_the_same_at_once(tmp_path: Path) -> None:
     """All come to the same machine code, which is what one process comes to by itself."""
 
@@ -259,6 +260,7 @@ def test_processes_that_compile_the_same_at_once(tmp_path: Path) -> None:
     assert all(path.suffix == ".kernel" for path in (tmp_path / "shared").iterdir())
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_leaves_whole_entries(tmp_path: Path) -> None:
     """Killed in the middle of compiling: whoever comes next finds nothing that is half there."""
     alone = subprocess.run(
@@ -327,6 +329,7 @@ app(["info"])
 """
 
 
+@pytest.mark.slow
 def test_working_without_a_home_folder(tmp_path: Path) -> None:
     """Kernels are compiled anew each time, data folders must be named, and ``info`` says so."""
     place = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}

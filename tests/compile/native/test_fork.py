@@ -113,6 +113,7 @@ def code(number: int) -> bytes:
     return emit_object(HyperSpec(number), TARGET, "kernel")
 
 
+@pytest.mark.slow
 def test_compiling_in_children_of_a_process_that_compiles() -> None:
     """LLVM is found between two pieces of work, whatever threads of the parent did with it."""
     expected = code(5)
@@ -296,6 +297,7 @@ def test_a_child_holds_no_pipe_of_a_helper(helpers: list[subprocess.Popen[Any]])
         assert helpers[0].poll() is None
 
 
+@pytest.mark.slow
 def test_children_while_threads_start_helpers(helpers: list[subprocess.Popen[Any]]) -> None:
     """A fork beside the start of a helper neither hangs nor keeps what starts it waiting."""
 

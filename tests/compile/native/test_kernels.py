@@ -315,6 +315,7 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> weakref.WeakSet[LoadedLibrary]:
     return alive
 
 
+@pytest.mark.slow
 def test_old_kernels_give_their_memory_back(loaded: weakref.WeakSet[LoadedLibrary]) -> None:
     """What was not asked for lately goes, and is loaded again for who asks for it."""
     library = fresh()

@@ -101,6 +101,7 @@ def flat(found: dict[str, set[Any]]) -> set[str]:
     return {*found, *(f"{base}.{name}" for base, names in found.items() for name in names)}
 
 
+@pytest.mark.slow
 def test_no_import_is_missed() -> None:
     """The quick reader finds every import that Python's parser finds."""
     for file in FILES:
@@ -110,6 +111,7 @@ def test_no_import_is_missed() -> None:
         assert not (found - parsed) & set(MODULES), f"{file}: something else is taken for an import"
 
 
+@pytest.mark.slow
 def test_closure() -> None:
     """All of the room, and all modules that it imports, from module to module; nothing else."""
     assert {MODULES[name] for name in closure(ROOM)} == reached()
@@ -276,6 +278,7 @@ print(json.dumps([
     assert len({unread, *others}) == 6
 
 
+@pytest.mark.slow
 def test_a_table_of_the_operations_is_in_the_key(copy: Path, tmp_path: Path) -> None:
     """Columns swapped in a table that an emitter reads load no kernel of the columns before."""
     program = """
@@ -372,6 +375,7 @@ def test_folder(copy: Path) -> None:
     assert rest == [True, True]
 
 
+@pytest.mark.slow
 def test_archive(copy: Path) -> None:
     """From an archive with sources: the same digest as from a folder."""
     found, _, *rest = run(archive(copy, ".py"), STATE)
@@ -379,6 +383,7 @@ def test_archive(copy: Path) -> None:
     assert rest == [True, True]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packed", [False, True], ids=["folder", "archive"])
 def test_bytecode(copy: Path, packed: bool) -> None:
     """Without sources: all files of the package or the archive; another file is another key."""
@@ -395,6 +400,7 @@ def test_bytecode(copy: Path, packed: bool) -> None:
     assert found[0] != found[1]
 
 
+@pytest.mark.slow
 def test_one_source_is_missing(copy: Path) -> None:
     """A single module without its text is enough for all files to count."""
     whole = run(copy, STATE)[0]
@@ -447,6 +453,7 @@ print(json.dumps([state("isoconv.compile"), build.toolchain(), library.cache is 
     assert all(f"NumPy {np.__version__} " in toolchain for _, toolchain, _ in runs)
 
 
+@pytest.mark.slow
 def test_kernels_of_other_rooms_are_not_kept() -> None:
     """An emitter that no key covers hands its kernels to a library that keeps none on disk."""
     found = 0

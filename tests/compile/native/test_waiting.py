@@ -135,6 +135,7 @@ def emit_nap(k: Kernel, _: NapSpec) -> None:
     k.call("usleep", I32, ir.Constant(I32, 1_000_000))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(time, "thread_time"), reason="no clock for each thread")
 @pytest.mark.parametrize("cores", [1, 8], ids=["sharing", "alone"])
 def test_a_waiting_thread_takes_no_time(cores: int, monkeypatch: pytest.MonkeyPatch) -> None:

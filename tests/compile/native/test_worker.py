@@ -109,6 +109,7 @@ def test_same_code(
     assert len(helpers) == number
 
 
+@pytest.mark.slow
 def test_helpers_help(
     jobs: list[tuple[str, HyperSpec]], helpers: list[subprocess.Popen[Any]], helpers_alone: None
 ) -> None:
@@ -125,6 +126,7 @@ def test_few_kernels_start_no_helper(helpers: list[subprocess.Popen[Any]]) -> No
     assert helpers == []
 
 
+@pytest.mark.slow
 def test_many_kernels_start_as_many_as_cores(
     jobs: list[tuple[str, HyperSpec]],
     helpers: list[subprocess.Popen[Any]],
@@ -140,6 +142,7 @@ def test_many_kernels_start_as_many_as_cores(
     assert helpers == []
 
 
+@pytest.mark.slow
 def test_helpers_started_before(
     jobs: list[tuple[str, HyperSpec]], helpers: list[subprocess.Popen[Any]], helpers_alone: None
 ) -> None:
@@ -182,6 +185,7 @@ def test_helpers_before_planning(
     assert len(helpers) == 5
 
 
+@pytest.mark.slow
 def test_a_killed_helper(
     jobs: list[tuple[str, HyperSpec]], helpers: list[subprocess.Popen[Any]], helpers_alone: None
 ) -> None:
@@ -312,6 +316,7 @@ def test_library_with_helpers(
     assert len(helpers) == 2
 
 
+@pytest.mark.slow
 def test_script_without_main_guard(tmp_path: Path) -> None:
     """A user's script needs no ``if __name__ == "__main__"``: helpers do not run it."""
     script = tmp_path / "script.py"

@@ -190,6 +190,7 @@ def test_rule() -> None:
     assert chosen(dataclasses.replace(arena, start=32), 6) == [False]
 
 
+@pytest.mark.slow
 def test_training() -> None:
     """A step leaves the same bits, whether everything goes past the caches or nothing does."""
     model = S(

@@ -80,6 +80,7 @@ def kinds(calls: list[Call]) -> Counter[type[Any]]:
     return Counter(type(call.spec) for call in calls)
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None, derandomize=True)
 @given(cases(), st.integers(1, 7))
 def test_random_shapes(case: tuple[ops.WinogradPatches, int, int, DType, int], count: int) -> None:
@@ -177,6 +178,7 @@ def trained(threads: int, *, fusion: bool = True) -> dict[str, Array]:
     return engine.parameters()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2, 5, 100])
 def test_training_in_teams(count: int, rows: Callable[[int], None]) -> None:
     """A team trains to the same bits, and so do chunks of any size."""

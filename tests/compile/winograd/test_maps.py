@@ -168,6 +168,7 @@ def whole_graph(patches: ops.WinogradPatches, channels: int, filters: int, dtype
     )
 
 
+@pytest.mark.slow
 @settings(max_examples=6, deadline=None, derandomize=True)
 @given(cases())
 def test_random_shapes(case: tuple[ops.WinogradPatches, int, int, DType, int]) -> None:
@@ -177,6 +178,7 @@ def test_random_shapes(case: tuple[ops.WinogradPatches, int, int, DType, int]) -
     check(graph, arrays_for(graph, images, numbers), images, cache=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
 def test_targets(target: Target) -> None:
     """The same bits with every instruction set, from numbers of every size."""

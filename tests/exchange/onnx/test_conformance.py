@@ -37,6 +37,7 @@ def test_every_case_is_computed_or_told_apart() -> None:
     assert not set(OPERATORS) - {each.operator for each in outcomes()}
 
 
+@pytest.mark.slow
 def test_networks_that_pytorch_exported_are_computed() -> None:
     """The package's files made by PyTorch give their results, but for four beyond float32."""
     from onnx.backend.test.loader import load_model_tests

@@ -86,6 +86,7 @@ def test_functions_of_one_value(tmp_path: Path) -> None:
     assert back.tobytes() == model.predict(images).tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_models(name: str, tmp_path: Path) -> None:
     """Ready models go out, with weights by their names, and come back as what they were."""
