@@ -117,6 +117,11 @@ def pytest_xdist_auto_num_workers() -> int:
     return cores() + 1
 
 
+def pytest_make_parametrize_id(val: object) -> str | None:
+    """Targets are called by their names; everything else as pytest does."""
+    return val.name if isinstance(val, Target) else None
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Lines that say which tests had no browser or no networks of their own, and why."""
     for line in left_out(terminalreporter.stats.get("skipped", [])):

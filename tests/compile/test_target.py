@@ -144,7 +144,7 @@ def graphs() -> list[tuple[str, Graph, dict[str, Array], int]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", targets()[:2], ids=lambda target: target.name)
+@pytest.mark.parametrize("target", targets()[:2])
 @pytest.mark.parametrize(
     ("graph", "arrays", "images"),
     [pytest.param(*rest, id=name) for name, *rest in graphs()],

@@ -94,7 +94,7 @@ def test_images(channels: int, dtype: DType, interpolate: bool) -> None:
     check(x, choices(12, (7, 10)), attrs, parts=3)
 
 
-@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
+@pytest.mark.parametrize("target", targets())
 def test_labels(target: Target) -> None:
     """Labels of places, in rows around the vector width, with gaps and without."""
     for width in (1, 7, 16, 33):
@@ -124,7 +124,7 @@ def test_gaps(gaps: tuple[int, ...], interpolate: bool) -> None:
     check(x, choices(8, (6, 9)), Augment(interpolate=interpolate), gaps=gaps)
 
 
-@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
+@pytest.mark.parametrize("target", targets())
 @pytest.mark.parametrize("interpolate", [False, True])
 def test_targets(interpolate: bool, target: Target) -> None:
     """Every target gives the same bits."""

@@ -209,7 +209,7 @@ def test_sources_with_gaps() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
+@pytest.mark.parametrize("target", targets())
 def test_targets(target: Target, dtype: DType) -> None:
     """Every instruction set, with and without a fused multiply-add, gives the same bits."""
     case = contraction((2, 2), (4, 5), 3, 9, stride=2, padding=1, dtype=dtype)

@@ -166,7 +166,7 @@ def test_channels(channels: int) -> None:
     check("3x3/2", channels, parts=2)
 
 
-@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
+@pytest.mark.parametrize("target", targets())
 def test_targets(target: Target) -> None:
     """Every target gives the same bits."""
     check("3x3", 11, target=target)

@@ -54,7 +54,7 @@ def test_sizes(a: Shape, b: Shape, shared: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
+@pytest.mark.parametrize("target", targets())
 def test_targets(target: Target, dtype: DType) -> None:
     """Every instruction set gives the same bits, of zeros, subnormals and overflows too."""
     graph = product_graph((5, 9), (9, 21), dtype=dtype)

@@ -34,7 +34,7 @@ ORDERS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
 )
 
 
-@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
+@pytest.mark.parametrize("target", targets())
 def test_transposed(target: Target) -> None:
     """Any order of axes, of every dtype, of images and of weights; sizes around a tile's."""
     for number, (shape, axes) in enumerate(ORDERS):
@@ -80,7 +80,7 @@ SHAPES = {-1: (3, 5, 6), -2: (2, 6, 35), -3: (6, 2, 33)}
 """With six places on an axis."""
 
 
-@pytest.mark.parametrize(("turn", "target"), [*enumerate(targets())], ids=str)
+@pytest.mark.parametrize(("turn", "target"), [*enumerate(targets())])
 def test_taken(turn: int, target: Target) -> None:
     """Along the first, a middle and the last axis, of every dtype."""
     for number, places in enumerate(PLACES):
@@ -92,7 +92,7 @@ def test_taken(turn: int, target: Target) -> None:
         check(graph, random_arrays(graph, 3), 3, target=target.name)
 
 
-@pytest.mark.parametrize(("turn", "target"), [*enumerate(targets())], ids=str)
+@pytest.mark.parametrize(("turn", "target"), [*enumerate(targets())])
 def test_resampled(turn: int, target: Target) -> None:
     """Chains of few lengths and of many, of ones and of any weights, and back."""
     draw = np.random.default_rng(1)

@@ -154,7 +154,7 @@ def dtype_power(dtype: DType, exponent: int) -> Any:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
+@pytest.mark.parametrize("target", targets())
 def test_fma_is_rounded_once(target: Target, dtype: DType) -> None:
     """With an instruction and without one: the result of exact arithmetic, rounded once."""
     lanes = 4

@@ -34,7 +34,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> list[Units]:
     return found
 
 
-@pytest.mark.parametrize("target", FUSED, ids=lambda target: target.name)
+@pytest.mark.parametrize("target", FUSED)
 def test_what_is_measured_is_in_the_table(target: Target) -> None:
     """On a CPU that the table has; a core that is shared with others may be slow several times."""
     import llvmlite.binding as llvm

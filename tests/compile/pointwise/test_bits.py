@@ -57,7 +57,7 @@ def operands_of(graph: Graph, images: int, target: Target) -> tuple[list[str], l
 
 @pytest.mark.parametrize("shape", [(8,), (16,), (24,), (5, 8), (3, 7, 40), (2, 2, 3, 16)])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
+@pytest.mark.parametrize("target", targets())
 def test_special_values(shape: tuple[int, ...], dtype: DType, target: Target) -> None:
     """Zeros of both signs, subnormals, infinities and NaN; rows that end within a vector."""
     b, _, dx = masked(shape, dtype)
@@ -69,7 +69,7 @@ def test_special_values(shape: tuple[int, ...], dtype: DType, target: Target) ->
         check(graph, arrays, images, target=target)
 
 
-@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
+@pytest.mark.parametrize("target", targets())
 def test_bits_where_vectors_fill_bytes(target: Target) -> None:
     """Bits are stored where vectors are long enough and channels fill bytes; else numbers are."""
     cases: list[tuple[int, DType]] = [
@@ -87,7 +87,6 @@ def test_bits_where_vectors_fill_bytes(target: Target) -> None:
 @pytest.mark.parametrize(
     "target",
     [target for target in targets() if suits_bits(target, TensorSpec((8,), "float32"))],
-    ids=lambda target: target.name,
 )
 def test_kernels_of_all_families(channels: int, target: Target) -> None:
     """Stored behind convolutions, sums and pooling; read behind gradients and before sums."""

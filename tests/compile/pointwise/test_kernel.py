@@ -96,7 +96,7 @@ def test_emitter(name: str, dtype: DType) -> None:
     check(b.graph([("y", y)]), arrays, 3)
 
 
-@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
+@pytest.mark.parametrize("target", targets())
 def test_targets(target: Target) -> None:
     """Operations of every kind on every instruction set: all in one fused pass."""
     b = GraphBuilder()

@@ -52,7 +52,7 @@ def addition(x: Operand, y: Operand, result: Operand, sizes: tuple[int, ...]) ->
     return PointwiseSpec(Domain(sizes), Expression((x, y), "", steps, ((2, result),)), 3)
 
 
-@pytest.mark.parametrize("target", WIDTHS, ids=lambda target: target.name)
+@pytest.mark.parametrize("target", WIDTHS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
     ("shape", "gaps"),
@@ -88,7 +88,7 @@ def test_which_stores() -> None:
     assert "!nontemporal" not in text_of(addition(x, y, marked(shifted), (5, 48)), target)
 
 
-@pytest.mark.parametrize("target", WIDTHS, ids=lambda target: target.name)
+@pytest.mark.parametrize("target", WIDTHS)
 @pytest.mark.parametrize("channels", [48, 21])
 @pytest.mark.parametrize(("kernel", "padding"), [(2, 0), (3, 1)])
 @pytest.mark.parametrize("kind", ["max", "avg"])
@@ -130,7 +130,7 @@ CONVOLUTIONS = {
 }
 
 
-@pytest.mark.parametrize("target", WIDTHS, ids=lambda target: target.name)
+@pytest.mark.parametrize("target", WIDTHS)
 @pytest.mark.parametrize("name", CONVOLUTIONS)
 def test_convolutions(name: str, target: Target) -> None:
     """Convolutions and their gradients by the input leave the references' bits."""

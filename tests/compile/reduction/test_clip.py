@@ -41,7 +41,7 @@ def test_sizes(size: int) -> None:
     check(numbers(size), 1.0, parts=1 if size % 2 else 3)
 
 
-@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
+@pytest.mark.parametrize("target", targets())
 def test_targets(target: Target) -> None:
     """Every target gives the same bits."""
     check(numbers(2 * 4096 + 5), 0.5, target=target)

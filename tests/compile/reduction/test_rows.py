@@ -103,7 +103,7 @@ def test_classes(classes: int) -> None:
     check_all(5, classes, parts=3)
 
 
-@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
+@pytest.mark.parametrize("target", targets())
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_targets(target: Target, dtype: DType) -> None:
     """Every target gives the same bits, in both dtypes."""
@@ -116,7 +116,7 @@ def test_special_values() -> None:
     check_all(6, 11, special=[*special, ((4, slice(0, 6)), 0.0), ((4, slice(6, 11)), -0.0)])
 
 
-@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
+@pytest.mark.parametrize("target", targets())
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_ranks(target: Target, dtype: DType) -> None:
     """Greatest elements, their places, and rows with a one, of a data set's numbers too."""
@@ -133,7 +133,7 @@ def test_ranks(target: Target, dtype: DType) -> None:
     check_graph(graph, arrays, 4, target=target)
 
 
-@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
+@pytest.mark.parametrize("target", targets())
 @pytest.mark.parametrize("classes", [1, 3, 7, 8, 9, 16, 27])
 def test_ranks_of_special_values(classes: int, target: Target) -> None:
     """NaN, infinities and zeros of both signs in every lane; all of a row, and its first ones."""

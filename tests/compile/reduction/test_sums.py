@@ -131,7 +131,7 @@ def test_images(images: int) -> None:
     check(data((images, 20)), gaps=(3,), parts=2)
 
 
-@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
+@pytest.mark.parametrize("target", targets())
 def test_targets(target: Target) -> None:
     """Every target gives the same bits."""
     check(data((3, 5, 6, 11)), gaps=(1, 1), target=target)
@@ -160,7 +160,7 @@ def test_unbatched() -> None:
 
 @pytest.mark.parametrize("gaps", [(), (1, 1)])
 @pytest.mark.parametrize("channels", [18, 201])
-@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
+@pytest.mark.parametrize("target", targets())
 def test_two_sums_and_a_store(gaps: tuple[int, ...], channels: int, target: Target) -> None:
     """Two sums and a stored value in one pass: sum of dy, sum of dy * (x - mean), and x - mean."""
     shape = (3, 5, 7, channels)

@@ -102,7 +102,7 @@ def test_channels(channels: int) -> None:
     check_all("between", channels, parts=2)
 
 
-@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
+@pytest.mark.parametrize("target", targets())
 @pytest.mark.parametrize("name", ["overlapping", "cube"])
 def test_targets(name: str, target: Target) -> None:
     """Every target gives the same bits."""
@@ -115,7 +115,7 @@ def test_double() -> None:
         check_all(name, 9, "float64")
 
 
-@pytest.mark.parametrize(("turn", "target"), [*enumerate(targets())], ids=str)
+@pytest.mark.parametrize(("turn", "target"), [*enumerate(targets())])
 def test_graphs(turn: int, target: Target) -> None:
     """From drawn numbers to the gradient, with work before and behind that is fused."""
     name = ("between", "overlapping", "cube", "row")[turn % 4]

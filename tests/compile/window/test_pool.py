@@ -167,7 +167,7 @@ def test_channels(name: str, channels: int) -> None:
     check_all(window, sides, channels)
 
 
-@pytest.mark.parametrize(("turn", "target"), [*enumerate(targets())], ids=str)
+@pytest.mark.parametrize(("turn", "target"), [*enumerate(targets())])
 def test_places(turn: int, target: Target) -> None:
     """Where maxima stood, values put back there, and their gradient; any floats as places."""
     names = ("2x2 rest", "dilated", "ceil", "row", "cube", "nothing", "padded wide")
@@ -190,7 +190,7 @@ def test_places(turn: int, target: Target) -> None:
         np.testing.assert_array_equal(found["y"][kept], x[kept])
 
 
-@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
+@pytest.mark.parametrize("target", targets())
 @pytest.mark.parametrize("name", ["2x2 rest", "3x3/1"])
 def test_targets(name: str, target: Target) -> None:
     """Every target gives the same bits."""

@@ -96,7 +96,7 @@ def test_random_shapes(case: tuple[ops.WinogradPatches, int, int, DType, int], c
         check(graph, arrays, images, cache=False)
 
 
-@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
+@pytest.mark.parametrize("target", targets())
 def test_targets(target: Target, rows: Callable[[int], None]) -> None:
     """The same bits with every instruction set, from numbers of every size."""
     rows(2)

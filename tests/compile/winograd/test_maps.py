@@ -85,7 +85,7 @@ def test_input_grad(name: str, parts: int) -> None:
     assert (result == FILLER).sum() == result.size - view.size
 
 
-@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
+@pytest.mark.parametrize("target", targets())
 @pytest.mark.parametrize("kind", ["weight", "weight_grad"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_weight(kind: str, dtype: DType, target: Target) -> None:
@@ -179,7 +179,7 @@ def test_random_shapes(case: tuple[ops.WinogradPatches, int, int, DType, int]) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
+@pytest.mark.parametrize("target", targets())
 def test_targets(target: Target) -> None:
     """The same bits with every instruction set, from numbers of every size."""
     graph = whole_graph(ops.WinogradPatches((5, 6), ((1, 1), (0, 2))), 17, 9, "float32")
