@@ -38,7 +38,11 @@ _CHANGES = ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.symlink", "os.
             "os.truncate", "shutil.rmtree", "shutil.move", "shutil.copyfile")  # fmt: skip
 _MAY_READ = (
     "/dev/null", "/dev/urandom", "/etc/mime.types", "/proc/", "/sys/", "/usr/", "/lib/",
-    *(f"{os.path.realpath(folder)}/" for folder in (sys.prefix, sys.base_prefix)),
+    *(
+        f"{place}/"
+        for folder in (sys.prefix, sys.base_prefix)
+        for place in (folder, os.path.realpath(folder))
+    ),
     f"{Path(isoconv.__file__).parent}/", f"{Path(__file__).parents[1]}/",
 )  # fmt: skip
 """What Python and libraries read for themselves."""
