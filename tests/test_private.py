@@ -138,6 +138,25 @@ def test_files_that_are_not_read(tmp_path: Path, kind: str) -> None:
     assert read_own(other) == (None if kind == "second name" else b"content")
 
 
+def test_an_entry_that_is_replaced_while_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read as it was, and its successor, which another process has put there, stays."""
+    cache = KernelCache(tmp_path / "kernels")
+    cache.put(KEY, b"code")
+    opened = os.open
+
+    def replaced(path: Path, flags: int) -> int:
+        handle = opened(path, flags)
+        monkeypatch.undo()
+        cache.put(KEY, b"other code")
+        return handle
+
+    monkeypatch.setattr(os, "open", replaced)
+    assert cache.get(KEY) == b"code"
+    assert cache.get(KEY) == b"other code"
+
+
 PROGRAM = """
 import grp, os, pwd, sys, tempfile
 from pathlib import Path

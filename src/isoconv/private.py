@@ -137,7 +137,8 @@ def _own_group(group: int) -> bool:
 def read_own(path: Path) -> bytes | None:
     """The content of a file that this user alone may have written; None for any other.
 
-    A link is not followed, nor is a file read that has a second name elsewhere.
+    A link is not followed, nor is a file read that has a second name elsewhere. One that has lost
+    its name since it was opened, as another took its place, is as good as it was.
 
     Raises:
         OSError: it cannot be read.
@@ -147,7 +148,7 @@ def read_own(path: Path) -> bytes | None:
     with os.fdopen(handle, "rb") as file:
         status = os.fstat(handle)
         foreign = hasattr(os, "geteuid") and (
-            status.st_uid != _user() or status.st_mode & _OTHERS or status.st_nlink != 1
+            status.st_uid != _user() or status.st_mode & _OTHERS or status.st_nlink > 1
         )
         if foreign or not stat.S_ISREG(status.st_mode):
             return None
