@@ -321,12 +321,24 @@ def test_a_store_must_hold_the_data() -> None:
         on(Pretended(never, store=1000))
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That workers are waited for is told at once."""
+    monkeypatch.setattr(roster, "SILENT_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("impatient")
 def test_a_cluster_without_nodes() -> None:
-    """It is waited for, and then it is told."""
+    """That it is waited for is told, and then that none came."""
+    said = StringIO()
     with pytest.raises(TrainingError, match="must have a processor to give within"):
-        on(Pretended(never, nodes=0))
+        on(Pretended(never, nodes=0), {"progress": Console(file=said, width=400)})
+    assert said.getvalue() == (
+        "note: no node of the cluster has a processor to give; the first one is waited for\n"
+    )
 
 
+@pytest.mark.usefixtures("impatient")
 def test_workers_that_do_not_begin() -> None:
     """Where others have the processors, or processes take long: that is told, and of whom."""
 
@@ -339,5 +351,7 @@ def test_workers_that_do_not_begin() -> None:
         r"a worker must begin within 1 s; worker 1 on here \(00000000\), worker 2 on here "
         r"\(00000001\) were asked for and have not begun: the processors there are given to other "
     )
+    said = StringIO()
     with pytest.raises(TrainingError, match=told):
-        on(Slow(never, nodes=2), patience=1)
+        on(Slow(never, nodes=2), {"progress": Console(file=said, width=400)}, patience=1)
+    assert said.getvalue().count("note: worker 1 on here (00000000), worker 2 on here") == 1

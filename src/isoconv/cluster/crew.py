@@ -10,14 +10,17 @@ from typing import Any
 
 from isoconv.cluster.connection import OUT_OF_MEMORY, Connection, LostError, Node
 from isoconv.cluster.piece_worker import PieceWorker
-from isoconv.cluster.roster import DEATHS, nobody_came, not_begun, other_versions
+from isoconv.cluster.roster import (
+    DEATHS,
+    SILENT_SECONDS,
+    nobody_came,
+    other_versions,
+    waited_for,
+)
 from isoconv.cluster.signs import LOOK_SECONDS, Signs, Watch
 from isoconv.errors import IsoconvError, NotEnoughMemoryError, TrainingError
 from isoconv.printable import printable
 from isoconv.run.piece_worker import Surroundings
-
-_SILENT = 10.0
-"""Seconds without a word of any worker after which it is told that they are waited for."""
 
 
 @dataclass(eq=False)
@@ -124,9 +127,9 @@ class Crew:
         asked = [f"a worker on {hand.node.name}" for hand in self.hands]
         if now - self._some > self.patience:
             raise nobody_came(self.patience, asked)
-        if asked and not self._told and now - self._some > _SILENT:
+        if not self._told and now - self._some > SILENT_SECONDS:
             self._told = True
-            self.tell(not_begun(asked))
+            self.tell(waited_for(asked))
 
     def _give_up(self, hand: Hand, why: str) -> None:
         try:

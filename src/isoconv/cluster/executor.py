@@ -79,6 +79,8 @@ class ClusterExecutor:
         self._patience, self._address = patience, address
         self._slots = step.slots
         self._news: list[str] = []
+        self._person: Callable[[str], None] = self._news.append
+        self._aloud = False
         self._tally = Tally()
         self._version = 0
         self._state: tuple[int, State] = 0, ({}, {}, {})
@@ -96,16 +98,40 @@ class ClusterExecutor:
             room = self._size * (4 + 2 * (1 + len(step.slots)))
             self._roster = Roster(
                 self._connection, kind, cpus, threads, (self._connection.put(step), settings),
-                Material(self._connection, data), room, patience, self._news.append, self._admit,
+                Material(self._connection, data), room, patience, self._say, self._admit,
             )  # fmt: skip
             self._open.callback(self._roster.close)
             self._auditor = Auditor(
-                audit, self._connection, self._roster, self._own_sums, self._news.append
+                audit, self._connection, self._roster, self._own_sums, self._say
             )
-            self._roster.gather("prepared", patience)
         except BaseException:
             self.close()
             raise
+
+    def begin(self, tell: Callable[[str], None]) -> None:
+        """Wait until workers are there who can begin.
+
+        Args:
+            tell: takes a line for a person, here and wherever everything waits for workers.
+
+        Raises:
+            IsoconvError: none have come.
+        """
+        with self._lock:
+            self._person = tell
+            self._gather("prepared")
+
+    def _gather(self, stage: str) -> None:
+        """Wait for workers who have come to a stage; what there is to say is said meanwhile."""
+        self._aloud = True
+        try:
+            self._roster.gather(stage, self._patience)
+        finally:
+            self._aloud = False
+
+    def _say(self, line: str) -> None:
+        """A line for a person: at once where all wait, and between two calls otherwise."""
+        (self._person if self._aloud else self._news.append)(line)
 
     # State --------------------------------------------------------------------------------------
 
@@ -227,7 +253,7 @@ class ClusterExecutor:
         self._connection.get(member.actor.load.remote(self._version, state))
         self._connection.get(member.actor.begin_epoch.remote(*self._begun))
         if self._tally.steps:
-            self._news.append(f"{member.name} has joined")
+            self._say(f"{member.name} has joined")
 
     def _bury(self, where: str) -> dict[Member, tuple[int, Array | None]]:
         """Ask all where they stand; those who do not answer have died."""
@@ -309,9 +335,9 @@ class ClusterExecutor:
         if self._state[0] < begin:
             raise self._all_gone()
         self._version = self._state[0]
-        self._news.append("nobody is left; the training waits for workers")
+        self._person("nobody is left; the training waits for workers")
         try:
-            self._roster.gather("ready", self._patience)
+            self._gather("ready")
         except IsoconvError as error:
             raise TrainingError(
                 f"all workers have died, and no other one can take their place: {error}; {_go_on()}"

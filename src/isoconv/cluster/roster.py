@@ -16,6 +16,8 @@ from isoconv.memory import readable
 from isoconv.printable import listed
 from isoconv.train.plain_settings import versions
 
+SILENT_SECONDS = 10.0
+"""Without a word of any worker, after which it is told that they are waited for."""
 DEATHS = 3
 """A node on which so many workers have died gets no further one."""
 SAME = ("isoconv", "arithmetic")
@@ -34,7 +36,18 @@ def other_versions(node: Node, found: Mapping[str, Any]) -> TrainingError | None
     )
 
 
-def not_begun(asked: Sequence[str]) -> str:
+def waited_for(asked: Sequence[str]) -> str:
+    """What a person is told where all wait, and nobody has said a word yet.
+
+    Args:
+        asked: names of the workers that were asked for.
+    """
+    if asked:
+        return _not_begun(asked)
+    return "no node of the cluster has a processor to give; the first one is waited for"
+
+
+def _not_begun(asked: Sequence[str]) -> str:
     """Why workers that were asked for have not said a word, as far as anybody can tell.
 
     Ray does not tell a worker that stands in line from one whose process is starting.
@@ -58,7 +71,7 @@ def nobody_came(seconds: float, asked: Sequence[str]) -> TrainingError:
         asked: names of those who are on their way.
     """
     if asked:
-        return TrainingError(f"a worker must begin within {seconds:.0f} s; {not_begun(asked)}")
+        return TrainingError(f"a worker must begin within {seconds:.0f} s; {_not_begun(asked)}")
     return TrainingError(
         f"a node of the cluster must have a processor to give within {seconds:.0f} s; none has"
     )
@@ -285,9 +298,15 @@ class Roster:
         Raises:
             IsoconvError: nobody has come to it; what the first one was refused for, if that is it.
         """
-        end = time.monotonic() + seconds
+        begun = time.monotonic()
+        end, told = begun + seconds, False
         while True:
             self.look()
+            asked = [member.name for member in self.members if member.signs is None]
+            silent = time.monotonic() - begun > SILENT_SECONDS and len(asked) == len(self.members)
+            if silent and not told:
+                self.tell(waited_for(asked))
+                told = True
             if not self.members and self._refusals:
                 break
             self.advance(0.1)

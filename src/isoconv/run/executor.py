@@ -22,9 +22,10 @@ from isoconv.run.step import StepGraph
 class Executor(Protocol):
     """Holds the state of a training and runs its steps.
 
-    One that has more to tell than its rows, of machines that died for instance, has two methods
-    besides: ``news()``, a list of lines for a person on what has happened since it was asked last,
-    and ``facts()``, plain values by name that the run's record keeps of it.
+    One that has more to tell than its rows, of machines that died for instance, has methods
+    besides: ``begin(tell)``, called once before all others, which waits for whom it needs and tells
+    a person what it waits for; ``news()``, a list of lines for a person on what has happened since
+    it was asked last; and ``facts()``, plain values by name that the run's record keeps of it.
     """
 
     def load(
@@ -116,6 +117,7 @@ class HeldExecutor:
         self._step = step
         self.load, self.begin_epoch = self._made.load, self._made.begin_epoch
         self.close = self._made.close
+        self.begin: Callable[[Callable[[str], None]], None] = getattr(made, "begin", lambda _: None)
         self.news: Callable[[], list[str]] = getattr(made, "news", list)
         self.facts: Callable[[], dict[str, Any]] = getattr(made, "facts", dict)
 

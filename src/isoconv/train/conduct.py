@@ -179,12 +179,13 @@ class Conduct:
                 threads=settled.threads,
                 target=settled.target,
             )
-            executor = HeldExecutor(made, step)
+            executor = held = HeldExecutor(made, step)
+            held.begin(reporter.note)
             if self._prepared.validation is not None:
                 evaluator = self._prepared.evaluator(reporter.compiling, known.get("validation"))
-            executor.load(start.parameters, start.states, start.slots)
-            session = Session(executor, self._context, reporter, evaluator, best, known)
-            return self._train(session, start, executor.weights)
+            held.load(start.parameters, start.states, start.slots)
+            session = Session(held, self._context, reporter, evaluator, best, known)
+            return self._train(session, start, held.weights)
         except Interrupted:
             raise
         except KeyboardInterrupt as error:
