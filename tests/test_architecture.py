@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import isoconv.ops  # noqa: F401  (fills the table of operations)
+from isoconv.exchange.onnx import exporting, importing
 from isoconv.graph.operation import operations
 
 ROOT = Path(__file__).parents[1]
@@ -180,6 +181,31 @@ def test_operations_are_asked() -> None:
     assert not found
     for source in ("node.op == 'conv'", "graph[i].op in ('relu', 'gelu')"):
         assert asks_for_names(ast.parse(source), names)
+
+
+BY_NAME = (
+    r"isoconv\.__main__",
+    r"isoconv\.compile\.\w+\.rules",  # by compile.lowering, for the operations of its family
+    r"isoconv\.compile\.\w+\.cpu\.\w+",  # by compile.native.emitters, beside its specification
+)
+"""Modules that are loaded by their names, and by whom."""
+
+
+def test_every_file_is_loaded_by_another() -> None:
+    """Else what it enters into a table is there only where somebody else happens to load it."""
+    imported: set[str] = set()
+    for path in MODULES:
+        for node in ast.walk(tree_of(path)):
+            if isinstance(node, ast.Import):
+                imported.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module)
+                imported.update(f"{node.module}.{alias.name}" for alias in node.names)
+    families = (*importing._FAMILIES, *exporting._FAMILIES)
+    imported.update(f"isoconv.exchange.onnx.{family}" for family in families)
+    modules = {f"isoconv.{name_of(path).removesuffix('.py').replace('/', '.')}" for path in MODULES}
+    left = sorted(name for name in modules - imported if not name.endswith("__init__"))
+    assert [name for name in left if not any(re.fullmatch(rule, name) for rule in BY_NAME)] == []
 
 
 def test_imports_are_absolute() -> None:

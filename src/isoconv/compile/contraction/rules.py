@@ -9,6 +9,7 @@ from math import prod
 from typing import Any, NamedTuple
 
 from isoconv.compile.calls import Arguments
+from isoconv.compile.contraction import matrix_rules  # noqa: F401 - enters its rule with these
 from isoconv.compile.contraction.contract import ContractSpec
 from isoconv.compile.contraction.depthwise import DepthwiseSpec, DepthwiseWeightSpec
 from isoconv.compile.contraction.index_maps import (

@@ -31,7 +31,8 @@ OLDEST = 13
 MOST_BYTES = 2**31 - 1
 """Of a message; larger ones cannot be read."""
 
-for _family in ("write_elements", "write_layers", "write_moving", "write_quantized"):
+_FAMILIES = ("write_elements", "write_layers", "write_moving", "write_quantized")
+for _family in _FAMILIES:
     # Each enters its operations into the table.
     import_module(f"isoconv.exchange.onnx.{_family}")
 
