@@ -14,7 +14,7 @@ from isoconv.errors import NotEnoughMemoryError
 _LINE = 64
 _SLACK = 256
 _HUGE = 2**21  # bytes of a huge page, on x86-64 and usually on AArch64
-_LARGE = 2 * _HUGE
+_LARGE = _HUGE // 2
 
 
 def aligned_bytes(size: int) -> NDArray[np.uint8]:

@@ -36,6 +36,7 @@ from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import I1, Kernel, Value, Variable
 from isoconv.graph.ir import DTYPES
 
+_LINE = 64  # bytes of a cache line on every machine but few
 _Bounds = tuple[Value | int, Value | int]
 """The first position along an axis, and the one behind the last."""
 Widths = tuple[list[int], list[int], Value]
@@ -213,12 +214,12 @@ class WeightSum:
         for where, _ in spilled:
             k.prefetch(k.at(where, ahead, spec.dtype))
 
-        def chain(columns: _Bounds | None) -> list[Variable]:
+        def chain(columns: _Bounds | None, reach: int = 0) -> list[Variable]:
             acc = [
                 k.variable(self._taken_up(at.block.first, where, width)) for where, width in spilled
             ]
             walk = _Walk(
-                lambda x, g: self._step(x, g, place.offsets, len(widths), acc),
+                lambda x, g: self._step(x, g, place.offsets, len(widths), acc, reach),
                 columns,
                 place.taps[: len(spec.axes) - 1],
                 lambda depth, g: self._meet_padding(depth, g, len(widths), acc),
@@ -233,6 +234,14 @@ class WeightSum:
 
         if self.speculative:
             self._speculating(at, chain, store, widths)
+        elif self.schedule.ahead:
+            # The chains of all other filters go through the same lines, which were asked for then.
+            first = k.builder.icmp_signed("==", at.filters, k.const(0))
+            with k.builder.if_else(first) as (asks, others):
+                with asks:
+                    store(chain(None, self.schedule.ahead))
+                with others:
+                    store(chain(None))
         else:
             store(chain(None))
 
@@ -362,9 +371,9 @@ class WeightSum:
             variable.set(k.builder.fadd(variable.get(), zero))
 
     def _step(
-        self, x: Value, g: Value, offsets: list[int], vectors: int, acc: list[Variable]
+        self, x: Value, g: Value, offsets: list[int], vectors: int, acc: list[Variable], reach: int
     ) -> None:
-        """One link of the chain.
+        """One link of the chain; `reach` elements further on is what it asks for.
 
         A vector may reach past the last filter into the next position's values, which its spare
         lanes ignore; arenas end with room for that.
@@ -378,10 +387,11 @@ class WeightSum:
         ]
         if self.gradient_is_far:
             # The next block of filters reads what lies behind these.
-            for v in range(vectors):
-                k.prefetch(k.at(g, (vectors + v) * self.lanes, spec.dtype), level=2)
-        if self.schedule.ahead:
-            k.prefetch(k.at(x, self.schedule.ahead + offsets[0], spec.dtype), level=2)
+            size = vectors * self.lanes * DTYPES[spec.dtype]
+            for line in range(0, size, _LINE):
+                k.prefetch(k.at(g, size + line, "uint8"), level=2)
+        if reach:
+            k.prefetch(k.at(x, reach + offsets[0], spec.dtype), level=2)
         for t, offset in enumerate(offsets):
             scalar = k.load_scalar(k.at(x, offset, spec.dtype), spec.dtype, invariant=True)
             spread = k.splat(scalar, self.lanes)
