@@ -11,19 +11,21 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from bench import mca
+from bench import bounds, mca
 from bench.crew import Crew, Setting, chosen
 from bench.libraries import PEERS
 from bench.measure import MEASUREMENTS, NAMES
 from bench.results import FOLDER, ceilings_of, read, told, write
 from bench.table import brief, markdown, update
 from bench.timing import FULL, QUICK
+from isoconv.compile.target import host_target
+from isoconv.errors import ArgumentError
 from isoconv.run.ceilings import measure_barrier
 
 PAGE = Path(__file__).with_name("README.md")
 FRONT = PAGE.parents[1] / PAGE.name
-ALONE = ("table", "mca")
-"""What measures nothing."""
+ALONE = ("table", "mca", "bounds")
+"""What stores nothing that is measured."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -31,6 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
     options = _options(arguments)
     if options.what == ["mca"]:
         return _analysed(options)
+    if options.what == ["bounds"]:
+        return _bounded(options)
     if options.what == ["table"]:
         results = read(quick=options.quick)
         if options.quick:
@@ -96,6 +100,20 @@ def _analysed(options: argparse.Namespace) -> int:
     return 0
 
 
+def _bounded(options: argparse.Namespace) -> int:
+    """Print what bounds the kernels of single convolutions, as it is measured."""
+    targets = [name for name in (options.targets or host_target().name).split(",") if name]
+    pace = QUICK if options.quick else FULL
+    try:
+        only = chosen(options.only or "", [(layer.name,) for layer in mca.WORK])
+        for line in bounds.report(targets, only, options.threads, pace):
+            print(line, flush=True)
+    except (ArgumentError, ValueError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
 def _refusal(setting: Setting, wanted: list[str]) -> str:
     """Why these measurements cannot be made so; empty if they can."""
     if setting.clock == "processor" and (wanted != ["small"] or setting.threads != 1):
@@ -121,7 +139,8 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "what", nargs="*", default=["all"], metavar="WHAT",
         help=f"what to measure: {', '.join(choices)} (table: of what is stored, into both READMEs; "
-        "mca: nothing, but what LLVM's analyser says of the inner loops)",
+        "mca: nothing, but what LLVM's analyser says of the inner loops; bounds: what bounds the "
+        "kernels of single convolutions, which is printed and not stored)",
     )  # fmt: skip
     parser.add_argument("--threads", type=int, default=2, help="threads of every library")
     parser.add_argument("--quick", action="store_true", help="only see whether all works")
@@ -131,6 +150,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     )  # fmt: skip
     parser.add_argument(
         "--cpus", metavar="NAME,...", help=f"of mca: {', '.join(mca.CPUS)}; all if none is named"
+    )
+    parser.add_argument(
+        "--targets", metavar="NAME,...", help="of bounds: avx512, avx2, ...; the host's if none"
     )
     parser.add_argument(
         "--llvm-mca", metavar="PATH", help="of mca: the analyser; the newest that is found if none"

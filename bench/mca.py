@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
 
+from bench.libraries import isoconv_operations
 from bench.workloads import DIRECTIONS, LAYERS, Layer
 from isoconv.compile.calls import Call
 from isoconv.compile.contraction.tiles import Tile, step_limits
@@ -206,14 +207,16 @@ def graph_of(layer: Layer, direction: str) -> Graph:
     pairs = ((layer.padding, layer.padding),) * rank
     geometry = ConvGeometry(layer.kernel, (layer.stride,) * rank, pairs, (1,) * rank)
     b = GraphBuilder()
-    x, dy = (b.copy(b.input("dataset", name, layer.arrays[name][1:])) for name in ("x", "dy"))
+    with b.layer("bring"):
+        x, dy = (b.copy(b.input("dataset", name, layer.arrays[name][1:])) for name in ("x", "dy"))
     w = b.input("parameter", "w", layer.arrays["w"])
-    if direction == "forward":
-        result = b.add("conv", x, w, attrs=geometry)
-    elif direction == "gradient by input":
-        result = b.add("conv_grad_input", dy, w, attrs=ConvGradInput(geometry, layer.sides))
-    else:
-        result = b.add("conv_grad_weight", x, dy, attrs=geometry)
+    with b.layer(isoconv_operations.WORK):
+        if direction == "forward":
+            result = b.add("conv", x, w, attrs=geometry)
+        elif direction == "gradient by input":
+            result = b.add("conv_grad_input", dy, w, attrs=ConvGradInput(geometry, layer.sides))
+        else:
+            result = b.add("conv_grad_weight", x, dy, attrs=geometry)
     return b.graph([("result", result)])
 
 

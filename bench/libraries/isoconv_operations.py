@@ -17,6 +17,7 @@ from isoconv.compile.calls import Call
 from isoconv.compile.layout import Buffer, Placement, dense_placement
 from isoconv.compile.lower.driver import lower
 from isoconv.compile.lower.plan import make_plan
+from isoconv.compile.target import Target
 from isoconv.graph.ir import Graph
 from isoconv.run.binder import Binder, Recorder, Resolve, Workspace, address_of
 from isoconv.run.memory import aligned_bytes, aligned_copy
@@ -37,15 +38,22 @@ class Operation:
         graph: the nodes to time carry the layer name ``work``.
         arrays: an array for each input, by name.
         threads: that share the images.
+        target: what is compiled for; None for the best that this machine can run.
     """
 
-    def __init__(self, graph: Graph, arrays: Mapping[str, Array], threads: int) -> None:
+    def __init__(
+        self,
+        graph: Graph,
+        arrays: Mapping[str, Array],
+        threads: int,
+        target: Target | None = None,
+    ) -> None:
         self._graph = graph
         self._images = next(
             len(arrays[node.attrs.name]) for _, node in graph.inputs() if node.spec.batched
         )
         self._threads = threads
-        library = library_for()
+        library = library_for(target)
         self._shard = -(-self._images // threads)
         self._memory: dict[tuple[str, str], Array] = {}
         inputs = self._inputs(arrays)
