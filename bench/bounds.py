@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import reduce
+from operator import add
 
 import numpy as np
 
 from bench.libraries.isoconv_operations import Operation
-from bench.mca import WORK, graph_of, largest_call
+from bench.mca import WORK, graph_of
 from bench.timing import Pace
 from bench.workloads import DIRECTIONS, Layer
+from isoconv.compile.calls import Call
 from isoconv.compile.contraction.tiles import Tile
 from isoconv.compile.target import Target, target_named
 from isoconv.run.bounds import demand_of
@@ -47,7 +50,7 @@ def report(targets: list[str], only: tuple[str, ...], threads: int, pace: Pace) 
         core = target.core
         before = measure_ceilings(threads, target=target)
         found = [
-            (layer, direction, _seconds(layer, direction, target, threads, pace))
+            (layer, direction, *_timed(layer, direction, target, threads, pace))
             for layer in wanted
             for direction in DIRECTIONS
         ]
@@ -58,12 +61,16 @@ def report(targets: list[str], only: tuple[str, ...], threads: int, pace: Pace) 
         )
         yield "| layer | tile | bound by | of peak | of bound |"
         yield "| --- | --- | --- | --- | --- |"
-        for layer, direction, seconds in found:
-            yield _row(layer, direction, target, seconds, ceilings)
+        for layer, direction, calls, seconds in found:
+            yield f"| {layer.name} [{layer.batch}], {direction} " + _row(
+                calls, layer.batch, target, seconds, ceilings
+            )
 
 
-def _seconds(layer: Layer, direction: str, target: Target, threads: int, pace: Pace) -> float:
-    """The least time of a layer in one direction."""
+def _timed(
+    layer: Layer, direction: str, target: Target, threads: int, pace: Pace
+) -> tuple[list[Call], float]:
+    """The kernel calls of a layer in one direction, and their least time."""
     draw = np.random.default_rng(0)
     arrays = {name: draw.standard_normal(shape, np.float32) for name, shape in layer.arrays.items()}
     operation = Operation(graph_of(layer, direction), arrays, threads, target)
@@ -76,19 +83,18 @@ def _seconds(layer: Layer, direction: str, target: Target, threads: int, pace: P
         begun = time.perf_counter()
         operation.run(turns)
         times.append((time.perf_counter() - begun) / turns)
-    return min(times)
+    return operation.calls, min(times)
 
 
-def _row(layer: Layer, direction: str, target: Target, seconds: float, ceilings: Ceilings) -> str:
-    call = largest_call(layer, direction, target)
-    tile: Tile = call.schedule.tile  # type: ignore[union-attr]
-    images = layer.batch
-    # Threads share the images, and each takes as long as all do.
-    times = demand_of(call, images, {}, target).seconds(ceilings)
+def _row(calls: list[Call], images: int, target: Target, seconds: float, ceilings: Ceilings) -> str:
+    """Of several kernels (a stride has a gradient in parts) the tile of the largest."""
+    largest = max((call for call in calls if call.schedule), key=lambda call: call.flops(images))
+    tile: Tile = largest.schedule.tile  # type: ignore[union-attr]
+    demand = reduce(add, (demand_of(call, images, {}, target) for call in calls))
+    times = demand.seconds(ceilings)
     bound = next(iter(times))
-    reached = call.flops(images) / seconds / (ceilings.gflops * 1e9)
-    places = f"{tile.rows} × {tile.columns} × {tile.vectors}"
+    flops = sum(call.flops(images) for call in calls)
     return (
-        f"| {layer.name} [{images}], {direction} | {places} | {bound} | {reached:.0%} | "
-        f"{times[bound] / seconds:.0%} |"
+        f"| {tile.rows} × {tile.columns} × {tile.vectors} | {bound} "
+        f"| {flops / seconds / (ceilings.gflops * 1e9):.0%} | {times[bound] / seconds:.0%} |"
     )

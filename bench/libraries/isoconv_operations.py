@@ -148,6 +148,11 @@ class Operation:
 
     # Use
 
+    @property
+    def calls(self) -> list[Call]:
+        """The kernel calls that are timed, of a shard."""
+        return [*self._work]
+
     def results(self) -> dict[str, Array]:
         """Bring the inputs, do the work once, and return copies of the outputs."""
         self._around(self._bring)
