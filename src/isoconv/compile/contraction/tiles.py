@@ -239,8 +239,9 @@ def choose_inside_tile(
 def weights_pass_once(target: Target, weights: int, image: int, blocks: int, itemsize: int) -> bool:
     """Whether a block of filters meets all images of a shard before the next block's turn.
 
-    Either all weights come again for each image, one behind the other, or all images for each
-    block, from many places: that has to save some of the way.
+    Either all weights come again for each image, or an image for each block. An image is read by
+    several tiles while it is near, so half as much again of it costs no more (512 channels on 8 × 8
+    positions with AVX2: 0.72 times as many weights, and a fifth faster; at 0.56 all one).
 
     Args:
         target: the machine.
@@ -249,7 +250,7 @@ def weights_pass_once(target: Target, weights: int, image: int, blocks: int, ite
         blocks: of filters.
         itemsize: bytes of an element.
     """
-    return weights * itemsize > target.core.own_cache and weights > 2 * image * blocks
+    return weights * itemsize > target.core.own_cache and 3 * weights > 2 * image * blocks
 
 
 def _that_fit(
