@@ -143,7 +143,7 @@ def test_ctrl_c_ends_it(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     said = process.communicate(timeout=60)[0]
     assert (said, process.returncode) == ("interrupted\n", 0)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 25
 
 
 def test_warnings_have_their_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

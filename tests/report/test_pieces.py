@@ -135,9 +135,9 @@ def test_confusions() -> None:
 def test_very_many_classes() -> None:
     """Names of thousands of classes are told apart at once, and no matrix is drawn."""
     names = [f"the species with the number {number} of all of them" for number in range(5000)]
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert len(set(labels(names, 24))) == 5000
-    assert time.perf_counter() - begin < 10
+    assert time.process_time() - begin < 10
     counts = np.zeros((1001, 1001), np.int64)
     assert Page(matrix(counts, names[:1001])).text == "Of 1,001 classes there is no matrix."
 

@@ -192,15 +192,15 @@ def test_who_is_about_to_end_is_waited_for(tmp_path: Path) -> None:
     begin = time.monotonic()
     wait_until_free(tmp_path, 60)
     wait_until_free(tmp_path / "none", 60)
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 30
     taken = Hold(tmp_path)
     begin = time.monotonic()
     wait_until_free(tmp_path, 0.5)
-    assert 0.5 <= time.monotonic() - begin < 5
+    assert 0.5 <= time.monotonic() - begin < 30
     timer = threading.Timer(0.5, taken.release)
     timer.start()
     wait_until_free(tmp_path, 60)
-    assert time.monotonic() - begin < 20
+    assert time.monotonic() - begin < 40
     Hold(tmp_path).release()
     timer.join()
 

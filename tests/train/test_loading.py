@@ -441,10 +441,10 @@ def test_bombs_do_not_go_off(file: Path, name: str) -> None:
     """Whatever a record asks for, it is refused in a moment and in little memory."""
     text, message = BOMBS[name]
     write_text(file, text)
-    begin, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    begin, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(CheckpointError, match=message):
         ic.load(file)
-    assert time.perf_counter() - begin < 5
+    assert time.process_time() - begin < 5
     # In kilobytes.
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000
 
@@ -455,11 +455,11 @@ def test_as_much_as_is_allowed_is_read_quickly(file: Path) -> None:
     model = nn.Sequential()
     model.build((6, 6, 1)).save(file)
     rewrite(file, architecture={"type": "Sequential", "steps": layers})
-    begin = time.perf_counter()
+    begin = time.process_time()
     loaded = ic.load(file)
     assert isinstance(loaded, nn.Sequential)
     assert len(loaded) == MOST_CALLS - 1
-    assert time.perf_counter() - begin < 20
+    assert time.process_time() - begin < 20
 
 
 def test_what_could_not_be_read_is_not_written(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_helpers_help(
     """While this process is busy with one kernel, a helper compiles the others."""
     begin = time.monotonic()
     assert compiled(jobs, 1) == whole(jobs)
-    assert time.monotonic() - begin < 0.4 * COUNT / 2
+    assert time.monotonic() - begin < 0.4 * COUNT * 3 / 4
 
 
 def test_few_kernels_start_no_helper(helpers: list[subprocess.Popen[Any]]) -> None:
