@@ -11,19 +11,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from functools import reduce
-from operator import add
 
 import numpy as np
 
 from bench.libraries.isoconv_operations import Operation
-from bench.mca import WORK, graph_of
+from bench.mca import graph_of, layers
 from bench.timing import Pace
 from bench.workloads import DIRECTIONS, Layer
 from isoconv.compile.calls import Call
 from isoconv.compile.contraction.tiles import Tile
 from isoconv.compile.target import Target, target_named
-from isoconv.run.bounds import demand_of
+from isoconv.run.bounds import Demand, demand_of
 from isoconv.run.ceilings import Ceilings, measure_ceilings
 
 _BLOCK_SECONDS = 0.05
@@ -42,9 +40,7 @@ def report(targets: list[str], only: tuple[str, ...], threads: int, pace: Pace) 
         ArgumentError: this machine cannot run a target.
         ValueError: no layer is called so.
     """
-    wanted = [layer for layer in WORK if not only or any(word in layer.name for word in only)]
-    if not wanted:
-        raise ValueError(f"no layer is called {', '.join(only)}")
+    wanted = layers(only)
     for name in targets:
         target = target_named(name)
         core = target.core
@@ -90,7 +86,7 @@ def _row(calls: list[Call], images: int, target: Target, seconds: float, ceiling
     """Of several kernels (a stride has a gradient in parts) the tile of the largest."""
     largest = max((call for call in calls if call.schedule), key=lambda call: call.flops(images))
     tile: Tile = largest.schedule.tile  # type: ignore[union-attr]
-    demand = reduce(add, (demand_of(call, images, {}, target) for call in calls))
+    demand = sum((demand_of(call, images, {}, target) for call in calls), Demand())
     times = demand.seconds(ceilings)
     bound = next(iter(times))
     flops = sum(call.flops(images) for call in calls)

@@ -32,8 +32,6 @@ from isoconv.graph.ir import Graph
 from isoconv.ops.conv import ConvGradInput
 from isoconv.ops.geometry import ConvGeometry
 
-__all__ = ["CPUS", "Analysis", "Loop", "analyse", "find_tool", "inner_loop", "report"]
-
 CPUS = {
     "sapphirerapids": ("avx512", "icelake-server", 1),
     "icelake-server": ("avx512", "icelake-server", 1),
@@ -201,6 +199,18 @@ def analyse(loop: Loop, triple: str, cpu: str, tool: str) -> Analysis:
     )
 
 
+def layers(only: tuple[str, ...]) -> list[Layer]:
+    """Those of `WORK` whose names have one of these in them; all if there are none.
+
+    Raises:
+        ValueError: no layer is called so.
+    """
+    found = [layer for layer in WORK if not only or any(word in layer.name for word in only)]
+    if not found:
+        raise ValueError(f"no layer is called {', '.join(only)}")
+    return found
+
+
 def graph_of(layer: Layer, direction: str) -> Graph:
     """A convolution in one direction, on what a layer before has left."""
     rank = len(layer.kernel)
@@ -258,9 +268,7 @@ def report(cpus: list[str], only: tuple[str, ...], tool: str) -> Iterator[str]:
     """
     if unknown := [cpu for cpu in cpus if cpu not in CPUS]:
         raise ValueError(f"no CPU is called {', '.join(unknown)}; there are {', '.join(CPUS)}")
-    wanted = [layer for layer in WORK if not only or any(word in layer.name for word in only)]
-    if not wanted:
-        raise ValueError(f"no layer is called {', '.join(only)}")
+    wanted = layers(only)
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
     for cpu in cpus:

@@ -7,8 +7,6 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-__all__ = ["children", "command_line", "gone", "lives"]
-
 
 def children(process: int | None = None) -> set[int]:
     """Processes that one, or this one, has started and that have not been waited for.
