@@ -255,7 +255,7 @@ def replace_everywhere(name: str, new: object) -> None:
 
 
 def force_tiles(kind: str) -> None:
-    """Other register tiles, and other blocks of the weight gradient, than the cost model's."""
+    """Other register tiles, blocks and panels of the weight gradient than the cost model's."""
     real = schedule.choose_tile
 
     def forced(
@@ -274,6 +274,7 @@ def force_tiles(kind: str) -> None:
 
     replace_everywhere("choose_tile", forced)
     replace_everywhere("_BLOCK_POSITIONS", {"one": 1, "narrow": 77, "large": 10**6}[kind])
+    replace_everywhere("panels_pay", lambda _, axes, *__: kind != "large" and bool(axes))
 
 
 def count_work(counts: dict[str, Any]) -> None:

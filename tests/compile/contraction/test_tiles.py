@@ -14,6 +14,7 @@ from tests.run.graphs import check, random_arrays
 
 import isoconv.ops as ops
 from isoconv.compile.contraction import rules as lower_contract
+from isoconv.compile.contraction import weight_rules
 from isoconv.compile.contraction.contract import ContractSpec
 from isoconv.compile.contraction.inside import InsideContractSpec
 from isoconv.compile.contraction.tiles import (
@@ -163,7 +164,7 @@ def check_tile(
     evaluate(graph, arrays, images)
     chosen = list(made)
     made.clear()
-    for file in (lower_contract, lower_winograd):
+    for file in (lower_contract, weight_rules, lower_winograd):
         patch.setattr(file, "choose_tile", lambda *_, **__: tile)
     patch.setattr(lower_contract, "choose_inside_tile", as_wide_as_a_plane)
     check(graph, arrays, images)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from tests.compile.geometries import (
     WIDTHS,
     Contraction,
@@ -19,7 +19,7 @@ from tests.compile.geometries import (
 from tests.run.graphs import check, random_arrays
 
 import isoconv.ops as ops
-from isoconv.compile.contraction import rules as lower_contract
+from isoconv.compile.contraction import weight_rules
 from isoconv.compile.contraction.cpu import weight_tiles
 from isoconv.compile.contraction.weight_gradient import UNROLLED_ELEMENTS
 from isoconv.graph.builder import GraphBuilder
@@ -28,8 +28,24 @@ from isoconv.graph.ir import DType
 WEIGHT = ("conv_grad_weight",)
 
 
+@pytest.fixture(params=["in place", "panels"], autouse=True)
+def read(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    """Source and gradient are read where they lie, or copied to panels wherever that can be."""
+
+    def pays(_: object, axes: object, *__: object) -> bool:
+        return request.param == "panels" and bool(axes)
+
+    monkeypatch.setattr(weight_rules, "panels_pay", pays)
+    return str(request.param)
+
+
 @pytest.mark.slow
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(
+    max_examples=15,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(contractions())
 def test_any_geometry(case: Contraction) -> None:
     """Random ranks, kernels, strides, paddings, dilations, groups and channels."""
@@ -72,8 +88,8 @@ def test_large_kernels(settings_: dict[str, int]) -> None:
 def test_blocks(monkeypatch: pytest.MonkeyPatch, block: tuple[int, float]) -> None:
     """However images and rows are cut into blocks, the chain goes on where it was parked."""
     positions, share = block
-    monkeypatch.setattr(lower_contract, "_BLOCK_POSITIONS", positions)
-    monkeypatch.setattr(lower_contract, "_BLOCK_SHARE", share)
+    monkeypatch.setattr(weight_rules, "_BLOCK_POSITIONS", positions)
+    monkeypatch.setattr(weight_rules, "_BLOCK_SHARE", share)
     case = contraction((3, 2), (8, 5), 3, 9, padding=1, images=5)
     check(conv_graph(case, WEIGHT), conv_arrays(case), 5)
 
@@ -114,11 +130,11 @@ def test_read_by_others() -> None:
 @pytest.fixture(params=["rows", "columns", "both"])
 def padding_left_out(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Products with padding are left out wherever there are any, with few channels as well."""
-    for module in (weight_tiles, lower_contract):
+    for module in (weight_tiles, weight_rules):
         monkeypatch.setattr(module, "UNROLLED_ELEMENTS", 0)
     rows, columns = request.param != "columns", request.param != "rows"
-    monkeypatch.setattr(lower_contract, "_INSIDE_ROWS", 1.0 if rows else 0.0)
-    monkeypatch.setattr(lower_contract, "_INSIDE_COLUMNS", 1e9 if columns else 0.0)
+    monkeypatch.setattr(weight_rules, "_INSIDE_ROWS", 1.0 if rows else 0.0)
+    monkeypatch.setattr(weight_rules, "_INSIDE_COLUMNS", 1e9 if columns else 0.0)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -8,12 +8,14 @@ positions are those that reach this remainder.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
 
+from isoconv.compile.layout import Halo
 from isoconv.errors import CompileError
+from isoconv.graph.ir import Graph, Node
 from isoconv.ops.geometry import ConvGeometry
 
 MOST_PHASES = 2**16
@@ -135,7 +137,7 @@ def _remainder(
     return Axis(positions, len(taps), rest, stride, start, 1, step), (len(taps), first, jump)
 
 
-def halo(axes: Sequence[Axis], sides: Sequence[int]) -> tuple[tuple[int, int], ...]:
+def halo(axes: Sequence[Axis], sides: Sequence[int]) -> Halo:
     """How far beyond each side of the source the index map reaches: (before, after) per axis."""
     found = []
     for axis, size in zip(axes, sides, strict=True):
@@ -147,3 +149,10 @@ def halo(axes: Sequence[Axis], sides: Sequence[int]) -> tuple[tuple[int, int], .
         highest = axis.in_first + (axis.positions - 1) * axis.in_step + max(0, swing)
         found.append((max(0, -lowest), max(0, highest - (size - 1))))
     return tuple(found)
+
+
+def forward_halo(graph: Graph, node: Node) -> Iterator[tuple[int, Halo]]:
+    """What the index map of the forward pass reads beyond the input."""
+    sides = graph[node.inputs[0]].spec.shape[:-1]
+    outputs = node.attrs.output_sides(sides)
+    yield 0, halo(forward_axes(node.attrs, outputs).axes, sides)

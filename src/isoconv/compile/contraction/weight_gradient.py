@@ -17,6 +17,7 @@ from typing import ClassVar
 
 from isoconv.compile.contraction.index_maps import Axis
 from isoconv.compile.contraction.padding import inside_terms
+from isoconv.compile.contraction.panels import PanelMap, panel_map
 from isoconv.compile.contraction.tiles import Tile
 from isoconv.compile.native.specification import Schedule, Specification
 from isoconv.compile.pointwise.expression import Operand
@@ -79,16 +80,25 @@ class WeightSchedule(Schedule):
         rows: rows (along the first axis) of a block.
         ahead: elements of the source from a block to the next one, which is asked for while this
             one is worked on; 0 for not to ask.
+        panels: number of the pointer to scratch memory, where blocks are copied to panels; None
+            where they are read in place.
     """
 
     tile: Tile
     images: int
     rows: int
     ahead: int
+    panels: int | None
 
     def limits(self, spec: Specification, target: Target) -> Mapping[str, float]:
         """Those of its tile."""
         return self.tile.limits(spec, target)
+
+    def panel_map(self, spec: ContractWeightSpec) -> PanelMap:
+        """Where the panels lie."""
+        return panel_map(
+            spec.axes, spec.channels, spec.filters, spec.dtype, self.tile, self.images, self.rows
+        )
 
 
 def runs_on(axes: Sequence[Axis], groups: int, channels: int, strides: Sequence[int]) -> bool:

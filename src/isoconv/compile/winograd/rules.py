@@ -12,8 +12,8 @@ from dataclasses import replace
 
 from isoconv.compile.calls import Arguments
 from isoconv.compile.contraction.contract import ContractSpec
-from isoconv.compile.contraction.rules import weight_contraction
 from isoconv.compile.contraction.tiles import Tile, choose_tile
+from isoconv.compile.contraction.weight_rules import weight_contraction
 from isoconv.compile.layout import Halo, Placement
 from isoconv.compile.lowering import Lowering, lowers
 from isoconv.compile.pointwise.expression import Domain, Expression

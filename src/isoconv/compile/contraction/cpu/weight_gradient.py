@@ -19,16 +19,26 @@ shares the tiles.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from math import prod
 from typing import NamedTuple
 
 from isoconv.compile.contraction.cpu.padding import (
     has_negative_zero,
     meet_padding,
-    meets_source,
     no_products,
 )
+from isoconv.compile.contraction.cpu.panels import PanelCopies
 from isoconv.compile.contraction.cpu.weight_tiles import Elements, each_tile
+from isoconv.compile.contraction.cpu.weight_walk import (
+    Block,
+    Bounds,
+    Seen,
+    Walk,
+    bounds_of,
+    over_positions,
+    positions,
+)
 from isoconv.compile.contraction.padding import met
 from isoconv.compile.contraction.tiles import runs
 from isoconv.compile.contraction.weight_gradient import ContractWeightSpec, WeightSchedule
@@ -37,8 +47,6 @@ from isoconv.compile.native.loops import I1, Kernel, Value, Variable
 from isoconv.graph.ir import DTYPES
 
 _LINE = 64  # bytes of a cache line on every machine but few
-_Bounds = tuple[Value | int, Value | int]
-"""The first position along an axis, and the one behind the last."""
 Widths = tuple[list[int], list[int], Value]
 """Lanes to store per vector: of a block of filters, of the last one; whether this is the last."""
 
@@ -49,21 +57,6 @@ def weight_gradient(k: Kernel, spec: ContractWeightSpec, schedule: WeightSchedul
     WeightSum(k, spec, schedule, None).run()
 
 
-class _Block(NamedTuple):
-    """Images and rows that pass through all tiles before the next ones.
-
-    Attributes:
-        images, rows: which.
-        first: whether they are the first accumulation.
-        non_finite: whether the gradient is not finite where its products may be left out.
-    """
-
-    images: _Bounds
-    rows: _Bounds
-    first: Value
-    non_finite: Value = None
-
-
 class _At(NamedTuple):
     """Where a tile stands.
 
@@ -72,29 +65,14 @@ class _At(NamedTuple):
         group: of channels and filters.
         elements: of the kernel.
         filters: the first one.
+        number: of the block of filters.
     """
 
-    block: _Block
+    block: Block
     group: Value
     elements: Elements
     filters: Value
-
-
-class _Walk(NamedTuple):
-    """A way through the positions of the present block.
-
-    Attributes:
-        step: what is done at a position, given where its source and its gradient lie.
-        columns: bounds along the last axis; None for all positions.
-        rows: kernel positions along the first axes, where rows of padding may be left out.
-        beside: what is done instead where all further axes, from a number on, meet padding, given
-            the gradient.
-    """
-
-    step: Callable[[Value, Value], None]
-    columns: _Bounds | None = None
-    rows: tuple[Value, ...] = ()
-    beside: Callable[[int, Value], None] = lambda _depth, _gradient: None
+    number: Value
 
 
 class WeightSum:
@@ -119,6 +97,11 @@ class WeightSum:
         self.gradient = k.at(k.buffers[spec.gradient.buffer], spec.gradient.offset, spec.dtype)
         positions = schedule.images * schedule.rows * prod(axis.positions for axis in spec.axes[1:])
         self.gradient_is_far = positions * self.outputs * DTYPES[spec.dtype] > k.target.core.near
+        self.panels: PanelCopies | None = None
+        if schedule.panels is not None:
+            self.gradient_is_far = False
+            operands = (self.source, self.gradient)
+            self.panels = PanelCopies(k, spec, schedule, k.buffers[schedule.panels], operands)
         self.speculative = any(spec.sides[-1:])
         if self.speculative:
             last, side = spec.axes[-1], spec.sides[-1]
@@ -128,6 +111,10 @@ class WeightSum:
 
     def run(self) -> None:
         """Let every block of images and rows pass through all tiles."""
+        with self.k.changing() if self.panels else nullcontext():
+            self._blocks()
+
+    def _blocks(self) -> None:
         k, spec, most = self.k, self.spec, self.schedule
         images = k.field("images")
         rows = spec.axes[0].positions if spec.axes else 1
@@ -144,23 +131,30 @@ class WeightSum:
                 )
                 if self.first is not None:
                     first = k.builder.and_(self.first, first)
-                block = _Block((first_image, last_image), (first_row, last_row), first)
+                block = Block((first_image, last_image), (first_row, last_row), first)
                 if self.speculative:
                     block = block._replace(non_finite=self._not_finite(block))
                 with k.loop(0, spec.groups) as group:
+                    if self.panels:
+                        self.panels.begin()
                     self._tiles(block, group)
 
-    def _tiles(self, block: _Block, group: Value) -> None:
+    def _tiles(self, block: Block, group: Value) -> None:
         """Kernel elements, and for each tile of them the blocks of filters."""
+        k, spec = self.k, self.spec
+        shifts = [a.in_tap * s for a, s in zip(spec.axes, spec.source.strides[:-1], strict=True)]
+        panel = 0
+        if self.panels:
+            shifts, panel = self.panels.per_tap, self.panels.map.source_panel
 
         def elements(tile: Value, place: Elements) -> None:
             def filters(number: Value, first: Value, widths: Widths) -> None:
-                at = _At(block, group, place, first)
-                self._tile(self.k.add(number, tile), at, widths)
+                at = _At(block, group, place, first, number)
+                self._tile(k.add(number, tile), at, widths)
 
             self._filters(filters)
 
-        each_tile(self.k, self.spec, self.schedule.tile.columns, elements)
+        each_tile(k, spec, self.schedule.tile.columns, shifts, panel, elements)
 
     # Blocks of filters --------------------------------------------------------------------------
 
@@ -202,6 +196,7 @@ class WeightSum:
         """Take up the accumulators, go through the block's positions, spill them."""
         k, spec, place = self.k, self.spec, at.elements
         column = self._column(at)
+        source, gradient = self._seen(at, column, len(widths))
         corner = k.at(self.result, k.add(k.mul(place.first, self.outputs), column), spec.dtype)
         across = range(0, len(widths) * self.lanes, self.lanes)
         spilled = [
@@ -214,17 +209,19 @@ class WeightSum:
         for where, _ in spilled:
             k.prefetch(k.at(where, ahead, spec.dtype))
 
-        def chain(columns: _Bounds | None, reach: int = 0) -> list[Variable]:
+        def chain(columns: Bounds | None, reach: int = 0) -> list[Variable]:
             acc = [
                 k.variable(self._taken_up(at.block.first, where, width)) for where, width in spilled
             ]
-            walk = _Walk(
+            walk = Walk(
+                source,
+                gradient,
                 lambda x, g: self._step(x, g, place.offsets, len(widths), acc, reach),
                 columns,
                 place.taps[: len(spec.axes) - 1],
-                lambda depth, g: self._meet_padding(depth, g, len(widths), acc),
+                lambda depth, g: self._meet_padding(depth, g, gradient, len(widths), acc),
             )
-            self._over_positions(at, column, walk)
+            over_positions(k, spec, at.block, walk)
             return acc
 
         def store(acc: list[Variable]) -> None:
@@ -248,7 +245,7 @@ class WeightSum:
     def _speculating(
         self,
         at: _At,
-        chain: Callable[[_Bounds | None], list[Variable]],
+        chain: Callable[[Bounds | None], list[Variable]],
         store: Callable[[list[Variable]], None],
         widths: list[int],
     ) -> None:
@@ -271,7 +268,7 @@ class WeightSum:
             with k.when(b.not_(again)):
                 store(acc)
 
-    def _not_finite(self, block: _Block) -> Value:
+    def _not_finite(self, block: Block) -> Value:
         """Whether the block's gradient is not finite where its products may be left out."""
         k, b, spec = self.k, self.k.builder, self.spec
         edges = [p for p in range(spec.axes[-1].positions) if any(p not in i for i in self.inside)]
@@ -289,7 +286,8 @@ class WeightSum:
             with k.loop(*block.images) as image:
                 g = k.at(self.gradient, k.mul(image, spec.gradient.image), spec.dtype)
                 g = k.at(g, first, spec.dtype)
-                self._positions(0, block.rows, g, g, _Walk(step, (0, 1)))
+                seen = Seen(g, spec.gradient.strides, spec.gradient.image)
+                positions(k, spec, 0, block.rows, g, g, Walk(seen, seen, step, (0, 1)))
             for zero in zeros:
                 nan = b.fcmp_unordered("uno", zero.get(), zero.get())
                 non_finite.set(b.or_(non_finite.get(), k.any(nan)))
@@ -316,45 +314,24 @@ class WeightSum:
 
     # The chain ----------------------------------------------------------------------------------
 
-    def _over_positions(self, at: _At, column: Value, walk: _Walk) -> None:
-        """Images and positions of the present block."""
-        k, spec = self.k, self.spec
+    def _seen(self, at: _At, column: Value, vectors: int) -> tuple[Seen, Seen]:
+        """The source and the gradient of a tile: copied to panels, or where they lie."""
+        k, spec, panels = self.k, self.spec, self.panels
+        if panels:
+            gradient = panels.of_gradient(at.block, at.number, at.filters, column, vectors)
+            return panels.of_source(at.block, at.group, at.elements), gradient
+        strides = spec.source.strides[:-1]
         start = k.add(at.elements.shift, k.mul(at.group, spec.channels))
-        for axis, stride in zip(spec.axes, spec.source.strides[:-1], strict=True):
+        for axis, stride in zip(spec.axes, strides, strict=True):
             start = k.add(start, axis.in_first * stride)
-        with k.loop(*at.block.images) as image:
-            x = k.at(self.source, k.add(start, k.mul(image, spec.source.image)), spec.dtype)
-            g = k.at(self.gradient, k.add(column, k.mul(image, spec.gradient.image)), spec.dtype)
-            self._positions(0, at.block.rows, x, g, walk)
+        steps = tuple(axis.in_step * s for axis, s in zip(spec.axes, strides, strict=True))
+        source = Seen(k.at(self.source, start, spec.dtype), steps, spec.source.image)
+        base = k.at(self.gradient, column, spec.dtype)
+        return source, Seen(base, spec.gradient.strides, spec.gradient.image)
 
-    def _positions(self, depth: int, bounds: _Bounds, x: Value, g: Value, walk: _Walk) -> None:
-        """Loops over the axes from `depth` on."""
-        k, b, spec = self.k, self.k.builder, self.spec
-        if depth == len(spec.axes):
-            walk.step(x, g)
-            return
-        axis = spec.axes[depth]
-        with k.loop(*bounds) as p:
-            source = k.at(x, k.mul(p, axis.in_step * spec.source.strides[depth]), spec.dtype)
-            gradient = k.at(g, k.mul(p, spec.gradient.strides[depth]), spec.dtype)
-            inner = (depth + 1, self._bounds(depth + 1, walk.columns), source, gradient, walk)
-            if depth >= len(walk.rows) or not spec.sides[depth]:
-                self._positions(*inner)
-                return
-            meets = meets_source(k, axis, p, walk.rows[depth], spec.sides[depth])
-            with b.if_else(meets) as (on_plane, off):
-                with on_plane:
-                    self._positions(*inner)
-                with off:
-                    walk.beside(depth + 1, gradient)
-
-    def _bounds(self, depth: int, columns: _Bounds | None = None) -> _Bounds:
-        axes = self.spec.axes
-        if depth == len(axes) - 1 and columns is not None:
-            return columns
-        return 0, axes[depth].positions if depth < len(axes) else 0
-
-    def _meet_padding(self, depth: int, g: Value, vectors: int, acc: list[Variable]) -> None:
+    def _meet_padding(
+        self, depth: int, g: Value, gradient: Seen, vectors: int, acc: list[Variable]
+    ) -> None:
         """What the products of padding with all positions from `g` on do to the accumulators."""
         k, dtype = self.k, self.spec.dtype
         zeros = [no_products(k, dtype, self.lanes) for _ in range(vectors)]
@@ -365,7 +342,8 @@ class WeightSum:
                 loaded = k.load_vector(there, dtype, self.lanes, invariant=True)
                 meet_padding(k, variable, loaded, dtype, self.lanes)
 
-        self._positions(depth, self._bounds(depth), g, g, _Walk(step))
+        walk = Walk(gradient, gradient, step)
+        positions(k, self.spec, depth, bounds_of(self.spec, depth), g, g, walk)
         for number, variable in enumerate(acc):
             zero = zeros[number % vectors].get()
             variable.set(k.builder.fadd(variable.get(), zero))

@@ -7,7 +7,7 @@ every tile is unrolled, whatever its elements.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
 from math import prod
 from typing import NamedTuple
@@ -29,27 +29,49 @@ class Elements(NamedTuple):
         first: its number.
         offsets: of the source, from the first one to each.
         taps: kernel positions along those axes, from the first on, along which the tile has one.
+        part: its number among those of a run.
+        start: its first element's number in the run: the channel, where a run has no more.
     """
 
     shift: Value
     first: Value
     offsets: list[int]
     taps: tuple[Value, ...]
+    part: Value
+    start: Value
 
 
 _Body = Callable[[Value, Elements], None]
 
 
-def each_tile(k: Kernel, spec: ContractWeightSpec, columns: int, body: _Body) -> None:
-    """``body(number, tile)`` for each tile of so many kernel elements."""
+def each_tile(
+    k: Kernel,
+    spec: ContractWeightSpec,
+    columns: int,
+    shifts: Sequence[int],
+    panel: int,
+    body: _Body,
+) -> None:
+    """``body(number, tile)`` for each tile of so many kernel elements.
+
+    Args:
+        k: the kernel.
+        spec: the sum.
+        columns: most elements of a tile.
+        shifts: of the source, per axis from a kernel position to the next one.
+        panel: of the source, from a tile's channels to the next one's, where these are copied to
+            panels; 0 where they lie one behind the other.
+        body: what is done.
+    """
     strides = spec.source.strides[:-1]
-    shifts = [axis.in_tap * s for axis, s in zip(spec.axes, strides, strict=True)]
     taps = [axis.taps for axis in spec.axes]
     elements = prod(taps) * spec.channels
     run, outer = spec.channels, list(zip(taps, shifts, strict=True))
-    if not any(spec.sides[-1:]) and runs_on(spec.axes, spec.groups, spec.channels, strides):
+    if panel or any(spec.sides[-1:]):
+        pass  # No tile reaches from one kernel position into the next.
+    elif runs_on(spec.axes, spec.groups, spec.channels, strides):
         run *= outer.pop()[0]
-    if run < elements <= UNROLLED_ELEMENTS:
+    if run < elements <= UNROLLED_ELEMENTS and not panel:
         offsets = [
             sum(t * s for t, s in zip(where, shifts, strict=True)) + c
             for where in product(*(range(t) for t in taps))
@@ -58,8 +80,9 @@ def each_tile(k: Kernel, spec: ContractWeightSpec, columns: int, body: _Body) ->
         for size, count, first in equal_parts(elements, columns):
             for i in range(count):
                 start = first + i * size
-                here = Elements(k.const(0), k.const(start), offsets[start : start + size], ())
-                body(k.const(start // size), here)
+                where, number = offsets[start : start + size], k.const(start // size)
+                place = k.const(start)
+                body(number, Elements(k.const(0), place, where, (), number, place))
         return
     parts = equal_parts(run, columns)
     tiles = sum(count for _, count, _ in parts)
@@ -80,13 +103,16 @@ def each_tile(k: Kernel, spec: ContractWeightSpec, columns: int, body: _Body) ->
         before = 0
         for size, count, first in parts:
             with k.loop(0, count) as i:
-                start = k.add(k.mul(i, size), first)
+                start, part = k.add(k.mul(i, size), first), k.add(before, i)
                 here = corner._replace(
-                    shift=k.add(corner.shift, start),
+                    shift=k.add(corner.shift, k.mul(part, panel) if panel else start),
                     first=k.add(corner.first, start),
                     offsets=list(range(size)),
+                    part=part,
+                    start=start,
                 )
-                body(k.add(number, before, i), here)
+                body(k.add(number, part), here)
             before += count
 
-    along(outer, k.const(0), Elements(k.const(0), k.const(0), [], ()))
+    zero = k.const(0)
+    along(outer, zero, Elements(zero, zero, [], (), zero, zero))

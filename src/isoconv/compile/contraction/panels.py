@@ -1,0 +1,176 @@
+"""Copies of a block's source and gradient, in the order in which a gradient by weight reads them.
+
+Each step of a chain reads the channels of one tile at one position, and a few vectors of filters at
+another. Where positions lie a kilobyte or more apart, a page of memory holds four of them or fewer:
+a processor that fetches ahead what lies behind what was read stops at a page's end, and positions
+that are a power of two apart meet in few sets of the first cache. In panels, what the chain of a
+tile reads lies one behind the other:
+
+    panel of a tile's channels      (images, places..., T)
+    panel of a block of filters     (images, rows, positions..., V · lanes)
+
+Places are those of the source that any kernel position meets, the zeros around it with them. Each
+panel is copied when the first tile wants it. Numbers are moved, none is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import gcd, prod
+
+from isoconv.compile.contraction.index_maps import Axis
+from isoconv.compile.contraction.tiles import Tile
+from isoconv.compile.layout import ALIGNMENT
+from isoconv.compile.pointwise.expression import Operand
+from isoconv.compile.target import Target
+from isoconv.graph.ir import DTYPES
+
+_FLAG = 8  # bytes
+_FAR_APART = 1024  # bytes from a position to the next
+_AWAITED = 7.0  # cycles of FMAs that hide the way of a line which is so far from the last one
+_COPIED = 5.0  # cycles that a vector takes which is copied, measured on a Zen 4
+_DEAR = 1 / 12  # of the time of a block's products that copying may take
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """The places of a source that some positions along an axis reach, as a panel holds them.
+
+    Attributes:
+        count: how many.
+        first: coordinate of the first one, from that of the first position on.
+        step: coordinates from one to the next.
+        per_position: places from a position to the next one.
+        per_tap: places from a kernel position to the next one.
+        corner: place of the first position's first kernel position.
+    """
+
+    count: int
+    first: int
+    step: int
+    per_position: int
+    per_tap: int
+    corner: int
+
+
+def places(axis: Axis, positions: int) -> Places:
+    """Those that so many positions of an axis reach."""
+    step = gcd(axis.in_step, axis.in_tap)
+    swing = (axis.taps - 1) * axis.in_tap
+    return Places(
+        count=((positions - 1) * axis.in_step + abs(swing)) // step + 1,
+        first=axis.in_first + min(0, swing),
+        step=step,
+        per_position=axis.in_step // step,
+        per_tap=axis.in_tap // step,
+        corner=max(0, -swing) // step,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PanelMap:
+    """Where the panels of a block lie in scratch memory; counts are in elements.
+
+    First those of the gradient, one behind the other, then those of the source with room behind
+    each for a vector that is stored whole, then a flag for each panel that is there.
+
+    Attributes:
+        places: of the source, per axis.
+        positions: of a block.
+        source_panel: from one panel of the source to the next.
+        source: of the first one.
+        flags: bytes to the first flag, of the gradient's panels and then of the source's.
+        gradient_panels: how many of the gradient.
+        source_panels: how many of the source.
+    """
+
+    places: tuple[Places, ...]
+    positions: int
+    source_panel: int
+    source: int
+    flags: int
+    gradient_panels: int
+    source_panels: int
+
+    @property
+    def bytes(self) -> int:
+        """Of scratch memory."""
+        return self.flags + _FLAG * (self.gradient_panels + self.source_panels)
+
+
+def panel_map(
+    axes: Sequence[Axis],
+    channels: int,
+    filters: int,
+    dtype: str,
+    tile: Tile,
+    images: int,
+    rows: int,
+) -> PanelMap:
+    """Where the panels of a block lie.
+
+    Args:
+        axes: of the sum.
+        channels: of a group.
+        filters: of a group.
+        dtype: float32 or float64.
+        tile: its columns are channels.
+        images: of a block.
+        rows: of a block.
+    """
+    reached = tuple(places(a, a.positions if d else rows) for d, a in enumerate(axes))
+    positions = images * rows * prod(axis.positions for axis in axes[1:])
+    vectors = -(-filters // tile.lanes)
+    source = vectors * tile.lanes * positions
+    source_panel = images * prod(p.count for p in reached) * tile.columns + tile.lanes
+    source_panels = -(-channels // tile.columns)
+    end = (source + source_panels * source_panel) * DTYPES[dtype]
+    return PanelMap(
+        places=reached,
+        positions=positions,
+        source_panel=source_panel,
+        source=source,
+        flags=-(-end // ALIGNMENT) * ALIGNMENT,
+        gradient_panels=-(-vectors // tile.vectors),
+        source_panels=source_panels,
+    )
+
+
+def panels_pay(
+    target: Target,
+    axes: Sequence[Axis],
+    channels: int,
+    filters: int,
+    tile: Tile,
+    source: Operand,
+    gradient: Operand,
+) -> bool:
+    """Whether a gradient by weight is faster with panels.
+
+    Args:
+        target: the machine.
+        axes: of the sum.
+        channels: of a group.
+        filters: of a group.
+        tile: of panels; its columns are channels.
+        source: where it lies.
+        gradient: where it lies.
+    """
+    if not axes:
+        return False
+    size = DTYPES[source.dtype]
+    vectors = -(-filters // tile.lanes)
+    lines = 0
+    if axes[-1].in_step * source.strides[-2] * size >= _FAR_APART:
+        lines += 1
+    if gradient.strides[-2] * size >= _FAR_APART:
+        lines += -(-tile.vectors * tile.lanes * size // ALIGNMENT)
+    step = tile.columns * tile.vectors / target.core.fmas
+    if lines * _AWAITED <= step:
+        return False
+    # For each position: vectors of FMAs, and vectors that are copied.
+    products = prod(axis.taps for axis in axes) * channels * vectors / target.core.fmas
+    reached = [places(axis, axis.positions).count / axis.positions for axis in axes]
+    copied = prod(reached) * channels / tile.columns * -(-tile.columns // tile.lanes) + vectors
+    return copied * _COPIED <= _DEAR * products

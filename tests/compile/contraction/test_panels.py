@@ -1,0 +1,140 @@
+"""Panels of a gradient by weight: what they hold, when they pay, and who copies them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tests.compile.geometries import contraction, conv_arrays, conv_graph
+from tests.compile.harness import aligned, run_kernel
+from tests.compile.places import same_bits
+from tests.run.graphs import check
+
+from isoconv.compile.contraction import weight_rules
+from isoconv.compile.contraction.index_maps import Axis, forward_axes
+from isoconv.compile.contraction.panels import Places, panel_map, panels_pay, places
+from isoconv.compile.contraction.tiles import Tile, choose_tile
+from isoconv.compile.native.specification import Scheduled
+from isoconv.compile.pointwise.expression import Operand
+from isoconv.compile.target import Target, host_target, target_elsewhere, target_named
+from isoconv.graph.ir import TensorSpec
+from isoconv.ops.geometry import ConvGeometry
+
+
+@pytest.mark.parametrize(
+    ("axis", "positions", "expected"),
+    [
+        # 3 taps with padding 1: 7 positions reach places -1 to 7.
+        (Axis(7, 3, 0, 1, -1, 1, 1), 7, Places(9, -1, 1, 1, 1, 0)),
+        # One tap with stride 2: what lies between is not copied.
+        (Axis(7, 1, 0, 1, 0, 2, 0), 7, Places(7, 0, 2, 1, 0, 0)),
+        # Stride 2 and dilation 2 meet every other place.
+        (Axis(4, 3, 0, 1, -2, 2, 2), 4, Places(6, -2, 2, 1, 1, 0)),
+        # Stride 2, dilation 3: all of them.
+        (Axis(3, 2, 0, 1, 0, 2, 3), 3, Places(8, 0, 1, 2, 3, 0)),
+        # A flipped kernel begins at the far end.
+        (Axis(5, 3, 0, 1, 1, 1, -1), 5, Places(7, -1, 1, 1, -1, 2)),
+        # Some rows of it.
+        (Axis(5, 3, 0, 1, 1, 1, -1), 2, Places(4, -1, 1, 1, -1, 2)),
+    ],
+    ids=["padded", "strided", "dilated", "apart", "flipped", "rows"],
+)
+def test_places(axis: Axis, positions: int, expected: Places) -> None:
+    """Hand values; and each position and tap meets the place of its coordinate."""
+    found = places(axis, positions)
+    assert found == expected
+    for p in range(positions):
+        for tap in range(axis.taps):
+            place = found.corner + p * found.per_position + tap * found.per_tap
+            assert 0 <= place < found.count
+            there = axis.in_first + p * axis.in_step + tap * axis.in_tap
+            assert found.first + place * found.step == there
+
+
+def test_where_they_lie() -> None:
+    """Gradient, source with room for a vector, flags: nothing overlaps."""
+    axes = (Axis(4, 3, 0, 1, -1, 1, 1), Axis(5, 3, 0, 1, -1, 1, 1))
+    found = panel_map(axes, 20, 21, "float32", Tile(1, 6, 2, 8), 2, 3)
+    assert found.positions == 2 * 3 * 5
+    assert found.source == 24 * found.positions
+    assert found.source_panel == 2 * (5 * 7) * 6 + 8
+    assert (found.gradient_panels, found.source_panels) == (2, 4)
+    assert found.flags >= 4 * (found.source + 4 * found.source_panel)
+    assert found.flags % 64 == 0
+    assert found.bytes == found.flags + 8 * 6
+
+
+def pays(target: Target, channels: int, filters: int, side: int, kernel: int, stride: int) -> bool:
+    """Whether panels pay for a square layer with a halo of zeros."""
+    pad = kernel // 2
+    geometry = ConvGeometry((kernel,) * 2, (stride,) * 2, ((pad, pad),) * 2, (1, 1))
+    (out, _) = geometry.output_sides((side, side))
+    row = side + 2 * pad
+    source = Operand(0, "float32", (row * channels, channels, 1), row * row * channels)
+    gradient = Operand(1, "float32", (out * filters, filters, 1), out * out * filters)
+    axes = forward_axes(geometry, (out, out)).axes
+    tile = choose_tile(target, 1, channels, filters, "float32")
+    return panels_pay(target, axes, channels, filters, tile, source, gradient)
+
+
+LAYERS = {
+    "near": ((64, 64, 56, 3, 1), False),
+    "half a kilobyte": ((128, 128, 28, 3, 1), False),
+    "a kilobyte": ((256, 256, 14, 3, 1), True),
+    "wide": ((256, 1024, 14, 1, 1), True),
+    "few filters": ((256, 64, 56, 1, 1), False),
+    "few channels": ((64, 256, 56, 1, 1), False),
+    "strided": ((256, 512, 56, 1, 2), True),
+}
+
+
+@pytest.mark.parametrize(("layer", "expected"), LAYERS.values(), ids=LAYERS)
+@pytest.mark.parametrize("cpu", ["haswell", "znver3", "sapphirerapids", "znver4"])
+def test_when_they_pay(cpu: str, layer: tuple[int, ...], expected: bool) -> None:
+    """Where positions are far apart and FMAs quick, unless copying costs too much."""
+    name = "avx512" if cpu in ("sapphirerapids", "znver4") else "avx2"
+    target = target_elsewhere(name, cpu)
+    assert pays(target, *layer) == (expected and target.core.fmas == 2)
+
+
+def test_linear_layers_have_none() -> None:
+    """They have no positions."""
+    target = target_named("generic")
+    row = Operand(0, "float32", (1,), 4096)
+    assert not panels_pay(target, (), 4096, 4096, Tile(1, 6, 2, 8), row, row)
+
+
+@pytest.mark.parametrize("parts", [1, 2, 5, 64])
+def test_teams(monkeypatch: pytest.MonkeyPatch, parts: int) -> None:
+    """Each thread copies what its own tiles need; more threads than panels, than tiles as well."""
+    case = contraction((3, 3), (6, 5), 31, 50, padding=1, images=3)
+    arrays = conv_arrays(case)
+    expected = check(conv_graph(case, ("conv_grad_weight",)), arrays, 3)["conv_grad_weight"]
+    monkeypatch.setattr(weight_rules, "panels_pay", lambda *_: True)
+    monkeypatch.setattr(weight_rules, "_BLOCK_POSITIONS", 40)
+    x = np.pad(arrays["x"], ((0, 0), (1, 1), (1, 1), (0, 0)))
+    dy, found = arrays["dy"], np.full_like(expected, np.nan)
+    spec, schedule = weight_rules.weight_contraction(
+        host_target(),
+        ConvGeometry((3, 3), (1, 1), ((1, 1),) * 2, (1, 1)),
+        TensorSpec((6, 5, 31), "float32"),
+        TensorSpec((6, 5, 50), "float32"),
+        Operand(0, "float32", (7 * 31, 31, 1), 8 * 7 * 31, offset=(7 + 1) * 31),
+        Operand(1, "float32", (5 * 50, 50, 1), 6 * 5 * 50),
+        result=2, offset=0, buffers=3, capacity=3,
+    )  # fmt: skip
+    # What an earlier kernel has left there: all flags are set, all numbers are none.
+    scratch = np.full(schedule.panel_map(spec).bytes, 0xFF, np.uint8)
+    operands = [aligned(array) for array in (x, dy, found, scratch)]
+    run_kernel(Scheduled(spec, schedule), operands, images=3, parts=parts)
+    same_bits(operands[2], expected)
+
+
+@pytest.mark.parametrize("tile", [Tile(1, 1, 1, 4), Tile(1, 5, 3, 4), Tile(1, 7, 2, 16)], ids=str)
+def test_no_tile_changes_a_bit(monkeypatch: pytest.MonkeyPatch, tile: Tile) -> None:
+    """Panels of any width; blocks of which the last is smaller."""
+    monkeypatch.setattr(weight_rules, "panels_pay", lambda *_: True)
+    monkeypatch.setattr(weight_rules, "choose_tile", lambda *_, **__: tile)
+    monkeypatch.setattr(weight_rules, "_BLOCK_POSITIONS", 11)
+    monkeypatch.setattr(weight_rules, "_BLOCK_SHARE", 0.0)
+    case = contraction((2, 3), (5, 6), 23, 37, padding=1, stride=2, images=5)
+    check(conv_graph(case, ("conv_grad_weight",)), conv_arrays(case), 5)
