@@ -15,7 +15,9 @@ from tests.run.graphs import random_arrays
 
 import isoconv.ops as ops
 from isoconv.compile import target as rooms
-from isoconv.compile.contraction.tiles import choose_inside_tile, choose_tile
+from isoconv.compile.contraction.index_maps import Axis
+from isoconv.compile.contraction.inside_tiles import choose_inside_tile
+from isoconv.compile.contraction.tiles import choose_tile
 from isoconv.compile.cpus import USUAL, Core
 from isoconv.compile.native import measured
 from isoconv.compile.native.measured import Units
@@ -111,15 +113,18 @@ def test_a_target_elsewhere() -> None:
 
 def test_a_first_cache_with_more_ways_takes_larger_tiles() -> None:
     """Of a plane of 7 × 7 × 512 every other position is in the same set: 8 ways hold 7 of them."""
-    rows = {}
+    tiles = {}
+    along = Axis(7, 3, 0, 1, -1, 1, 1)
     for cpu in ("znver4", "sapphirerapids"):
-        tile = choose_inside_tile(
-            target_elsewhere("avx512", cpu), 8, 7, 512, "float32", steps=(9 * 9 * 2048, 2048),
-            chain=9 * 512,
+        found = choose_inside_tile(
+            target_elsewhere("avx512", cpu), 8, (along, along), (7, 7), 512, 512, "float32",
+            (9 * 9 * 2048, 9 * 2048, 2048),
         )  # fmt: skip
-        assert tile is not None
-        rows[cpu] = tile.rows
-    assert rows == {"znver4": 1, "sapphirerapids": 2}
+        assert found is not None
+        tiles[cpu] = found.tile
+    assert {cpu: tile.columns for cpu, tile in tiles.items()} == {"znver4": 3, "sapphirerapids": 7}
+    sums = [tile.rows * tile.columns * tile.vectors for tile in tiles.values()]
+    assert sums == [24, 28]
 
 
 RECORDS = (
@@ -137,6 +142,7 @@ def graphs() -> list[tuple[str, Graph, dict[str, Array], int]]:
         ("inside", contraction((3, 3), (4, 4), 24, 40, padding=1, images=5)),
         ("strided", contraction((3, 3), (9, 9), 17, 33, padding=1, stride=2)),
         ("flat", contraction((1, 1), (5, 7), 19, 70, images=3)),
+        ("panels", contraction((1, 1), (5, 7), 256, 272, images=3)),
     ]
     found = [(name, conv_graph(case), conv_arrays(case), case.images) for name, case in cases]
     winograd = convolution(ops.WinogradPatches((7, 6), ((1, 1), (0, 2))), 17, 40)

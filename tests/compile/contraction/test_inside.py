@@ -11,16 +11,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.compile.geometries import contraction, conv_arrays, conv_graph
+from tests.compile.geometries import contraction, conv_arrays, conv_graph, extremes
+from tests.compile.places import targets
 from tests.run.graphs import check
 
 from isoconv.compile.contraction import rules as lower_contract
 from isoconv.compile.contraction.index_maps import Axis
 from isoconv.compile.contraction.inside import InsideContractSpec
+from isoconv.compile.contraction.inside_tiles import InsideTile, choose_inside_tile
 from isoconv.compile.contraction.padding import inside_share
-from isoconv.compile.contraction.tiles import Tile, choose_inside_tile
+from isoconv.compile.contraction.tiles import Tile, fits
 from isoconv.compile.lowering import Lowering
-from isoconv.compile.target import target_named
+from isoconv.compile.target import Target, target_elsewhere
 from isoconv.graph.ir import DType
 
 BOTH = ("conv", "conv_grad_input")
@@ -32,6 +34,7 @@ def _everywhere() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lower_contract, "_INSIDE_SHARE", 1.0)
         patch.setattr(lower_contract, "_INSIDE_CHAIN", 1)
+        patch.setattr(lower_contract, "_INSIDE_TIME", 1e9)
         yield
 
 
@@ -54,10 +57,9 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Tile]:
 
 def test_groups_of_images(made: list[Tile]) -> None:
     """A tile's rows are images; those that fill no group come one by one."""
-    case = contraction((3, 3), (3, 3), 20, 24, padding=1, images=11)
-    check(conv_graph(case, BOTH), conv_arrays(case), 11)
-    assert {tile.columns for tile in made} == {3}
-    assert any(tile.rows > 1 and 11 % tile.rows for tile in made)
+    case = contraction((3, 3), (3, 3), 20, 24, padding=1, images=17)
+    check(conv_graph(case, BOTH), conv_arrays(case), 17)
+    assert any(tile.rows > 1 and 17 % tile.rows for tile in made)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -115,12 +117,57 @@ def test_share_of_products() -> None:
     assert inside_share((Axis(5, 3, 0, 1, 0, 1, 1),), (7,)) == 1.0
 
 
-def test_tiles_fit() -> None:
-    """Tiles are as wide as the plane; where no row fits into the registers, there is none."""
-    target = target_named("avx512")
-    for width in (2, 4, 7, 14):
-        tile = choose_inside_tile(target, 32, width, 64, "float32", steps=(4096, 256), chain=576)
-        assert tile is not None
-        assert tile.columns == width
-        assert tile.rows * width * tile.vectors + tile.vectors <= target.registers
-    assert choose_inside_tile(target, 32, 40, 64, "float32", steps=(4096, 256), chain=576) is None
+def chosen(target: Target, images: int, width: int, channels: int = 64) -> InsideTile | None:
+    """The tile of a 3×3 convolution with padding on square planes, as many filters as channels."""
+    along = Axis(width, 3, 0, 1, -1, 1, 1)
+    column = 4 * channels
+    return choose_inside_tile(
+        target, images, (along, along), (width, width), channels, channels, "float32",
+        ((width + 1) ** 2 * column, (width + 1) * column, column),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("target", targets(), ids=lambda target: target.name)
+@pytest.mark.parametrize("width", [1, 2, 4, 7, 13, 16, 24])
+def test_tiles_fit(target: Target, width: int) -> None:
+    """Tiles stay in registers; a row is one of them or a few."""
+    found = chosen(target, 32, width)
+    assert found is not None
+    assert fits(target, found.tile.rows * found.tile.columns, found.tile.vectors)
+    assert found.tile.columns <= width <= 4 * found.tile.columns
+
+
+def test_no_part_of_a_row_is_small_enough() -> None:
+    """Where none of its parts fits into the registers, there is no tile."""
+    assert chosen(target_elsewhere("avx2", "haswell"), 32, 33) is None
+
+
+def test_what_leaving_out_saves() -> None:
+    """Nearly all of what is left out where tiles stay full, less where they do not."""
+    wide, narrow = target_elsewhere("avx512", "znver4"), target_elsewhere("avx2", "znver3")
+    seven = [chosen(target, 16, 7) for target in (wide, narrow)]
+    assert [found and found.tile for found in seven] == [Tile(2, 7, 2, 16), Tile(2, 3, 2, 8)]
+    for found in seven:
+        assert found is not None
+        assert (19 / 21) ** 2 - 0.02 < found.share < 0.83
+    # A row of 14 positions in three tiles, of which two meet padding.
+    fourteen = chosen(narrow, 16, 14)
+    assert fourteen is not None
+    assert (40 / 42) ** 2 + 0.05 < fourteen.share < 1.01
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 4])
+@pytest.mark.parametrize("width", [3, 7, 8])
+def test_parts_of_rows(
+    monkeypatch: pytest.MonkeyPatch, made: list[Tile], width: int, parts: int
+) -> None:
+    """However a row is cut, each part's columns meet the padding that they meet."""
+    tile = Tile(2, -(-width // parts), 2, 4)
+    monkeypatch.setattr(
+        lower_contract, "choose_inside_tile", lambda *_, **__: InsideTile(tile, 0.5)
+    )
+    case = contraction((3, 5), (4, width), 5, 11, padding=2, images=5, dilation=(1, 2)[width > 3])
+    for array in (None, extremes):
+        arrays = conv_arrays(case, array) if array else conv_arrays(case)
+        check(conv_graph(case, BOTH), arrays, 5)
+    assert made.count(tile) == len(made) > 0

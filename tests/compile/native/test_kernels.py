@@ -189,6 +189,7 @@ def specifications() -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lower_contract, "_INSIDE_SHARE", 0.9)
         patch.setattr(lower_contract, "_INSIDE_CHAIN", 1)
+        patch.setattr(lower_contract, "_INSIDE_TIME", 1e9)
         for rows in (0, 1):
             patch.setattr(lower_winograd, "chunk_rows", lambda *_, rows=rows, **__: rows)
             for spec in StepPlan(step, 4, host_target(), fusion=True).specs():

@@ -16,7 +16,7 @@ from isoconv.compile.contraction.padding import inside_terms
 class InsideContractSpec(ContractSpec):
     """A contraction over planes of which padding is a good part.
 
-    Its tile is as wide as a plane of positions; the tile's rows are images.
+    The rows of its tile are images.
 
     Attributes:
         sides: spatial sizes of the source without its padding.

@@ -25,16 +25,18 @@ from isoconv.compile.contraction.index_maps import (
     tap_count,
 )
 from isoconv.compile.contraction.inside import InsideContractSpec
+from isoconv.compile.contraction.inside_tiles import choose_inside_tile
 from isoconv.compile.contraction.pack import PackSpec
 from isoconv.compile.contraction.padding import inside_share
-from isoconv.compile.contraction.tiles import Tile, choose_inside_tile, choose_tile
+from isoconv.compile.contraction.tiles import Tile, choose_tile
 from isoconv.compile.layout import Halo
 from isoconv.compile.lowering import Lowering, lowers
 from isoconv.compile.pointwise.expression import Domain, Expression, Operand
 from isoconv.graph.groups import Group
-from isoconv.graph.ir import Graph, Node
+from isoconv.graph.ir import DTYPES, Graph, Node
 
 _INSIDE_SHARE = 0.92  # of products that meet no padding, at most, for the others to be left out
+_INSIDE_TIME = 0.96  # of the time of all products that the others may take
 _INSIDE_CHAIN = 16  # and channels at least, each kernel position being a loop of its own
 
 
@@ -175,26 +177,23 @@ def _contract(
 def _inside_tile(
     lowering: Lowering, nest: _Nest, sides: tuple[int, ...], chain: int, width: int
 ) -> Tile | None:
-    """The tile of a contraction that leaves out products with padding; None if that gains little.
-
-    What it costs is a loop more and, with wide planes, tiles of another size.
-    """
+    """The tile where products with padding are left out; None if that gains little."""
     taps = prod(axis.taps for axis in nest.axes)
     if not taps or nest.flat or len(nest.axes) < 2 or chain < _INSIDE_CHAIN:
         return None
     if inside_share(nest.axes, sides) > _INSIDE_SHARE:
         return None
-    size = 8 if nest.source.dtype == "float64" else 4
-    _, column = _steps(nest.axes, nest.source)
-    return choose_inside_tile(
-        lowering.target, lowering.capacity, nest.axes[-1].positions, width, nest.source.dtype,
-        steps=(size * nest.source.image, column), chain=chain * taps,
+    size = DTYPES[nest.source.dtype]
+    found = choose_inside_tile(
+        lowering.target, lowering.capacity, nest.axes, sides, chain, width, nest.source.dtype,
+        (size * nest.source.image, *_steps(nest.axes, nest.source)),
     )  # fmt: skip
+    return None if found is None or found.share > _INSIDE_TIME else found.tile
 
 
 def _steps(axes: tuple[Axis, ...], source: Operand) -> tuple[int, int]:
     """Bytes in the source from a row of positions to the next and from a column to the next."""
-    size = 8 if source.dtype == "float64" else 4
+    size = DTYPES[source.dtype]
     if not axes:
         return 0, size * source.image
     pairs = zip(axes, source.strides[:-1], strict=True)

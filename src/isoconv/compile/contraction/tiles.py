@@ -40,6 +40,7 @@ _WAYS = 3 / 4  # of the lines of a set that a tile may take; weights and results
 _CHUNK = 128  # positions of a flat source that pass through all filters before the next ones
 SHARED_RATE = 8.0  # bytes a cycle that one core gets from the cache behind it
 _FLOAT32 = 4  # bytes
+_LOADED = 1.2  # a load in each slot is more than a first cache gives for long
 _OVERHEAD = 1.0  # cycles a step costs beside: loop counters, addresses, cache hiccups
 
 
@@ -122,7 +123,8 @@ def step_limits(target: Target, positions: int, vectors: int, far: int = 0) -> S
 
 def step_cycles(target: Target, positions: int, vectors: int, far: int = 0) -> float:
     """Cycles of a chain's step for a tile of this size; `far` bytes come from the shared cache."""
-    return max(step_limits(target, positions, vectors, far)) + _OVERHEAD
+    limits = step_limits(target, positions, vectors, far)
+    return max(*limits, limits.loads * _LOADED) + _OVERHEAD
 
 
 def row_cycles(target: Target, tile: Tile, width: int) -> float:
@@ -139,7 +141,13 @@ def fits(target: Target, positions: int, vectors: int) -> bool:
 
     Without that one LLVM puts accumulators into memory at every step (AVX2 on a Zen 4, 256 channels
     on 14 × 14 positions: half the speed).
+
+    Where a sum is the only reader of its scalar, each FMA of x86 writes into the scalar's register:
+    sums move from register to register, and more of them than half the registers are put into
+    memory as well (AVX2, gradient to 3 channels: 13 positions 27%, 8 positions 31% of the peak).
     """
+    if vectors == 1 and not target.memory_broadcast and 2 * positions > target.registers:
+        return False
     broadcast = 0 if vectors == 1 and target.memory_broadcast else 1
     return positions * vectors + vectors + broadcast < target.registers
 
@@ -152,7 +160,6 @@ def crowded(core: Core, rows: int, columns: int, steps: tuple[int, int]) -> bool
     return max(sets.values()) > _WAYS * core.ways
 
 
-@functools.lru_cache(maxsize=_CHOICES)
 def choose_tile(
     target: Target,
     height: int,
@@ -176,13 +183,31 @@ def choose_tile(
         chain: steps of a chain.
         flat: the width is one long axis, whose rest is done in ever smaller tiles.
     """
+    return tile_and_cycles(
+        target, height, width, filters, dtype, steps=steps, chain=chain, flat=flat
+    )[0]
+
+
+@functools.lru_cache(maxsize=_CHOICES)
+def tile_and_cycles(
+    target: Target,
+    height: int,
+    width: int,
+    filters: int,
+    dtype: str,
+    *,
+    steps: tuple[int, int],
+    chain: int,
+    flat: bool,
+) -> tuple[Tile, float]:
+    """The same tile, and the cycles that a step of all the plane's chains takes with it."""
     lanes = vector_lanes(target, dtype, filters)
     blocks, size = -(-filters // lanes), lanes * DTYPES[dtype]
     best: tuple[float, Tile] | None = None
     tiles = product(range(1, min(blocks, 6) + 1), range(1, min(height, 4) + 1))
     for vectors, rows, columns in _that_fit(target, tiles, min(width, 30)):
         cost = 0.0
-        for v, v_count, far in _blocks(target, blocks, vectors, size, chain):
+        for v, v_count, far in far_blocks(target, blocks, vectors, size, chain):
             for r, r_count in runs(height, rows):
                 for c, c_count in (halving_runs if flat else equal_runs)(width, columns):
                     cost += step_cycles(target, r * c, v, far) * v_count * r_count * c_count
@@ -193,47 +218,9 @@ def choose_tile(
         ):
             best = (cost, Tile(rows, columns, vectors, lanes))
     if best is None:
-        return Tile(1, 1, 1, lanes)
-    return best[1]
-
-
-@functools.lru_cache(maxsize=_CHOICES)
-def choose_inside_tile(
-    target: Target,
-    images: int,
-    width: int,
-    filters: int,
-    dtype: str,
-    *,
-    steps: tuple[int, int],
-    chain: int,
-) -> Tile | None:
-    """The cheapest tile that is as wide as a plane and has images for rows; None if none fits.
-
-    Args:
-        target: the machine.
-        images: in a shard.
-        width: of the plane.
-        filters: what the lanes run over.
-        dtype: float32 or float64.
-        steps: bytes in the source from an image to the next and from a column to the next.
-        chain: steps of a chain.
-    """
-    lanes = vector_lanes(target, dtype, filters)
-    blocks, size = -(-filters // lanes), lanes * DTYPES[dtype]
-    best: tuple[float, Tile] | None = None
-    for vectors, rows in product(range(1, min(blocks, 6) + 1), range(1, min(images, 16) + 1)):
-        if not fits(target, rows * width, vectors) or crowded(target.core, rows, width, steps):
-            continue
-        cost = 0.0
-        for v, count, far in _blocks(target, blocks, vectors, size, chain):
-            groups, rest = divmod(images, rows)
-            together = step_cycles(target, rows * width, v, far)
-            alone = step_cycles(target, width, v, far)
-            cost += count * (groups * together + rest * alone)
-        if best is None or cost < best[0] * 0.999:
-            best = (cost, Tile(rows, width, vectors, lanes))
-    return None if best is None else best[1]
+        alone = step_cycles(target, 1, 1) * height * width * blocks
+        return Tile(1, 1, 1, lanes), alone
+    return best[1], best[0]
 
 
 def weights_pass_once(target: Target, weights: int, image: int, blocks: int, itemsize: int) -> bool:
@@ -264,10 +251,18 @@ def _that_fit(
             yield vectors, rows, columns
 
 
-def _blocks(
+def far_blocks(
     target: Target, vectors: int, most: int, size: int, chain: int
 ) -> Iterator[tuple[int, int, int]]:
-    """Blocks of vectors of this many bytes: (vectors, how many, bytes of a step from afar)."""
+    """Blocks of vectors of this many bytes: (vectors, how many, bytes of a step from afar).
+
+    Args:
+        target: the machine.
+        vectors: of filters.
+        most: vectors of a block.
+        size: bytes of a vector.
+        chain: steps of a chain.
+    """
     for v, count in runs(vectors, most):
         yield v, count, v * size if v * size * chain > target.core.staying else 0
 

@@ -3,10 +3,10 @@
 One addition for each kernel position stands for its products with padding (see ``padding``); what
 is added lies behind the packed weights.
 
-Of a 3×3 kernel that meets a plane of 7×7 this saves 18% of the products, of 2×2 more than half. A
-tile is as wide as the plane, so that which of its columns meet padding is known when the kernel is
-made; its rows are the same row of several images, so that one branch leaves out a kernel row of all
-of them.
+Of a 3×3 kernel that meets a plane of 7×7 this saves 18% of the products, of 2×2 more than half.
+Each tile of a row has code of its own, so that which of its columns meet padding is known when the
+kernel is made; a tile's rows are the same row of several images, so that one branch leaves out a
+kernel row of all of them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from isoconv.compile.contraction.cpu.contract import At, Block, Emission
 from isoconv.compile.contraction.cpu.padding import meets_source
 from isoconv.compile.contraction.inside import InsideContractSpec
 from isoconv.compile.contraction.padding import met
-from isoconv.compile.contraction.tiles import Tile
+from isoconv.compile.contraction.tiles import Tile, equal_parts
 from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import Kernel, Value, Variable
 
@@ -67,6 +67,11 @@ class _InsideEmission(Emission):
         k, b = self.k, self.k.builder
         most = self.tile.rows
         *outer, height, width = (axis.positions for axis in self.spec.axes)
+        parts = [
+            (size, first + number * size)
+            for size, count, first in equal_parts(width, self.tile.columns)
+            for number in range(count)
+        ]
         images = k.field("images")
         groups = b.sdiv(images, k.const(most))
         grouped = b.mul(groups, k.const(most))
@@ -76,7 +81,9 @@ class _InsideEmission(Emission):
         def rows(unit: Value, image: Value, count: int, block: Block) -> None:
             def plane(leading: tuple[Value, ...]) -> None:
                 with k.loop(0, height) as y, mine(unit, y, block.vector, block.vectors):
-                    self._tile(At(image, (*leading, y, k.const(0)), count, width, block))
+                    for columns, first in parts:
+                        place = (*leading, y, k.const(first))
+                        self._tile(At(image, place, count, columns, block))
 
             self._outer(outer, (), plane)
 
@@ -141,7 +148,9 @@ class _InsideEmission(Emission):
         last = len(spec.axes) - 1
         for tap in range(spec.axes[last].taps):
             there = self._moved(row, here, last, tap)
-            columns = met(spec.axes[last], tap, self._sides[last]) if on_plane else []
+            first: int = row.at.place[-1].constant
+            met_here = met(spec.axes[last], tap, self._sides[last]) if on_plane else []
+            columns = [column - first for column in met_here]
             chosen = [p for p in range(len(row.offsets)) if p % row.at.columns in columns]
             beside = [p for p in range(len(row.offsets)) if p % row.at.columns not in columns]
             if beside:
