@@ -4,7 +4,8 @@ One step of a chain, for a tile of T positions × V vectors of filters, takes th
 
 - T · V / (FMAs per cycle): the arithmetic,
 - (T + V) / (loads per cycle): V vectors of weights, T scalars of the input, which an FMA that takes
-  its scalar from memory loads, too,
+  its scalar from memory loads, too; counted a fifth higher, as not every core gives a load in each
+  slot (256-bit code on a Zen 4: four fifths of them),
 - the FMA's latency, when there are too few chains to hide it,
 - the way of the V vectors from the shared cache, when the weights of a whole chain do not stay in a
   core's own from one tile to the next,
@@ -40,7 +41,7 @@ _WAYS = 3 / 4  # of the lines of a set that a tile may take; weights and results
 _CHUNK = 128  # positions of a flat source that pass through all filters before the next ones
 SHARED_RATE = 8.0  # bytes a cycle that one core gets from the cache behind it
 _FLOAT32 = 4  # bytes
-_LOADED = 1.2  # a load in each slot is more than a first cache gives for long
+_LOADED = 1.2  # what loads are counted at, so that they do not bind where arithmetic could
 _OVERHEAD = 1.0  # cycles a step costs beside: loop counters, addresses, cache hiccups
 
 
@@ -124,7 +125,7 @@ def step_limits(target: Target, positions: int, vectors: int, far: int = 0) -> S
 def step_cycles(target: Target, positions: int, vectors: int, far: int = 0) -> float:
     """Cycles of a chain's step for a tile of this size; `far` bytes come from the shared cache."""
     limits = step_limits(target, positions, vectors, far)
-    return max(*limits, limits.loads * _LOADED) + _OVERHEAD
+    return max(limits._replace(loads=limits.loads * _LOADED)) + _OVERHEAD
 
 
 def row_cycles(target: Target, tile: Tile, width: int) -> float:
