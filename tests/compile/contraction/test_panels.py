@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.compile.geometries import contraction, conv_arrays, conv_graph
@@ -10,12 +12,14 @@ from tests.compile.places import same_bits
 from tests.run.graphs import check
 
 from isoconv.compile.contraction import weight_rules
-from isoconv.compile.contraction.index_maps import Axis, forward_axes
-from isoconv.compile.contraction.panels import Places, panel_map, panels_pay, places
-from isoconv.compile.contraction.tiles import Tile, choose_tile
+from isoconv.compile.contraction.index_maps import Axis
+from isoconv.compile.contraction.panels import Places, panel_map, places
+from isoconv.compile.contraction.tiles import Tile
+from isoconv.compile.contraction.weight_gradient import ContractWeightSpec, WeightSchedule
 from isoconv.compile.native.specification import Scheduled
 from isoconv.compile.pointwise.expression import Operand
 from isoconv.compile.target import Target, host_target, target_elsewhere, target_named
+from isoconv.errors import CompileError
 from isoconv.graph.ir import TensorSpec
 from isoconv.ops.geometry import ConvGeometry
 
@@ -56,34 +60,52 @@ def test_where_they_lie() -> None:
     found = panel_map(axes, 20, 21, "float32", Tile(1, 6, 2, 8), 2, 3)
     assert found.positions == 2 * 3 * 5
     assert found.source == 24 * found.positions
-    assert found.source_panel == 2 * (5 * 7) * 6 + 8
+    # 20 channels in tiles of up to six are four of five.
+    assert found.width == 5
+    assert found.source_panel == 2 * (5 * 7) * 5 + 8
     assert (found.gradient_panels, found.source_panels) == (2, 4)
     assert found.flags >= 4 * (found.source + 4 * found.source_panel)
     assert found.flags % 64 == 0
     assert found.bytes == found.flags + 8 * 6
 
 
-def pays(target: Target, channels: int, filters: int, side: int, kernel: int, stride: int) -> bool:
-    """Whether panels pay for a square layer with a halo of zeros."""
-    pad = kernel // 2
-    geometry = ConvGeometry((kernel,) * 2, (stride,) * 2, ((pad, pad),) * 2, (1, 1))
+def schedule_of(
+    target: Target,
+    channels: int,
+    filters: int,
+    side: int,
+    kernel: int,
+    stride: int = 1,
+    dilation: int = 1,
+    images: int = 8,
+) -> tuple[ContractWeightSpec, WeightSchedule]:
+    """That of a square layer with a halo of zeros, of which padding keeps the size."""
+    pad = kernel // 2 * dilation
+    geometry = ConvGeometry((kernel,) * 2, (stride,) * 2, ((pad, pad),) * 2, (dilation,) * 2)
     (out, _) = geometry.output_sides((side, side))
     row = side + 2 * pad
     source = Operand(0, "float32", (row * channels, channels, 1), row * row * channels)
     gradient = Operand(1, "float32", (out * filters, filters, 1), out * out * filters)
-    axes = forward_axes(geometry, (out, out)).axes
-    tile = choose_tile(target, 1, channels, filters, "float32")
-    return panels_pay(target, axes, channels, filters, tile, source, gradient)
+    x, dy = (
+        TensorSpec(shape, "float32") for shape in ((side, side, channels), (out, out, filters))
+    )
+    return weight_rules.weight_contraction(
+        target, geometry, x, dy, source, gradient, 2, 0, 3, images
+    )
 
 
 LAYERS = {
-    "near": ((64, 64, 56, 3, 1), False),
-    "half a kilobyte": ((128, 128, 28, 3, 1), False),
-    "a kilobyte": ((256, 256, 14, 3, 1), True),
-    "wide": ((256, 1024, 14, 1, 1), True),
-    "few filters": ((256, 64, 56, 1, 1), False),
-    "few channels": ((64, 256, 56, 1, 1), False),
+    "near": ((64, 64, 56, 3), False),
+    "half a kilobyte": ((128, 128, 28, 3), False),
+    "a kilobyte": ((256, 256, 14, 3), True),
+    "wide": ((256, 1024, 14, 1), True),
+    "few filters": ((256, 64, 56, 1), False),
+    "few channels": ((64, 256, 56, 1), False),
     "strided": ((256, 512, 56, 1, 2), True),
+    # For some rows nearly all the plane would be copied; for few positions all zeros around them.
+    "dilated": ((1024, 256, 32, 3, 1, 24), False),
+    "padding": ((1024, 64, 2, 5, 1, 1, 64), False),
+    "more than caches hold": ((4096, 4096, 32, 3), False),
 }
 
 
@@ -91,16 +113,32 @@ LAYERS = {
 @pytest.mark.parametrize("cpu", ["haswell", "znver3", "sapphirerapids", "znver4"])
 def test_when_they_pay(cpu: str, layer: tuple[int, ...], expected: bool) -> None:
     """Where positions are far apart and FMAs quick, unless copying costs too much."""
-    name = "avx512" if cpu in ("sapphirerapids", "znver4") else "avx2"
-    target = target_elsewhere(name, cpu)
-    assert pays(target, *layer) == (expected and target.core.fmas == 2)
+    target = target_elsewhere("avx512" if cpu in ("sapphirerapids", "znver4") else "avx2", cpu)
+    spec, schedule = schedule_of(target, *layer)
+    assert (schedule.panels is not None) == (expected and target.core.fmas == 2)
+    assert spec.buffers == 3 + (schedule.panels is not None)
+    if schedule.panels is not None:
+        assert schedule.panel_map(spec).bytes <= 4 * target.core.own_cache
 
 
-def test_linear_layers_have_none() -> None:
-    """They have no positions."""
-    target = target_named("generic")
+def test_linear_layers_have_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They have no positions, however far their images are apart."""
+    monkeypatch.setattr(weight_rules, "panels_pay", lambda *_: True)
     row = Operand(0, "float32", (1,), 4096)
-    assert not panels_pay(target, (), 4096, 4096, Tile(1, 6, 2, 8), row, row)
+    _, schedule = weight_rules.weight_contraction(
+        target_named("generic"), ConvGeometry.linear(), TensorSpec((4096,), "float32"),
+        TensorSpec((4096,), "float32"), row, row, 2, 0, 3, 8,
+    )  # fmt: skip
+    assert schedule.panels is None
+
+
+def test_blocks_of_several_images_have_all_rows() -> None:
+    """Chains of some rows of several images would come in another order."""
+    target = host_target()
+    spec, schedule = schedule_of(target, 8, 8, 6, 3)
+    assert schedule.images > 1
+    with pytest.raises(CompileError, match="several images"):
+        run_kernel(Scheduled(spec, replace(schedule, rows=2)), [])
 
 
 @pytest.mark.parametrize("parts", [1, 2, 5, 64])

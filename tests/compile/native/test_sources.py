@@ -82,8 +82,9 @@ def run(place: Path, program: str, *arguments: str, cache: Path | None = None) -
 import json, os, sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, {str(place)!r})
-os.environ["XDG_CACHE_HOME"] = {str(cache)!r}
 """
+    if cache:
+        start += f"os.environ['XDG_CACHE_HOME'] = {str(cache)!r}\n"
     done = subprocess.run(
         [sys.executable, "-c", start + program, *map(str, arguments)],
         capture_output=True, text=True, check=False,

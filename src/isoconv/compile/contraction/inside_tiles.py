@@ -74,25 +74,16 @@ def choose_inside_tile(
     seen = [met(last, tap, sides[-1]) for tap in range(last.taps)]
     best: tuple[float, Tile] | None = None
     widths = sorted({-(-width // parts) for parts in range(1, _PARTS + 1)}, reverse=True)
+    taking_part = {columns: _taking_part(seen, width, columns) for columns in widths}
     sizes = product(range(1, min(blocks, 6) + 1), range(1, min(images, 16) + 1), widths)
     for vectors, rows, columns in sizes:
         places = (steps[0], steps[2])
         if not fits(target, rows * columns, vectors) or crowded(target.core, rows, columns, places):
             continue
-        # Of each part of a row and each kernel position: the columns that take part in its steps.
-        taking_part = Counter(
-            len(range(max(first, at[0]), min(first + n, at[-1] + 1)))
-            for n, count, begin in equal_parts(width, columns)
-            for first in range(begin, begin + n * count, n)
-            for at in seen
-            if at
-        )
         groups, alone = divmod(images, rows)
         cost = 0.0
         for v, count, far in far_blocks(target, blocks, vectors, size, chain):
-            for inside, often in taking_part.items():
-                if not inside:
-                    continue
+            for inside, often in taking_part[columns].items():
                 for together, tiles in ((rows, groups), (1, alone)):
                     step = step_cycles(target, together * inside, v, far)
                     cost += count * often * tiles * (step + _BEGINNING / channels)
@@ -106,3 +97,15 @@ def choose_inside_tile(
     )
     every = whole * images * prod(a.positions for a in axes[:-2]) * prod(a.taps for a in axes)
     return InsideTile(best[1], best[0] * inside_terms(axes[:-1], sides[:-1]) / every)
+
+
+def _taking_part(seen: list[list[int]], width: int, columns: int) -> Counter[int]:
+    """How often so many columns of a part of a row take part in a kernel position's steps."""
+    found: Counter[int] = Counter()
+    for part, count, begin in equal_parts(width, columns):
+        for first in range(begin, begin + count * part, part):
+            for at in seen:
+                inside = sum(first <= column < first + part for column in at)
+                if inside:
+                    found[inside] += 1
+    return found

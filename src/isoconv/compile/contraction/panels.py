@@ -18,19 +18,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import gcd, prod
+from typing import TYPE_CHECKING
 
 from isoconv.compile.contraction.index_maps import Axis
+from isoconv.compile.contraction.padding import inside_share
 from isoconv.compile.contraction.tiles import Tile
 from isoconv.compile.layout import ALIGNMENT
-from isoconv.compile.pointwise.expression import Operand
 from isoconv.compile.target import Target
 from isoconv.graph.ir import DTYPES
+
+if TYPE_CHECKING:
+    from isoconv.compile.contraction.weight_gradient import ContractWeightSpec, WeightSchedule
 
 _FLAG = 8  # bytes
 _FAR_APART = 1024  # bytes from a position to the next
 _AWAITED = 7.0  # cycles of FMAs that hide the way of a line which is so far from the last one
 _COPIED = 5.0  # cycles that a vector takes which is copied, measured on a Zen 4
-_DEAR = 1 / 12  # of the time of a block's products that copying may take
+_DEAR = 1 / 10  # of the time of a block's products that copying may take
+_MOST = 4  # times a core's own cache that panels may take
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +83,9 @@ class PanelMap:
     Attributes:
         places: of the source, per axis.
         positions: of a block.
+        width: channels of a panel of the source.
         source_panel: from one panel of the source to the next.
-        source: of the first one.
+        source: where the first of them begins.
         flags: bytes to the first flag, of the gradient's panels and then of the source's.
         gradient_panels: how many of the gradient.
         source_panels: how many of the source.
@@ -87,6 +93,7 @@ class PanelMap:
 
     places: tuple[Places, ...]
     positions: int
+    width: int
     source_panel: int
     source: int
     flags: int
@@ -123,12 +130,14 @@ def panel_map(
     positions = images * rows * prod(axis.positions for axis in axes[1:])
     vectors = -(-filters // tile.lanes)
     source = vectors * tile.lanes * positions
-    source_panel = images * prod(p.count for p in reached) * tile.columns + tile.lanes
     source_panels = -(-channels // tile.columns)
+    width = -(-channels // source_panels)
+    source_panel = images * prod(p.count for p in reached) * width + tile.lanes
     end = (source + source_panels * source_panel) * DTYPES[dtype]
     return PanelMap(
         places=reached,
         positions=positions,
+        width=width,
         source_panel=source_panel,
         source=source,
         flags=-(-end // ALIGNMENT) * ALIGNMENT,
@@ -137,40 +146,31 @@ def panel_map(
     )
 
 
-def panels_pay(
-    target: Target,
-    axes: Sequence[Axis],
-    channels: int,
-    filters: int,
-    tile: Tile,
-    source: Operand,
-    gradient: Operand,
-) -> bool:
+def panels_pay(target: Target, spec: ContractWeightSpec, schedule: WeightSchedule) -> bool:
     """Whether a gradient by weight is faster with panels.
 
     Args:
         target: the machine.
-        axes: of the sum.
-        channels: of a group.
-        filters: of a group.
-        tile: of panels; its columns are channels.
-        source: where it lies.
-        gradient: where it lies.
+        spec: the sum.
+        schedule: with the tile, the images and the rows of a block that it would have with them.
     """
-    if not axes:
-        return False
-    size = DTYPES[source.dtype]
-    vectors = -(-filters // tile.lanes)
+    size, tile = DTYPES[spec.dtype], schedule.tile
     lines = 0
-    if axes[-1].in_step * source.strides[-2] * size >= _FAR_APART:
+    if spec.axes[-1].in_step * spec.source.strides[-2] * size >= _FAR_APART:
         lines += 1
-    if gradient.strides[-2] * size >= _FAR_APART:
+    if spec.gradient.strides[-2] * size >= _FAR_APART:
         lines += -(-tile.vectors * tile.lanes * size // ALIGNMENT)
     step = tile.columns * tile.vectors / target.core.fmas
     if lines * _AWAITED <= step:
         return False
-    # For each position: vectors of FMAs, and vectors that are copied.
-    products = prod(axis.taps for axis in axes) * channels * vectors / target.core.fmas
-    reached = [places(axis, axis.positions).count / axis.positions for axis in axes]
-    copied = prod(reached) * channels / tile.columns * -(-tile.columns // tile.lanes) + vectors
-    return copied * _COPIED <= _DEAR * products
+    found = schedule.panel_map(spec)
+    if found.bytes > _MOST * target.core.own_cache:
+        return False
+    # Vectors that are copied for a block, and its vectors of FMAs.
+    vectors = -(-spec.filters // tile.lanes)
+    places = schedule.images * prod(place.count for place in found.places)
+    copied = places * found.source_panels * -(-found.width // tile.lanes)
+    copied += found.positions * vectors
+    share = inside_share(spec.axes, spec.sides)
+    products = found.positions * prod(a.taps for a in spec.axes) * share * spec.channels * vectors
+    return copied * _COPIED <= _DEAR * products / target.core.fmas

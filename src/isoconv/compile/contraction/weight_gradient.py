@@ -77,7 +77,8 @@ class WeightSchedule(Schedule):
     Attributes:
         tile: ``columns`` kernel elements × ``vectors`` × ``lanes``.
         images: images of a block.
-        rows: rows (along the first axis) of a block.
+        rows: rows (along the first axis) of a block; all of them where it has several images, or
+            chains would come in another order.
         ahead: elements of the source from a block to the next one, which is asked for while this
             one is worked on; 0 for not to ask.
         panels: number of the pointer to scratch memory, where blocks are copied to panels; None

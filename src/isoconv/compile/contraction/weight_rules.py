@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import prod
 from typing import Any
 
@@ -84,7 +85,10 @@ def weight_contraction(
     buffers: int,
     capacity: int,
 ) -> tuple[ContractWeightSpec, WeightSchedule]:
-    """The kernel for the gradient by weights of x's convolution, given where everything lies."""
+    """The kernel for the gradient by weights of x's convolution, given where everything lies.
+
+    Where its schedule has panels, one more pointer follows the others, to scratch memory for them.
+    """
     sides, outputs = x.shape[:-1], dy.shape[:-1]
     channels, total = x.shape[-1] // geometry.groups, dy.shape[-1]
     filters = total // geometry.groups
@@ -94,36 +98,6 @@ def weight_contraction(
     if elements > UNROLLED_ELEMENTS:
         joined = runs_on(axes, geometry.groups, channels, source.strides[:-1])
         run = channels * (axes[-1].taps if joined else 1)
-    tile = choose_tile(target, 1, run, filters, dy.dtype)
-    # Tiles of which none reaches from one kernel position along the last axis into the next.
-    apart = choose_tile(target, 1, channels, filters, dy.dtype)
-    panels = panels_pay(target, axes, channels, filters, apart, source, gradient)
-    if panels:
-        run, tile = channels, apart
-    left_out = [0] * len(axes)
-    if elements > UNROLLED_ELEMENTS and inside_share(axes[:-1], sides[:-1]) <= _INSIDE_ROWS:
-        left_out[:-1] = sides[:-1]
-    if elements > UNROLLED_ELEMENTS and len(axes) > 1:
-        saved = inside_share(axes[-1:], sides[-1:]) * row_cycles(target, apart, channels)
-        if saved <= _INSIDE_COLUMNS * row_cycles(target, tile, run):
-            tile, left_out[-1] = apart, sides[-1]
-    positions = prod(outputs)
-    image_bytes = DTYPES[dy.dtype] * (prod(sides) * channels * geometry.groups + positions * total)
-    own = target.core.own_cache
-    images = min(-(-_BLOCK_POSITIONS // positions), int(own * _IMAGES_SHARE) // image_bytes)
-    images = max(1, min(images, capacity))
-    rows = outputs[0] if outputs else 1
-    if image_bytes > own * _BLOCK_SHARE and positions > _BLOCK_POSITIONS:
-        share = max(own * _BLOCK_SHARE / image_bytes, _BLOCK_POSITIONS / positions)
-        rows = max(1, min(rows, round(rows * share)))
-    ahead = 0
-    if prod(geometry.kernel) == 1 and not panels:
-        # Each step goes to another line of the source, and few tiles go through the same lines:
-        # the first one to come would wait for memory at every step.
-        if axes and rows < outputs[0]:
-            ahead = rows * axes[0].in_step * source.strides[0]
-        elif images < capacity:
-            ahead = images * source.image
     spec = ContractWeightSpec(
         dtype=dy.dtype,
         axes=axes,
@@ -134,7 +108,60 @@ def weight_contraction(
         gradient=gradient,
         result=result,
         offset=offset,
-        buffers=buffers + panels,
-        sides=tuple(left_out),
+        buffers=buffers,
+        sides=(0,) * len(axes),
     )
-    return spec, WeightSchedule(tile, images, rows, ahead, buffers if panels else None)
+    positions = prod(outputs)
+    image_bytes = DTYPES[dy.dtype] * (prod(sides) * channels * geometry.groups + positions * total)
+    images, rows = _block(target, outputs, image_bytes, capacity)
+    # Tiles of which none reaches from one kernel position along the last axis into the next.
+    apart = choose_tile(target, 1, channels, filters, dy.dtype)
+    if axes:
+        panels = WeightSchedule(apart, images, rows, 0, buffers)
+        left_out = replace(spec, sides=_left_out(spec, sides, inside_share(axes[-1:], sides[-1:])))
+        if panels_pay(target, left_out, panels):
+            return replace(left_out, buffers=buffers + 1), panels
+    tile = choose_tile(target, 1, run, filters, dy.dtype)
+    saved = inside_share(axes[-1:], sides[-1:]) * row_cycles(target, apart, channels)
+    spec = replace(spec, sides=_left_out(spec, sides, saved / row_cycles(target, tile, run)))
+    if any(spec.sides[-1:]):
+        tile = apart
+    ahead = 0
+    if prod(geometry.kernel) == 1:
+        # Each step goes to another line of the source, and few tiles go through the same lines:
+        # the first one to come would wait for memory at every step.
+        if axes and rows < outputs[0]:
+            ahead = rows * axes[0].in_step * source.strides[0]
+        elif images < capacity:
+            ahead = images * source.image
+    return spec, WeightSchedule(tile, images, rows, ahead, None)
+
+
+def _block(
+    target: Target, outputs: tuple[int, ...], image_bytes: int, capacity: int
+) -> tuple[int, int]:
+    """Images and rows of a block: several whole images, or some rows of one."""
+    positions, own = prod(outputs), target.core.own_cache
+    images = min(-(-_BLOCK_POSITIONS // positions), int(own * _IMAGES_SHARE) // image_bytes)
+    rows = outputs[0] if outputs else 1
+    if image_bytes > own * _BLOCK_SHARE and positions > _BLOCK_POSITIONS:
+        share = max(own * _BLOCK_SHARE / image_bytes, _BLOCK_POSITIONS / positions)
+        rows = max(1, min(rows, round(rows * share)))
+    return max(1, min(images, capacity)), rows
+
+
+def _left_out(spec: ContractWeightSpec, sides: tuple[int, ...], columns: float) -> tuple[int, ...]:
+    """Along which axes products with padding are left out: `ContractWeightSpec.sides`.
+
+    Args:
+        spec: the sum.
+        sides: spatial sizes of the source.
+        columns: the time that is left where they are along the last axis.
+    """
+    found = [0] * len(sides)
+    if prod(axis.taps for axis in spec.axes) * spec.channels > UNROLLED_ELEMENTS:
+        if inside_share(spec.axes[:-1], sides[:-1]) <= _INSIDE_ROWS:
+            found[:-1] = sides[:-1]
+        if len(sides) > 1 and columns <= _INSIDE_COLUMNS:
+            found[-1] = sides[-1]
+    return tuple(found)

@@ -82,6 +82,7 @@ class At(NamedTuple):
         place: the first position's coordinates; none when flat.
         rows, columns: of positions.
         block: of filters.
+        first: column, where that is known when the kernel is made.
     """
 
     image: Value
@@ -89,6 +90,7 @@ class At(NamedTuple):
     rows: int
     columns: int
     block: Block
+    first: int = 0
 
 
 class Emission:

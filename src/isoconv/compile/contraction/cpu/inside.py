@@ -83,7 +83,7 @@ class _InsideEmission(Emission):
                 with k.loop(0, height) as y, mine(unit, y, block.vector, block.vectors):
                     for columns, first in parts:
                         place = (*leading, y, k.const(first))
-                        self._tile(At(image, place, count, columns, block))
+                        self._tile(At(image, place, count, columns, block, first))
 
             self._outer(outer, (), plane)
 
@@ -148,9 +148,8 @@ class _InsideEmission(Emission):
         last = len(spec.axes) - 1
         for tap in range(spec.axes[last].taps):
             there = self._moved(row, here, last, tap)
-            first: int = row.at.place[-1].constant
             met_here = met(spec.axes[last], tap, self._sides[last]) if on_plane else []
-            columns = [column - first for column in met_here]
+            columns = [column - row.at.first for column in met_here]
             chosen = [p for p in range(len(row.offsets)) if p % row.at.columns in columns]
             beside = [p for p in range(len(row.offsets)) if p % row.at.columns not in columns]
             if beside:

@@ -36,7 +36,7 @@ class PanelCopies:
         self.source, self.gradient = operands
         self.map = schedule.panel_map(spec)
         self.flags = k.at(memory, self.map.flags, "uint8")
-        self.units, self.image = _row_major([p.count for p in self.map.places], self.tile.columns)
+        self.units, self.image = _row_major([p.count for p in self.map.places], self.map.width)
         self.per_tap = [p.per_tap * u for p, u in zip(self.map.places, self.units, strict=True)]
 
     def begin(self) -> None:
@@ -139,7 +139,7 @@ class PanelCopies:
             along(
                 0,
                 k.at(source.base, k.mul(image, source.image), dtype),
-                k.at(into.base, k.mul(into.since(k, image, 0), into.image), dtype),
+                k.at(into.base, k.mul(into.image_of(k, image), into.image), dtype),
             )
 
 

@@ -12,8 +12,8 @@ Along the last axis that would cost what it saves; there they are left out specu
 
 Schedule: a register tile holds T neighbouring (m, c) × V vectors of filters. The source and the
 gradient of a few images (or a few rows of a large one) pass through all tiles while they lie in
-cache; between such blocks a tile's accumulators are spilled in the result. A team of threads
-shares the tiles.
+cache, or are copied to panels (see ``panels``); between such blocks a tile's accumulators are
+spilled in the result. A team of threads shares the tiles.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ from isoconv.compile.contraction.tiles import runs
 from isoconv.compile.contraction.weight_gradient import ContractWeightSpec, WeightSchedule
 from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import I1, Kernel, Value, Variable
+from isoconv.errors import CompileError
 from isoconv.graph.ir import DTYPES
 
 _LINE = 64  # bytes of a cache line on every machine but few
@@ -95,8 +96,10 @@ class WeightSum:
         self.result = k.at(k.buffers[spec.result], spec.offset, spec.dtype)
         self.source = k.at(k.buffers[spec.source.buffer], spec.source.offset, spec.dtype)
         self.gradient = k.at(k.buffers[spec.gradient.buffer], spec.gradient.offset, spec.dtype)
-        positions = schedule.images * schedule.rows * prod(axis.positions for axis in spec.axes[1:])
-        self.gradient_is_far = positions * self.outputs * DTYPES[spec.dtype] > k.target.core.near
+        if schedule.images > 1 and schedule.rows < (spec.axes[0].positions if spec.axes else 1):
+            raise CompileError("a block of several images has all of their rows")
+        block = schedule.images * schedule.rows * prod(axis.positions for axis in spec.axes[1:])
+        self.gradient_is_far = block * self.outputs * DTYPES[spec.dtype] > k.target.core.near
         self.panels: PanelCopies | None = None
         if schedule.panels is not None:
             self.gradient_is_far = False
@@ -287,6 +290,7 @@ class WeightSum:
                 g = k.at(self.gradient, k.mul(image, spec.gradient.image), spec.dtype)
                 g = k.at(g, first, spec.dtype)
                 seen = Seen(g, spec.gradient.strides, spec.gradient.image)
+                # A step looks at a row's edges, and so is made once in each.
                 positions(k, spec, 0, block.rows, g, g, Walk(seen, seen, step, (0, 1)))
             for zero in zeros:
                 nan = b.fcmp_unordered("uno", zero.get(), zero.get())

@@ -29,8 +29,8 @@ class Elements(NamedTuple):
         first: its number.
         offsets: of the source, from the first one to each.
         taps: kernel positions along those axes, from the first on, along which the tile has one.
-        part: its number among those of a run.
-        start: its first element's number in the run: the channel, where a run has no more.
+        part: its number among those of a run, or of all elements where each is unrolled.
+        start: its first element's number there: the channel, where a run is one of channels.
     """
 
     shift: Value
@@ -67,11 +67,11 @@ def each_tile(
     taps = [axis.taps for axis in spec.axes]
     elements = prod(taps) * spec.channels
     run, outer = spec.channels, list(zip(taps, shifts, strict=True))
-    if panel or any(spec.sides[-1:]):
-        pass  # No tile reaches from one kernel position into the next.
-    elif runs_on(spec.axes, spec.groups, spec.channels, strides):
+    apart = panel or any(spec.sides[-1:])
+    if not apart and runs_on(spec.axes, spec.groups, spec.channels, strides):
+        # Tiles reach from one kernel position along the last axis into the next.
         run *= outer.pop()[0]
-    if run < elements <= UNROLLED_ELEMENTS and not panel:
+    if not panel and run < elements <= UNROLLED_ELEMENTS:
         offsets = [
             sum(t * s for t, s in zip(where, shifts, strict=True)) + c
             for where in product(*(range(t) for t in taps))

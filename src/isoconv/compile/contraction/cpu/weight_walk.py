@@ -43,10 +43,17 @@ class Seen(NamedTuple):
     image: int
     begins: tuple[Value | int, Value | int] = (0, 0)
 
-    def since(self, k: Kernel, number: Value, which: int) -> Value:
-        """How far an image (0) or a row (1) lies behind the one that it begins with."""
-        begin = self.begins[which]
-        return number if begin == 0 else k.builder.sub(number, k.add(begin), flags=["nsw"])
+    def image_of(self, k: Kernel, number: Value) -> Value:
+        """How far an image lies behind the first one."""
+        return _since(k, number, self.begins[0])
+
+    def row_of(self, k: Kernel, number: Value) -> Value:
+        """How far a row lies behind the first one."""
+        return _since(k, number, self.begins[1])
+
+
+def _since(k: Kernel, number: Value, begin: Value | int) -> Value:
+    return number if begin == 0 else k.builder.sub(number, k.add(begin), flags=["nsw"])
 
 
 class Walk(NamedTuple):
@@ -73,7 +80,7 @@ def over_positions(k: Kernel, spec: ContractWeightSpec, block: Block, walk: Walk
     """Images and positions of a block."""
     with k.loop(*block.images) as image:
         x, g = (
-            k.at(seen.base, k.mul(seen.since(k, image, 0), seen.image), spec.dtype)
+            k.at(seen.base, k.mul(seen.image_of(k, image), seen.image), spec.dtype)
             for seen in (walk.source, walk.gradient)
         )
         positions(k, spec, 0, block.rows, x, g, walk)
@@ -97,7 +104,7 @@ def positions(
         source, gradient = (
             k.at(
                 place,
-                k.mul(p if depth else seen.since(k, p, 1), seen.strides[depth]),
+                k.mul(p if depth else seen.row_of(k, p), seen.strides[depth]),
                 spec.dtype,
             )
             for place, seen in ((x, walk.source), (g, walk.gradient))
