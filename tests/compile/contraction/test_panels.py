@@ -57,7 +57,9 @@ def test_places(axis: Axis, positions: int, expected: Places) -> None:
 def test_where_they_lie() -> None:
     """Gradient, source with room for a vector, flags: nothing overlaps."""
     axes = (Axis(4, 3, 0, 1, -1, 1, 1), Axis(5, 3, 0, 1, -1, 1, 1))
-    found = panel_map(axes, 20, 21, "float32", Tile(1, 6, 2, 8), 2, 3)
+    row = Operand(0, "float32", (1, 1, 1))
+    spec = ContractWeightSpec("float32", axes, 1, 20, 21, row, row, 0, 0, 3, (0, 0))
+    found = panel_map(spec, WeightSchedule(Tile(1, 6, 2, 8), 2, 3, 0, 2))
     assert found.positions == 2 * 3 * 5
     assert found.source == 24 * found.positions
     # 20 channels in tiles of up to six are four of five.
@@ -118,7 +120,7 @@ def test_when_they_pay(cpu: str, layer: tuple[int, ...], expected: bool) -> None
     assert (schedule.panels is not None) == (expected and target.core.fmas == 2)
     assert spec.buffers == 3 + (schedule.panels is not None)
     if schedule.panels is not None:
-        assert schedule.panel_map(spec).bytes <= 4 * target.core.own_cache
+        assert panel_map(spec, schedule).bytes <= 4 * target.core.own_cache
 
 
 def test_linear_layers_have_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +163,7 @@ def test_teams(monkeypatch: pytest.MonkeyPatch, parts: int) -> None:
         result=2, offset=0, buffers=3, capacity=3,
     )  # fmt: skip
     # What an earlier kernel has left there: all flags are set, all numbers are none.
-    scratch = np.full(schedule.panel_map(spec).bytes, 0xFF, np.uint8)
+    scratch = np.full(panel_map(spec, schedule).bytes, 0xFF, np.uint8)
     operands = [aligned(array) for array in (x, dy, found, scratch)]
     run_kernel(Scheduled(spec, schedule), operands, images=3, parts=parts)
     same_bits(operands[2], expected)

@@ -16,9 +16,10 @@ from typing import NamedTuple
 from isoconv.compile.contraction.index_maps import Axis
 from isoconv.compile.contraction.padding import inside_terms, met
 from isoconv.compile.contraction.tiles import (
+    CHOICES,
     Tile,
     crowded,
-    equal_parts,
+    each_part,
     far_blocks,
     fits,
     step_cycles,
@@ -44,7 +45,7 @@ class InsideTile(NamedTuple):
     share: float
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=CHOICES)
 def choose_inside_tile(
     target: Target,
     images: int,
@@ -101,11 +102,9 @@ def choose_inside_tile(
 
 def _taking_part(seen: list[list[int]], width: int, columns: int) -> Counter[int]:
     """How often so many columns of a part of a row take part in a kernel position's steps."""
-    found: Counter[int] = Counter()
-    for part, count, begin in equal_parts(width, columns):
-        for first in range(begin, begin + count * part, part):
-            for at in seen:
-                inside = sum(first <= column < first + part for column in at)
-                if inside:
-                    found[inside] += 1
-    return found
+    counts = (
+        sum(first <= column < first + size for column in at)
+        for size, first in each_part(width, columns)
+        for at in seen
+    )
+    return Counter(count for count in counts if count)

@@ -1,4 +1,4 @@
-"""How convolutions and their gradients become kernel calls: index maps, tiles, packed weights."""
+"""How convolutions and gradients by input become kernel calls: index maps, tiles, packing."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ from isoconv.compile.native.specification import Schedule, Specification
 from isoconv.compile.target import Target
 from isoconv.graph.ir import DTYPES
 
-_CHOICES = 4096  # that are remembered: those of some dozens of networks
+CHOICES = 4096  # that are remembered: those of some dozens of networks
 
 _LINE = 64  # bytes, in every first cache but few
 _WAYS = 3 / 4  # of the lines of a set that a tile may take; weights and results need some as well
@@ -153,7 +153,7 @@ def fits(target: Target, positions: int, vectors: int) -> bool:
     return positions * vectors + vectors + broadcast < target.registers
 
 
-@functools.lru_cache(maxsize=_CHOICES)
+@functools.lru_cache(maxsize=CHOICES)
 def crowded(core: Core, rows: int, columns: int, steps: tuple[int, int]) -> bool:
     """Whether too many of a tile's cache lines share one set of the first cache."""
     lines = {(r * steps[0] + c * steps[1]) // _LINE for r in range(rows) for c in range(columns)}
@@ -189,7 +189,7 @@ def choose_tile(
     )[0]
 
 
-@functools.lru_cache(maxsize=_CHOICES)
+@functools.lru_cache(maxsize=CHOICES)
 def tile_and_cycles(
     target: Target,
     height: int,
@@ -298,6 +298,15 @@ def equal_parts(total: int, most: int) -> list[tuple[int, int, int]]:
         parts.append((size, count, first))
         first += size * count
     return parts
+
+
+def each_part(total: int, most: int) -> list[tuple[int, int]]:
+    """The same cut part by part: (size, first)."""
+    return [
+        (size, first + number * size)
+        for size, count, first in equal_parts(total, most)
+        for number in range(count)
+    ]
 
 
 def chunk_size(flat: int, most: int) -> int:

@@ -17,7 +17,6 @@ from typing import ClassVar
 
 from isoconv.compile.contraction.index_maps import Axis
 from isoconv.compile.contraction.padding import inside_terms
-from isoconv.compile.contraction.panels import PanelMap, panel_map
 from isoconv.compile.contraction.tiles import Tile
 from isoconv.compile.native.specification import Schedule, Specification
 from isoconv.compile.pointwise.expression import Operand
@@ -95,13 +94,11 @@ class WeightSchedule(Schedule):
         """Those of its tile."""
         return self.tile.limits(spec, target)
 
-    def panel_map(self, spec: ContractWeightSpec) -> PanelMap:
-        """Where the panels lie."""
-        return panel_map(
-            spec.axes, spec.channels, spec.filters, spec.dtype, self.tile, self.images, self.rows
-        )
 
+def run_length(axes: Sequence[Axis], groups: int, channels: int, strides: Sequence[int]) -> int:
+    """Kernel elements that lie behind each other in the source.
 
-def runs_on(axes: Sequence[Axis], groups: int, channels: int, strides: Sequence[int]) -> bool:
-    """Whether the last kernel axis and the channels lie behind each other in the source."""
-    return bool(axes) and groups == 1 and axes[-1].in_tap * strides[-1] == channels
+    They are the channels of one kernel position, or of all positions along the last kernel axis.
+    """
+    joined = bool(axes) and groups == 1 and axes[-1].in_tap * strides[-1] == channels
+    return channels * (axes[-1].taps if joined else 1)

@@ -13,13 +13,13 @@ from isoconv.compile.calls import Arguments
 from isoconv.compile.contraction.depthwise import DepthwiseWeightSpec
 from isoconv.compile.contraction.index_maps import forward_axes, forward_halo
 from isoconv.compile.contraction.padding import inside_share
-from isoconv.compile.contraction.panels import panels_pay
+from isoconv.compile.contraction.panels import panel_map, panels_pay
 from isoconv.compile.contraction.tiles import choose_tile, row_cycles
 from isoconv.compile.contraction.weight_gradient import (
     UNROLLED_ELEMENTS,
     ContractWeightSpec,
     WeightSchedule,
-    runs_on,
+    run_length,
 )
 from isoconv.compile.layout import Buffer
 from isoconv.compile.lowering import Lowering, lowers
@@ -68,7 +68,7 @@ def lower_conv_grad_weight(lowering: Lowering, group: Group) -> None:
         place.offset, len(arguments.buffers), lowering.capacity,
     )  # fmt: skip
     if schedule.panels is not None:
-        size = schedule.panel_map(spec).bytes
+        size = panel_map(spec, schedule).bytes
         arguments.add(Buffer("scratch", "scratch", size), write=True)
     lowering.emit(spec, arguments, node.name, schedule=schedule)
 
@@ -96,8 +96,7 @@ def weight_contraction(
     elements = prod(geometry.kernel) * channels
     run = elements
     if elements > UNROLLED_ELEMENTS:
-        joined = runs_on(axes, geometry.groups, channels, source.strides[:-1])
-        run = channels * (axes[-1].taps if joined else 1)
+        run = run_length(axes, geometry.groups, channels, source.strides[:-1])
     spec = ContractWeightSpec(
         dtype=dy.dtype,
         axes=axes,

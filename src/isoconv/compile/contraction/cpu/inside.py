@@ -21,7 +21,7 @@ from isoconv.compile.contraction.cpu.contract import At, Block, Emission
 from isoconv.compile.contraction.cpu.padding import meets_source
 from isoconv.compile.contraction.inside import InsideContractSpec
 from isoconv.compile.contraction.padding import met
-from isoconv.compile.contraction.tiles import Tile, equal_parts
+from isoconv.compile.contraction.tiles import Tile, each_part
 from isoconv.compile.native.emitters import emits
 from isoconv.compile.native.loops import Kernel, Value, Variable
 
@@ -67,11 +67,7 @@ class _InsideEmission(Emission):
         k, b = self.k, self.k.builder
         most = self.tile.rows
         *outer, height, width = (axis.positions for axis in self.spec.axes)
-        parts = [
-            (size, first + number * size)
-            for size, count, first in equal_parts(width, self.tile.columns)
-            for number in range(count)
-        ]
+        parts = each_part(width, self.tile.columns)
         images = k.field("images")
         groups = b.sdiv(images, k.const(most))
         grouped = b.mul(groups, k.const(most))

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from isoconv.compile.contraction.cpu.weight_tiles import Elements
 from isoconv.compile.contraction.cpu.weight_walk import Block, Seen
+from isoconv.compile.contraction.panels import panel_map
 from isoconv.compile.contraction.weight_gradient import ContractWeightSpec, WeightSchedule
 from isoconv.compile.layout import dense_strides
 from isoconv.compile.native.loops import Kernel, Value
@@ -34,7 +35,7 @@ class PanelCopies:
         self.k, self.spec, self.tile, self.rows = k, spec, schedule.tile, schedule.rows
         self.memory = memory
         self.source, self.gradient = operands
-        self.map = schedule.panel_map(spec)
+        self.map = panel_map(spec, schedule)
         self.flags = k.at(memory, self.map.flags, "uint8")
         self.units, self.image = _row_major([p.count for p in self.map.places], self.map.width)
         self.per_tap = [p.per_tap * u for p, u in zip(self.map.places, self.units, strict=True)]

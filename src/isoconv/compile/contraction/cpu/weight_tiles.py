@@ -12,11 +12,11 @@ from itertools import product
 from math import prod
 from typing import NamedTuple
 
-from isoconv.compile.contraction.tiles import equal_parts
+from isoconv.compile.contraction.tiles import each_part, equal_parts
 from isoconv.compile.contraction.weight_gradient import (
     UNROLLED_ELEMENTS,
     ContractWeightSpec,
-    runs_on,
+    run_length,
 )
 from isoconv.compile.native.loops import Kernel, Value
 
@@ -67,22 +67,20 @@ def each_tile(
     taps = [axis.taps for axis in spec.axes]
     elements = prod(taps) * spec.channels
     run, outer = spec.channels, list(zip(taps, shifts, strict=True))
-    apart = panel or any(spec.sides[-1:])
-    if not apart and runs_on(spec.axes, spec.groups, spec.channels, strides):
+    if not panel and not any(spec.sides[-1:]):
+        run = run_length(spec.axes, spec.groups, spec.channels, strides)
+    if run > spec.channels:
         # Tiles reach from one kernel position along the last axis into the next.
-        run *= outer.pop()[0]
+        outer.pop()
     if not panel and run < elements <= UNROLLED_ELEMENTS:
         offsets = [
             sum(t * s for t, s in zip(where, shifts, strict=True)) + c
             for where in product(*(range(t) for t in taps))
             for c in range(spec.channels)
         ]
-        for size, count, first in equal_parts(elements, columns):
-            for i in range(count):
-                start = first + i * size
-                where, number = offsets[start : start + size], k.const(start // size)
-                place = k.const(start)
-                body(number, Elements(k.const(0), place, where, (), number, place))
+        for i, (size, start) in enumerate(each_part(elements, columns)):
+            number, place, where = k.const(i), k.const(start), offsets[start : start + size]
+            body(number, Elements(k.const(0), place, where, (), number, place))
         return
     parts = equal_parts(run, columns)
     tiles = sum(count for _, count, _ in parts)
